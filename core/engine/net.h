@@ -1,0 +1,97 @@
+/* The maths on one model: forward, loss, backward, generation. Nothing here reads files, prints or knows about runs.
+ *
+ * A net holds a model (borrowed), scratch memory and the thread pool's settings. No padding exists: the sequences of a
+ * batch are laid end to end, all matrix products run over the sum of their tokens, attention is per sequence. Batches
+ * are cut into micro-batches of at most `micro_tokens` tokens (a longer sequence is a micro-batch of its own), so
+ * memory does not follow the batch. Output logits exist only for supervised positions, a chunk at a time. One thread
+ * drives a net; it uses the pool inside. Same seed, threads, kernel and micro-batch split give the same bits. */
+#ifndef TS_ENGINE_NET_H
+#define TS_ENGINE_NET_H
+
+#include "core/model/adapter.h"
+#include "core/model/chat.h"
+#include "core/work/progress.h"
+
+typedef struct ts_net ts_net;
+
+typedef struct ts_net_options {
+    size_t micro_tokens; /* 0: 1024 */
+} ts_net_options;
+TS_MUST_USE ts_status ts_net_new(ts_net **out, const ts_model *m, const ts_net_options *options, ts_err *err);
+void ts_net_free(ts_net *n);
+
+/* A sequence: n ids and n labels (aligned, not shifted; TS_NO_LABEL = not supervised; labels[0] never counts).
+ * Borrowed. */
+typedef struct ts_seq {
+    const int32_t *ids, *labels;
+    size_t n;
+} ts_seq;
+
+/* Sum of natural-log NLL over the supervised tokens of each sequence into nll[i] and their number into count[i]; with
+ * `per_token` not NULL also each single NLL, at the position of its label (0 where unsupervised), laid end to end as
+ * the sequences are. adapter NULL: the base. */
+TS_MUST_USE ts_status ts_net_nll(ts_net *n, const ts_adapter *adapter, const ts_seq *seqs, size_t n_seqs, double *nll,
+                                 size_t *count, float *per_token, ts_progress *progress, ts_err *err);
+/* Logits of every position of one sequence into out [n, vocab]: tests, sampling checks. */
+TS_MUST_USE ts_status ts_net_logits(ts_net *n, const ts_adapter *adapter, const int32_t *ids, size_t len, float *out,
+                                    ts_err *err);
+
+/* Adds the gradient of the SUM of NLL over the supervised tokens of seqs to `grad` (same shape as adapter). *nll and
+ * *count get the sum and the number of tokens. The caller divides by the count of the whole optimiser step. dropout > 0
+ * draws its masks from (seed, step, layer, projection, token), so a resumed run draws the same. */
+typedef struct ts_dropout {
+    double p;
+    uint64_t seed;
+} ts_dropout;
+TS_MUST_USE ts_status ts_net_backward(ts_net *n, const ts_adapter *adapter, const ts_seq *seqs, size_t n_seqs,
+                                      ts_dropout dropout, ts_adapter *grad, double *nll, size_t *count,
+                                      ts_progress *progress, ts_err *err);
+
+/* Generation. Every item has a prompt and an adapter (NULL: base); all items advance together and read the base weights
+ * once a step. */
+typedef struct ts_sampling {
+    double temperature;        /* 0: greedy */
+    size_t top_k;              /* 0: off */
+    double top_p, min_p;       /* 1 and 0: off */
+    double repetition_penalty; /* 1: off */
+    uint64_t seed;
+} ts_sampling;
+#define TS_SAMPLING_GREEDY                                                                                             \
+    { 0, 0, 1, 0, 1, 0 }
+
+typedef enum ts_stop { TS_STOP_EOS, TS_STOP_LENGTH, TS_STOP_CANCELLED } ts_stop;
+
+typedef struct ts_gen_item {
+    const int32_t *prompt;
+    size_t n_prompt;
+    const ts_adapter *adapter;
+    uint64_t
+        stream; /* random numbers are drawn from (seed, stream, position): same stream = same draws on every side */
+    /* results, owned by the item; released with ts_gen_release */
+    ts_ids out; /* the stop token is not in it */
+    ts_stop stop;
+    float *margins; /* best minus second logit per step if asked for */
+} ts_gen_item;
+
+typedef struct ts_gen_options {
+    size_t max_new_tokens;
+    ts_sampling sampling;
+    const int32_t *stop_ids;
+    size_t n_stop_ids;
+    bool margins;
+    /* Called for each new token from the driving thread, in item order; may be NULL. */
+    void (*on_token)(void *ctx, size_t item, int32_t id);
+    void *ctx;
+} ts_gen_options;
+TS_MUST_USE ts_status ts_net_generate(ts_net *n, ts_gen_item *items, size_t n_items, const ts_gen_options *o,
+                                      ts_progress *progress, ts_err *err);
+void ts_gen_release(ts_gen_item *items, size_t n);
+/* The processors in Hugging Face's order on one row of logits: repetition penalty over `seen`, temperature, top_k,
+ * top_p, min_p, softmax. probs and logits [vocab]; probs sums to 1. Tests and the sampler use the same function. */
+void ts_sampling_probs(const ts_sampling *s, const float *logits, size_t vocab, const int32_t *seen, size_t n_seen,
+                       float *probs);
+
+/* Bytes a net of these sizes needs for training (activations, logits chunk, scratch), for estimates. */
+size_t ts_net_train_bytes(const ts_model *m, size_t micro_tokens);
+
+#endif

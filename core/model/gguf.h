@@ -1,0 +1,41 @@
+/* Reads GGUF files, versions 2 and 3, little-endian (facts: ggml's docs/gguf.md). The file is mapped; every length in
+ * it is checked before use, so a cut or hostile file gives an error that names the key or tensor, never a crash.
+ * Tensors of a type we do not read are refused by name when the file is opened. A ts_gguf may be read by several
+ * threads. */
+#ifndef TS_MODEL_GGUF_H
+#define TS_MODEL_GGUF_H
+
+#include "core/model/tensor.h"
+
+typedef struct ts_gguf ts_gguf;
+
+TS_MUST_USE ts_status ts_gguf_open(ts_gguf **out, const char *path, ts_err *err);
+void ts_gguf_close(ts_gguf *g); /* everything borrowed from it ends here */
+
+/* Values by key: false (out untouched) when the key is missing or of another kind. Integers of all widths are taken if
+ * they fit. */
+bool ts_gguf_int(const ts_gguf *g, const char *key, int64_t *out);
+bool ts_gguf_num(const ts_gguf *g, const char *key, double *out); /* f32, f64 or any integer */
+bool ts_gguf_bool(const ts_gguf *g, const char *key, bool *out);
+bool ts_gguf_str(const ts_gguf *g, const char *key, const char **s, size_t *n); /* not NUL-terminated */
+
+/* Arrays. `kind` is 's' strings, 'i' integers, 'f' floats, 'b' bools. */
+typedef struct ts_gguf_array {
+    char kind;
+    size_t n;
+    const unsigned char *at; /* private: where the next string is, or the first number */
+    uint32_t type;           /* private */
+} ts_gguf_array;
+bool ts_gguf_array_get(const ts_gguf *g, const char *key, ts_gguf_array *out);
+/* Strings are read in order, one call each; false at the end. */
+bool ts_gguf_next_str(ts_gguf_array *a, const char **s, size_t *n);
+int64_t ts_gguf_array_int(const ts_gguf_array *a, size_t i);
+double ts_gguf_array_num(const ts_gguf_array *a, size_t i);
+
+size_t ts_gguf_tensors(const ts_gguf *g);
+const ts_tensor *ts_gguf_tensor(const ts_gguf *g, size_t i);
+const ts_tensor *ts_gguf_find(const ts_gguf *g, const char *name); /* NULL when not there */
+size_t ts_gguf_keys(const ts_gguf *g);
+const char *ts_gguf_key(const ts_gguf *g, size_t i);
+
+#endif
