@@ -1,0 +1,10 @@
+/* The table of verbs, in the order `tunesmith --help` shows them. A new verb is one file and one row here. */
+#include "tui/cli.h"
+
+#define TS_VERBS(X)
+
+#define DECLARE(name) extern const ts_verb ts_verb_##name;
+TS_VERBS(DECLARE)
+
+#define ROW(name) &ts_verb_##name,
+const ts_verb *const ts_verbs[] = {TS_VERBS(ROW) NULL};
