@@ -6,34 +6,41 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static ts_arena strings; /* paths handed to tests: they live until the program ends */
+
+static char *path_join(const char *dir, const char *name) {
+    return ts_arena_printf(&strings, "%s/%s", dir, name);
+}
+
 static const char *source_dir(void) {
     const char *dir = getenv("TS_SOURCE_DIR");
     return dir ? dir : ".";
 }
 
-static const char *need(char *path, const char *what) {
+static const char *need(const char *path, const char *what) {
     if (!ts_file_exists(path)) {
         print_message("skipped: %s (%s is not there)\n", what, path);
         skip();
     }
-    return path; /* a few dozen strings a program; they end with it */
+    return path;
 }
 
 const char *ts_test_shared(const char *relative) {
     const char *root = getenv("TUNESMITH_SHARED");
-    char *fallback = ts_path_join(source_dir(), "../shared");
-    return need(ts_path_join(root ? root : fallback, relative), "needs the oracle files of TUNESMITH_SHARED");
+    const char *fallback = path_join(source_dir(), "../shared");
+    return need(path_join(root ? root : fallback, relative), "needs the oracle files of TUNESMITH_SHARED");
 }
 
 const char *ts_test_smollm2(void) {
     const char *models = getenv("TUNESMITH_MODELS"), *home = getenv("HOME");
-    char *root = models ? ts_strdup(models) : ts_printf("%s/.cache/tunesmith/models", home ? home : "");
-    return need(ts_path_join(root, "smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf"),
+    const char *root = models ? ts_arena_printf(&strings, "%s", models)
+                              : ts_arena_printf(&strings, "%s/.cache/tunesmith/models", home ? home : "");
+    return need(path_join(root, "smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf"),
                 "needs the real model; samples/quickstart.sh fetches it");
 }
 
 const char *ts_test_source(const char *relative) {
-    return ts_path_join(source_dir(), relative);
+    return path_join(source_dir(), relative);
 }
 
 static char temp_dir[64];
@@ -50,7 +57,7 @@ const char *ts_test_dir(void) {
         ts_assert(mkdtemp(temp_dir) != NULL);
         atexit(remove_temp_dir);
     }
-    char *dir = ts_printf("%s/%d", temp_dir, ++made);
+    const char *dir = ts_arena_printf(&strings, "%s/%d", temp_dir, ++made);
     ts_err err;
     ts_assert(ts_mkdirs(dir, &err) == TS_OK);
     return dir;

@@ -24,7 +24,7 @@ static void make_printable(char *text) {
         if (*p < 0x20 || *p == 0x7f) *p = *p == '\n' || *p == '\t' ? ' ' : '?';
 }
 
-static void set_text(ts_err *err, ts_status code, const char *fmt, va_list ap) {
+static void TS_PRINTF(3, 0) set_text(ts_err *err, ts_status code, const char *fmt, va_list ap) {
     if (!err) return;
     err->code = code;
     vsnprintf(err->text, sizeof err->text, fmt, ap);
