@@ -1,7 +1,7 @@
 /* Reads GGUF files, versions 2 and 3, little-endian (facts: ggml's docs/gguf.md). The file is mapped; every length in
  * it is checked before use, so a cut or hostile file gives an error that names the key or tensor, never a crash.
- * Tensors of a type we do not read are refused by name when the file is opened. A ts_gguf may be read by several
- * threads. */
+ * A tensor of a type that we do not read is listed with type TS_DTYPES, so that the keys of such a file (its tokenizer)
+ * are still of use; opening it as a model is refused with the type's name. A ts_gguf may be read by several threads. */
 #ifndef TS_MODEL_GGUF_H
 #define TS_MODEL_GGUF_H
 
@@ -24,6 +24,7 @@ typedef struct ts_gguf_array {
     char kind;
     size_t n;
     const unsigned char *at; /* private: where the next string is, or the first number */
+    size_t left;             /* private: strings not read yet */
     uint32_t type;           /* private */
 } ts_gguf_array;
 bool ts_gguf_array_get(const ts_gguf *g, const char *key, ts_gguf_array *out);
@@ -35,7 +36,11 @@ double ts_gguf_array_num(const ts_gguf_array *a, size_t i);
 size_t ts_gguf_tensors(const ts_gguf *g);
 const ts_tensor *ts_gguf_tensor(const ts_gguf *g, size_t i);
 const ts_tensor *ts_gguf_find(const ts_gguf *g, const char *name); /* NULL when not there */
+/* The type of tensor i as ggml calls it ("q4_1", "q6_k", "type 77"), also for one that we do not read. */
+const char *ts_gguf_type_name(const ts_gguf *g, size_t i);
 size_t ts_gguf_keys(const ts_gguf *g);
 const char *ts_gguf_key(const ts_gguf *g, size_t i);
+int ts_gguf_version(const ts_gguf *g);  /* 2 or 3 */
+size_t ts_gguf_bytes(const ts_gguf *g); /* of the file */
 
 #endif
