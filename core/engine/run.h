@@ -1,0 +1,151 @@
+/* A training run as a folder, complete in itself:
+ *
+ *   run.json                   every setting after defaults, hashes of model and data, version, kernel, precision
+ *   train.jsonl valid.jsonl    the examples: {"messages":[..]} or {"ids":[..],"labels":[..]} a line
+ *   init/                      adapter to start from, if one was given
+ *   events.jsonl               append-only, one JSON object a line (run_events.h)
+ *   checkpoints/NNNNNN/        states for exact resume; checkpoints/CURRENT names the good one
+ *   best/ adapter/             PEFT folders: best on validation, and last
+ *   log.txt                    what the training process printed
+ *   lock                       held by the training process: host, boot id, pid
+ *
+ * run.json is written last when a run is created, so a folder without it is no run. Everything here works without the
+ * model; train.h does the training. Any thread, one at a time per folder. */
+#ifndef TS_ENGINE_RUN_H
+#define TS_ENGINE_RUN_H
+
+#include "core/base/file.h"
+#include "core/base/json.h"
+#include "core/work/progress.h"
+
+typedef struct ts_run_settings {
+    /* what to train on */
+    char *model;      /* path as opened, absolute for local files */
+    char *model_hash; /* ts_model_hash; 32 digits */
+    char *train_hash, *valid_hash;
+    int64_t train_rows, valid_rows;
+    char *where; /* for people: which rows of the workspace; NULL */
+    double valid_fraction;
+    /* LoRA, under PEFT's names */
+    char *method; /* "lora" */
+    int64_t r;
+    double lora_alpha, lora_dropout;
+    char *target_modules;
+    bool use_rslora;
+    char *init_adapter; /* where init/ came from; NULL: a fresh one */
+    /* the course, under TRL's names */
+    double epochs;
+    int64_t max_steps; /* 0: by epochs */
+    int64_t batch_size, grad_accum;
+    double learning_rate;
+    char *schedule;
+    double warmup_ratio;
+    int64_t warmup_steps; /* -1: by ratio */
+    double weight_decay, max_grad_norm;
+    int64_t max_length;
+    int64_t seed;
+    bool shuffle;
+    int64_t eval_every;        /* steps; 0: four times an epoch */
+    int64_t patience;          /* evaluations without improvement before the run ends; 0: never */
+    int64_t checkpoint_every;  /* steps; 0: by time alone */
+    double checkpoint_seconds; /* and at the latest after this many seconds; 0: by steps alone */
+    /* how it is calculated: part of "the same bits" */
+    char *precision; /* "f32" */
+    int64_t micro_tokens, threads;
+    char *kernel;  /* OpenBLAS's core type at the first start; "" before */
+    char *version; /* of the program that made the run */
+    int64_t created_ms;
+} ts_run_settings;
+
+/* Every member at its default; strings are the struct's own. */
+void ts_run_settings_init(ts_run_settings *s);
+void ts_run_settings_release(ts_run_settings *s);
+/* Replaces a string member: ts_run_set(&s->model, "x"). */
+void ts_run_set(char **member, const char *value);
+/* Values out of range, unknown names: TS_INVALID names the option ("--batch-size"), the value, and what is possible.
+ * precision "auto" becomes "f32". */
+TS_MUST_USE ts_status ts_run_settings_check(ts_run_settings *s, ts_err *err);
+void ts_run_settings_write(const ts_run_settings *s, ts_buf *out); /* run.json's text, one member a line */
+/* Members that are missing keep their defaults (a run of an older version); s is initialised here. */
+TS_MUST_USE ts_status ts_run_settings_read(const char *run_dir, ts_run_settings *s, ts_err *err);
+/* The `tunesmith train` options that differ from the defaults, as a person would type them: the form's "equal
+ * command line". Appended to out. */
+void ts_run_settings_command(const ts_run_settings *s, ts_buf *out);
+
+/* Makes run_dir (must be new or empty), copies train and valid (NULL: none) and the adapter (s->init_adapter) into it,
+ * hashes the model (s->model) and the data, writes run.json. Hashes, rows and version of *s are filled in. On failure
+ * what was made is removed again. */
+TS_MUST_USE ts_status ts_run_create(const char *run_dir, ts_run_settings *s, const char *train_file,
+                                    const char *valid_file, ts_progress *progress, ts_err *err);
+
+/* "host boot-id pid": what the lock file says. */
+void ts_run_lock_words(char *out, size_t n);
+
+typedef enum ts_run_state {
+    TS_RUN_NEW,     /* made, never started (or starting) */
+    TS_RUN_RUNNING, /* the lock is held */
+    TS_RUN_DONE,
+    TS_RUN_STOPPED, /* on request; can be resumed */
+    TS_RUN_FAILED,  /* ended with a sentence (ts_follow.reason) */
+    TS_RUN_CRASHED, /* nobody holds the lock and there is no end event: killed, power cut; can be resumed */
+} ts_run_state;
+extern const char *const ts_run_state_names[]; /* "new", "running", ... */
+
+/* Asks the training process to write a checkpoint and end (SIGTERM to the pid in the lock). TS_NOT_FOUND when nobody
+ * trains this run, TS_UNSUPPORTED when it runs on another host. */
+TS_MUST_USE ts_status ts_run_stop(const char *run_dir, ts_err *err);
+/* The pid that trains this run on this host; 0 when nobody does. */
+int ts_run_pid(const char *run_dir);
+
+/* Following a run: everything its events say, read as they are appended. A run that is resumed behind the reader's
+ * back cuts events.jsonl; the reader notices and starts over. */
+typedef struct ts_point {
+    int64_t step;
+    double loss, lr, grad_norm, tokens_per_second;
+} ts_point;
+typedef struct ts_eval_point {
+    int64_t step;
+    double loss;
+    bool best;
+} ts_eval_point;
+
+typedef struct ts_follow {
+    char *dir;
+    ts_run_state state;
+    char reason[256]; /* of the end: why it stopped or failed; "" */
+    ts_point *points;
+    size_t n_points, cap_points;
+    ts_eval_point *evals;
+    size_t n_evals, cap_evals;
+    /* the start event */
+    int64_t steps, examples, tokens_per_epoch, supervised_per_epoch, truncated, unsupervised;
+    int64_t trainable_params, all_params;
+    double epochs;
+    char kernel[32];
+    int threads;
+    /* where it is */
+    int64_t step;
+    double seconds;                                  /* trained so far, all starts together */
+    double eta;                                      /* seconds; NAN: not known */
+    double tokens_per_second, supervised_per_second; /* over the last 20 steps */
+    double train_loss;                               /* token-weighted over the last epoch's worth of steps; NAN */
+    double valid_loss, best_valid_loss;              /* NAN: none */
+    int64_t best_step;                               /* -1 */
+    int64_t peak_rss;                                /* bytes; 0: not known yet */
+    /* the latest lines for people ("09:58:12 step 230 loss 1.842 ..."), oldest first, at most 200 */
+    char **log;
+    size_t n_log, cap_log;
+    /* private */
+    int64_t offset;
+    uint64_t generation;
+    double window_tokens, window_supervised, window_seconds;
+    ts_buf pending;
+} ts_follow;
+
+void ts_follow_init(ts_follow *f, const char *run_dir);
+/* Reads what was appended since the last call (a few file-system calls when nothing was). *changed: something to draw.
+ * Cheap enough for a worker ten times a second; not for the UI thread. */
+TS_MUST_USE ts_status ts_follow_poll(ts_follow *f, bool *changed, ts_err *err);
+void ts_follow_release(ts_follow *f);
+
+#endif

@@ -1,0 +1,28 @@
+/* `tunesmith engine`: a process that holds one model and does what needs it, spoken to in JSON lines.
+ *
+ * Requests, one object a line; `id` is chosen by the asker and comes back in every answer:
+ *   {"op":"load","id":1,"model":"NAME or path"}
+ *   {"op":"generate","id":2,"prompts":[P..],"sides":[null,"ADAPTER DIR"..],"max_new_tokens":128,"temperature":0,
+ *        "top_k":0,"top_p":1,"min_p":0,"repetition_penalty":1,"seed":42,"stream":true}
+ *        P: {"messages":[..]} (template, generation prompt), {"text":".."} (plain text) or {"ids":[..]}
+ *   {"op":"nll","id":3,"rows":[R..],"sides":[..],"per_token":false}
+ *        R: {"messages":[..]} (assistant turns are supervised) or {"ids":[..],"labels":[..]}
+ *   {"op":"cancel","id":2}      {"op":"quit"}
+ * Answers:
+ *   {"id","event":"progress","what","done","total"}
+ *   {"id":1,"event":"loaded","name","path","params","kernel"}
+ *   {"id":2,"event":"token","prompt":0,"side":1,"text":".."}           new text of one answer (with "stream")
+ *   {"id":2,"event":"answer","prompt":0,"side":1,"text","ids":[..],"stop":"eos|stop|length"}
+ *   {"id":3,"event":"nll","row":0,"side":1,"nll":12.5,"tokens":30,"nlls":[..]}
+ *   {"id","event":"done","seconds"}      or {"id","event":"error","code":"..","text":".."}
+ * Requests are worked off in order; cancel overtakes. Adapters are kept while they do not change on disk. All sides of
+ * a generate request are one batch. The process ends when stdin does, whatever it is doing. */
+#ifndef TS_ENGINE_SERVE_H
+#define TS_ENGINE_SERVE_H
+
+#include "core/base/err.h"
+
+/* Serves until quit or the end of `in`. */
+TS_MUST_USE ts_status ts_serve(int in, int out, ts_err *err);
+
+#endif

@@ -1,0 +1,46 @@
+/* The training loop on a run folder: starts it, or goes on from its checkpoint as if it had never stopped.
+ *
+ * Resume is exact: adapter, both moments, step, place in the data and best-so-far come from the checkpoint that
+ * checkpoints/CURRENT names, and events.jsonl is cut back to where it stood then. N steps + stop + N steps give the
+ * bytes of 2N steps. Cancelling (SIGTERM in the verb) writes a checkpoint and ends with state "stopped". */
+#ifndef TS_ENGINE_TRAIN_H
+#define TS_ENGINE_TRAIN_H
+
+#include "core/engine/run.h"
+
+typedef struct ts_train_result {
+    ts_run_state state; /* TS_RUN_DONE or TS_RUN_STOPPED */
+    int64_t steps;
+    double train_loss, valid_loss, best_valid_loss; /* NAN: not measured */
+    int64_t best_step;                              /* -1 */
+    double seconds, tokens_per_second, supervised_tokens_per_second;
+    int64_t peak_rss_bytes;
+} ts_train_result;
+
+typedef struct ts_train_options {
+    const char *model; /* instead of the path in run.json (the folder was moved); its content hash must be the same */
+    /* Called after every step and evaluation from the training thread with one line for people. May be NULL. */
+    void (*on_line)(void *ctx, const char *line);
+    void *ctx;
+} ts_train_options;
+
+/* Trains the run to its end. progress counts steps. TS_BUSY: another process has the run. TS_CORRUPT: data, model or
+ * checkpoint are not those the run was made with; the text says which. A failure is also the run's end event. */
+TS_MUST_USE ts_status ts_train_run(const char *run_dir, const ts_train_options *o, ts_progress *progress,
+                                   ts_train_result *result, ts_err *err);
+/* The last line of `train --json`. */
+void ts_train_result_write(const ts_train_result *r, const char *run, const char *dir, const char *precision,
+                           ts_buf *out);
+
+/* What a run would cost, before it is started: `plan`, and the form. */
+typedef struct ts_train_plan {
+    int64_t examples, tokens, supervised_tokens, truncated, unsupervised, steps;
+    int64_t trainable_params, all_params, memory_bytes;
+    double seconds; /* NAN: not measured */
+    int64_t longest;
+} ts_train_plan;
+/* Reads the settings' model and the JSONL file as training would (all rows tokenised). */
+TS_MUST_USE ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, ts_progress *progress,
+                                         ts_train_plan *out, ts_err *err);
+
+#endif

@@ -1,0 +1,91 @@
+/* Answers of several sides to the same prompts, beside each other, with what can be measured about them.
+ *
+ * A side is "base", "run:3", "run:3/best" or an adapter folder. All sides are generated in one batch, from the same
+ * random numbers, in the engine process. Metrics per side: pass rate of the check file, mean NLL a token of the
+ * reference answers, answer length, repetition. An answer passes when every line of the check file (a PCRE2 regular
+ * expression; empty lines and lines that begin with # do not count) matches it, it ended by itself, and no four words
+ * in a row occur twice. */
+#ifndef TS_EVAL_COMPARE_H
+#define TS_EVAL_COMPARE_H
+
+#include "core/base/json.h"
+#include "core/work/progress.h"
+
+/* --check FILE. */
+typedef struct ts_check ts_check;
+TS_MUST_USE ts_status ts_check_read(ts_check **out, const char *path, ts_err *err);
+void ts_check_free(ts_check *c);
+/* Whether all lines match `text`; *failed (may be NULL) gets the number of the first line that does not, 1-based. */
+bool ts_check_match(const ts_check *c, const char *text, size_t n, size_t *failed);
+/* Share of four-word sequences that occurred before in the text; 0 for short texts. */
+double ts_repetition(const char *text, size_t n);
+
+typedef struct ts_answer {
+    char *text;
+    int32_t *ids;
+    size_t n_ids;
+    char stop[12];        /* "eos", "stop", "length"; "" while it is being written */
+    double reference_nll; /* sum of NLL of the reference answer; NAN: no reference */
+    int64_t reference_tokens;
+    double repetition;
+    bool checked, passed; /* checked: a check file was given */
+    size_t failed_line;   /* of the check file, 0: none */
+} ts_answer;
+
+typedef struct ts_compare_metrics {
+    double pass_rate;                      /* NAN: no check file */
+    double reference_nll;                  /* mean a token; NAN: no references */
+    double mean_tokens, repetition, ended; /* ended: share of answers that stopped by themselves */
+} ts_compare_metrics;
+
+typedef struct ts_prompt {
+    char *text;      /* the last user turn: what a person is shown */
+    char *messages;  /* JSON array: what the model is given */
+    char *reference; /* NULL: none */
+    int64_t example; /* id in the workspace; 0: from a file */
+} ts_prompt;
+
+typedef struct ts_compare {
+    char **sides;    /* as asked */
+    char **adapters; /* folders; NULL: the base */
+    size_t n_sides;
+    ts_prompt *prompts;
+    size_t n_prompts, cap_prompts;
+    ts_answer *answers; /* [prompt * n_sides + side] */
+    ts_compare_metrics *metrics;
+    char *model;
+    double seconds;
+} ts_compare;
+
+typedef struct ts_compare_options {
+    const char *ws;    /* NULL: sides are folders and prompts come from a file */
+    const char *model; /* NULL: the workspace's, else the first run's */
+    const char *const *sides;
+    size_t n_sides;
+    const char
+        *prompts;      /* JSONL or JSON of {"messages"}, {"instruction","input","output"} or {"prompt"}; plain text:
+                          one a line. NULL: the held-out examples (split=valid) of the first run, else the workspace */
+    const char *check; /* NULL: none */
+    int64_t limit;     /* prompts at most; 0: all */
+    int64_t max_new_tokens, top_k, seed;
+    double temperature, top_p, min_p, repetition_penalty;
+    const char *log; /* the engine's stderr; NULL: ours */
+    /* Called from the working thread after new text came (prompt, side), may be NULL: the screen copies and draws. */
+    void (*on_text)(void *ctx, size_t prompt, size_t side, const char *text);
+    /* The answer is complete (its `reference_nll` may still be missing). */
+    void (*on_answer)(void *ctx, const ts_compare *c, size_t prompt, size_t side);
+    void *ctx;
+} ts_compare_options;
+#define TS_COMPARE_DEFAULTS                                                                                            \
+    { .max_new_tokens = 256, .seed = 42, .top_p = 1, .repetition_penalty = 1 }
+
+/* Sides and prompts only: what a screen shows at once. */
+TS_MUST_USE ts_status ts_compare_prepare(ts_compare *c, const ts_compare_options *o, ts_err *err);
+/* Prepares (unless done), generates, scores. Blocks: a worker's or the command line's. */
+TS_MUST_USE ts_status ts_compare_run(ts_compare *c, const ts_compare_options *o, ts_progress *progress, ts_err *err);
+void ts_compare_write_json(const ts_compare *c, ts_buf *out);
+/* Side by side for `width` columns with words that differ from the first side marked [-so-] and {+so+}. */
+void ts_compare_write_text(const ts_compare *c, size_t width, ts_buf *out);
+void ts_compare_release(ts_compare *c);
+
+#endif

@@ -1,0 +1,59 @@
+/* The runs of a workspace: WS/runs/NNNN-name/, each a run folder of core/engine/run.h. The folders are the truth: a run
+ * copied in from another machine appears, one deleted by hand is gone. A remark is the file note.txt in the folder.
+ * Any thread; not the UI's (listing reads every run's events). */
+#ifndef TS_EVAL_RUNS_H
+#define TS_EVAL_RUNS_H
+
+#include "core/engine/run.h"
+#include "core/engine/train.h"
+
+typedef struct ts_run_info {
+    int64_t id;
+    char *name; /* "0003-lora" */
+    char *dir;
+    char *note;       /* "" */
+    char *model_name; /* last part of the model's path */
+    bool readable;    /* run.json could be read; else `problem` says why and the rest is empty */
+    char problem[256];
+    ts_run_settings settings;
+    ts_follow follow; /* as far as it is: state, losses, points */
+} ts_run_info;
+
+typedef struct ts_runs {
+    ts_run_info *items; /* newest first */
+    size_t n, cap;
+} ts_runs;
+
+TS_MUST_USE ts_status ts_runs_list(const char *ws, ts_runs *out, ts_err *err);
+void ts_runs_release(ts_runs *runs);
+
+/* The folder of "3", "run:3", "0003", "0003-lora" or a path to a run folder; the caller frees. TS_NOT_FOUND lists what
+ * there is. ws may be NULL for paths. */
+TS_MUST_USE ts_status ts_runs_find(const char *ws, const char *which, char **dir, ts_err *err);
+/* The adapter folder of an ADAPTER argument: a PEFT folder, or "run:3", "run:3/best" (best if there is one, else last),
+ * "run:3/last"; "run:3" is the last adapter. The caller frees. */
+TS_MUST_USE ts_status ts_runs_adapter(const char *ws, const char *which, char **dir, ts_err *err);
+
+/* A new numbered run from files as ts_run_create takes them; *id and *dir (the caller frees) say which. `name` NULL:
+ * the method. */
+TS_MUST_USE ts_status ts_runs_create(const char *ws, const char *name, ts_run_settings *s, const char *train_file,
+                                     const char *valid_file, int64_t *id, char **dir, ts_progress *progress,
+                                     ts_err *err);
+/* The examples a query selects, written as run data: train and valid files (JSONL, {"messages":[..]}) with
+ * `s->valid_fraction` of the rows held out by (seed, id), or the split that the rows have. Counts go to n_train,
+ * n_valid. See ts_runs_create. s->where NULL: status=accepted. */
+TS_MUST_USE ts_status ts_runs_export(const char *ws, const ts_run_settings *s, const char *train_file,
+                                     const char *valid_file, int64_t *n_train, int64_t *n_valid, ts_progress *progress,
+                                     ts_err *err);
+/* Both: what the train form and `train WS` do. */
+TS_MUST_USE ts_status ts_runs_create_from(const char *ws, const char *name, ts_run_settings *s, int64_t *id, char **dir,
+                                          ts_progress *progress, ts_err *err);
+
+/* Starts or resumes training in a detached child (`tunesmith train --run DIR`); returns when the child has the run's
+ * lock or has ended (then its sentence is the error). */
+TS_MUST_USE ts_status ts_runs_start(const char *dir, ts_err *err);
+TS_MUST_USE ts_status ts_runs_note(const char *dir, const char *note, ts_err *err);
+TS_MUST_USE ts_status ts_runs_rename(const char *ws, int64_t id, const char *name, ts_err *err); /* keeps the number */
+TS_MUST_USE ts_status ts_runs_delete(const char *dir, ts_err *err); /* TS_BUSY while it is trained */
+
+#endif
