@@ -56,7 +56,7 @@ check_lines() {
     grep -nE '\b(strcpy|strcat|sprintf|strtok|gets|atoi|localtime|gmtime)\(' $files | sed 's/^/not ok /; s/$/ (banned function)/'
     # shellcheck disable=SC2086
     grep -nE '\b(TODO|FIXME|XXX)\b' $files | sed 's/^/not ok /; s/$/ (unfinished)/'
-    # shellcheck disable=SC2086
+    # shellcheck disable=SC2046
     grep -LE '^#ifndef TS_' $(find core dataset eval tui -name '*.h') | sed 's/^/not ok /; s/$/: no include guard TS_.../'
 }
 
