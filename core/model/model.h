@@ -60,6 +60,8 @@ typedef struct ts_model {
  * against the config; what is missing or of a wrong shape is named. */
 TS_MUST_USE ts_status ts_model_open(ts_model **out, const char *spec, ts_err *err);
 void ts_model_close(ts_model *m);
+/* Rows and columns of a projection's matrix. */
+void ts_proj_size(const ts_config *c, ts_proj p, size_t *rows, size_t *cols);
 /* Rows [first, first + n) of w as f32 into out [n, cols]. */
 void ts_weight_rows(const ts_weight *w, size_t first, size_t n, float *out);
 /* Content hash of the weights' file(s) and config, 32 hex digits; cached beside nothing, costs one read of the files.
