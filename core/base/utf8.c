@@ -27,6 +27,11 @@ size_t ts_utf8_sequence(const char *s, size_t n) {
     return whole ? len : 0;
 }
 
+size_t ts_utf8_bad(const char *s, size_t n) {
+    bool whole;
+    return good_prefix(s, n, &whole);
+}
+
 size_t ts_utf8_check(const char *s, size_t n) {
     size_t i = 0;
     while (i < n) {

@@ -29,8 +29,10 @@ void ts_tokenizer_decode(const ts_tokenizer *t, const int32_t *ids, size_t n, bo
  * id < 0). */
 typedef struct ts_decoder {
     const ts_tokenizer *t;
-    bool skip_special, begun;
-    ts_buf pending;
+    bool skip_special;
+    bool any;        /* private, zero at the start: a token came by */
+    size_t stripped; /* private: spaces taken from the start of the text */
+    ts_buf pending;  /* private */
 } ts_decoder;
 void ts_decoder_push(ts_decoder *d, int32_t id, ts_buf *out);
 void ts_decoder_release(ts_decoder *d);

@@ -1,0 +1,241 @@
+/* The inside of a tokenizer: what tokenizer_json.c and tokenizer_gguf.c fill in and the rest of tokenizer*.c uses.
+ * Nobody else includes this.
+ *
+ * The steps of encode, as in Hugging Face's tokenizers:
+ *   text -> repaired UTF-8 -> cut at added tokens -> each piece normalised -> cut at added tokens that are looked for
+ *   in normalised text -> pre-tokenizer steps cut it into words -> each word by BPE -> post-processor adds ids
+ * Byte-level pre-tokenizers write every byte as one printable character (alphabet below). We keep the bytes and map
+ * only where names are looked up. */
+#ifndef TS_MODEL_TOKENIZER_IMPL_H
+#define TS_MODEL_TOKENIZER_IMPL_H
+
+#include "core/model/tokenizer.h"
+#include "core/text/match.h"
+#include "core/text/normalize.h"
+
+#include <pthread.h>
+
+enum { TS_TOKEN_IDS_MAX = 10000000 }; /* 35 times the largest vocabulary known (Gemma's 262,144) */
+
+/* Names to ids and back. */
+typedef struct ts_vocab_name {
+    uint32_t at, n; /* in text; at 0 = no such id */
+} ts_vocab_name;
+typedef struct ts_vocab_slot {
+    uint32_t hash;
+    int32_t id; /* -1 = free */
+} ts_vocab_slot;
+typedef struct ts_vocab {
+    ts_buf text; /* names, a NUL behind each; starts with one NUL byte */
+    ts_vocab_name *names;
+    size_t n, cap;
+    ts_vocab_slot *slots;
+    size_t n_slots, used;
+} ts_vocab;
+/* false: id out of bounds or names longer than 4 GB in all. A name that is there gets the new id. */
+bool ts_vocab_add(ts_vocab *v, const char *name, size_t n, int64_t id);
+int32_t ts_vocab_find(const ts_vocab *v, const char *name, size_t n); /* -1 */
+void ts_vocab_expect(ts_vocab *v, size_t count);                      /* room for so many, once, at the start */
+void ts_vocab_release(ts_vocab *v);
+
+/* (left id, right id) -> rank and id of the two together. */
+typedef struct ts_merge {
+    uint64_t pair; /* UINT64_MAX = free */
+    int32_t rank, id;
+} ts_merge;
+typedef struct ts_merges {
+    ts_merge *slots;
+    size_t n_slots, used;
+} ts_merges;
+void ts_merges_add(ts_merges *m, int32_t left, int32_t right, int32_t rank, int32_t id);
+const ts_merge *ts_merges_find(const ts_merges *m, int32_t left, int32_t right); /* NULL */
+void ts_merges_expect(ts_merges *m, size_t count);
+
+typedef enum ts_step_kind {
+    /* normalizers */
+    TS_NORM_PREPEND,
+    TS_NORM_REPLACE,
+    TS_NORM_FORM,
+    TS_NORM_LOWER,
+    TS_NORM_STRIP,
+    /* pre-tokenizers */
+    TS_PRE_SPLIT,
+    TS_PRE_DIGITS,
+    TS_PRE_PUNCTUATION,
+    TS_PRE_METASPACE,
+    TS_PRE_BYTE_LEVEL,
+    /* decoders that work on one token */
+    TS_DEC_REPLACE,
+    TS_DEC_STRIP,
+    TS_DEC_METASPACE,
+} ts_step_kind;
+
+typedef enum ts_cut { TS_ISOLATED, TS_REMOVED, TS_CONTIGUOUS, TS_WITH_PREVIOUS, TS_WITH_NEXT } ts_cut;
+typedef enum ts_scheme { TS_PREPEND_ALWAYS, TS_PREPEND_FIRST, TS_PREPEND_NEVER } ts_scheme;
+
+/* One step of the normalizer, the pre-tokenizer or the decoder; which fields count depends on the kind. */
+typedef struct ts_step {
+    ts_step_kind kind;
+    char *a; /* prepended, replaced or stripped text; Metaspace's replacement */
+    size_t a_n;
+    char *b; /* what replaces it */
+    size_t b_n;
+    ts_regex *re; /* Split and Replace with a regular expression, Byte-level with its own */
+    size_t matcher;
+    ts_normal_form form;
+    ts_cut cut;
+    ts_scheme scheme;
+    bool invert, prefix_space, split; /* split: Metaspace cuts; Digits: one by one */
+    size_t left, right;               /* Strip */
+} ts_step;
+typedef struct ts_steps {
+    ts_step *items;
+    size_t n, cap;
+} ts_steps;
+
+typedef struct ts_added {
+    int32_t id;
+    char *text; /* as looked for: normalised where `normalized` */
+    size_t n;
+    bool lstrip, rstrip, single_word, normalized, special;
+} ts_added;
+/* Added tokens by text: leftmost-longest search. */
+typedef struct ts_added_set {
+    ts_vocab index;         /* text -> position in the tokenizer's list */
+    uint32_t *lengths[256]; /* by first byte: lengths of the tokens, falling, 0 at the end; NULL = none */
+} ts_added_set;
+
+struct ts_scratch;
+
+struct ts_tokenizer {
+    ts_vocab vocab;
+    ts_merges merges;
+    float *scores; /* SentencePiece vocabularies of GGUF: any two neighbours whose text together is a name merge */
+    ts_steps normalizer, pre, decoder;
+    size_t n_matchers;
+    ts_regex **regexes; /* by matcher number, borrowed from the steps */
+    ts_added *added;
+    size_t n_added, cap_added;
+    ts_added_set raw_set, normal_set;
+    bool *special; /* by id, n = vocab.n */
+    int32_t unk;
+    bool byte_fallback, fuse_unk, ignore_merges, byte_level;
+    int32_t byte_ids[256];                                         /* byte-level: id of the byte's character, -1 */
+    int32_t fallback_ids[256];                                     /* id of <0xHH>, -1 */
+    bool decode_bytes, decode_fallback, decode_fuse, decode_joins; /* joins: no decoder, a space between tokens */
+    size_t strip_left;                                             /* spaces taken from the start of the whole text */
+    ts_ids prefix, suffix;                                         /* the post-processor */
+    int32_t bos, eos;
+    char *chat_template, *kind;
+    pthread_mutex_t lock; /* guards idle */
+    struct ts_scratch *idle;
+};
+
+/* Byte-level alphabet: bytes 33-126, 161-172, 174-255 stand for themselves, the other 68 for U+0100 and on. */
+uint32_t ts_byte_char(unsigned char byte);
+int ts_char_byte(uint32_t cp); /* -1: not of the alphabet */
+
+/* Builders, used by the two readers. */
+ts_step *ts_steps_add(ts_steps *s, ts_step_kind kind);
+TS_MUST_USE ts_status ts_step_regex(ts_tokenizer *t, ts_step *step, const char *pattern, size_t n, bool literal,
+                                    ts_err *err);
+void ts_step_text(char **to, size_t *to_n, const char *s, size_t n);
+ts_added *ts_tokenizer_add(ts_tokenizer *t, int32_t id, const char *text, size_t n);
+/* The pre-split that GPT-2's ByteLevel means by use_regex. */
+extern const char ts_gpt2_pattern[];
+/* After the parts are filled in: builds the tables that encode and decode use. */
+TS_MUST_USE ts_status ts_tokenizer_finish(ts_tokenizer *t, const char *what, ts_err *err);
+
+TS_MUST_USE ts_status ts_tokenizer_read_json(ts_tokenizer *t, const char *dir, ts_err *err);
+TS_MUST_USE ts_status ts_tokenizer_parse_json(ts_tokenizer *t, const char *text, size_t n, const char *what,
+                                              ts_err *err);
+TS_MUST_USE ts_status ts_tokenizer_read_gguf(ts_tokenizer *t, const char *path, ts_err *err);
+ts_tokenizer *ts_tokenizer_new(void);
+
+/* Text on its way through the steps, knowing where in the caller's text each byte came from: a view of it until a step
+ * changes something, then a copy with a map. */
+typedef struct ts_flow {
+    const char *s;
+    size_t n;
+    size_t base; /* a view: byte i came from base + i */
+    bool mapped; /* a copy: byte i came from from[i] */
+    ts_buf text;
+    size_t *from;
+    size_t cap_from;
+} ts_flow;
+void ts_flow_view(ts_flow *f, const char *s, size_t n, size_t base);
+size_t ts_flow_from(const ts_flow *f, size_t i); /* i = n: where the last byte came from, plus 1 */
+
+typedef struct ts_range {
+    size_t start, end;
+} ts_range;
+typedef struct ts_ranges {
+    ts_range *items;
+    size_t n, cap;
+} ts_ranges;
+/* Stretches of a word, alternately found by a pattern and between. */
+typedef struct ts_stretch {
+    size_t start, end;
+    bool match;
+} ts_stretch;
+typedef struct ts_stretches {
+    ts_stretch *items;
+    size_t n, cap;
+} ts_stretches;
+
+typedef struct ts_symbol {
+    int32_t id;
+    uint32_t len;       /* bytes of the word; 0 = merged into the one before */
+    int32_t prev, next; /* -1 */
+    size_t start;
+} ts_symbol;
+typedef struct ts_candidate {
+    int32_t rank, at, id;
+} ts_candidate;
+
+/* Word to ids, remembered: words repeat. */
+typedef struct ts_word_slot {
+    unsigned char n, n_ids;
+    char text[24];
+    unsigned char starts[6];
+    int32_t ids[6];
+} ts_word_slot;
+enum { TS_WORD_SLOTS = 4096 };
+
+/* What one running encode needs; kept by the tokenizer for the next one. */
+typedef struct ts_scratch {
+    struct ts_scratch *next;
+    ts_matcher **matchers;
+    ts_flow a, b;
+    ts_ranges words, other; /* of a */
+    ts_stretches cuts;
+    ts_buf name;
+    ts_symbol *symbols;
+    size_t n_symbols, cap_symbols;
+    ts_candidate *heap;
+    size_t n_heap, cap_heap;
+    ts_word_slot *cache;
+} ts_scratch;
+
+/* normalizer.c: changes s->a. pretokenize.c: cuts s->a (and may change it) into s->words. */
+void ts_normalize_flow(const ts_tokenizer *t, ts_scratch *s);
+void ts_pretokenize(const ts_tokenizer *t, ts_scratch *s);
+/* For steps that write a changed text: begin, then copy stretches of s->a and put new text, then end. */
+void ts_flow_begin(ts_scratch *s);
+void ts_flow_copy(ts_scratch *s, size_t start, size_t end);
+void ts_flow_put(ts_scratch *s, const char *text, size_t n, size_t from);
+void ts_flow_end(ts_scratch *s);
+/* What `step` finds in text[start..end), and what lies between, in s->cuts. */
+void ts_find_stretches(ts_scratch *s, const ts_step *step, const char *text, size_t start, size_t end);
+/* tokenizer_bpe.c: the tokens of one word become s->symbols[0..n_symbols), merged ones with len 0. `slow` takes the
+ * obvious way through the whole word for each merge; the tests compare. */
+void ts_bpe(const ts_tokenizer *t, ts_scratch *s, const char *word, size_t n, bool slow);
+/* tokenizer_added.c */
+void ts_added_build(ts_tokenizer *t, ts_added_set *set, bool normalized);
+void ts_added_release(ts_added_set *set);
+/* The next added token in text[at..n): its index in t->added and its range with the white space that it
+ * takes (not before `floor`). */
+bool ts_added_next(const ts_tokenizer *t, const ts_added_set *set, const char *text, size_t n, size_t at, size_t floor,
+                   size_t *which, ts_range *range);
+
+#endif
