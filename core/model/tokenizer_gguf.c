@@ -23,9 +23,9 @@ static const pre_split pre_splits[] = {
     {"gpt-2", {0}, .byte_regex = true},
     {"llama-bpe", {CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}" REST}, .ignore_merges = true},
     {"qwen2", {CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" REST}, .nfc = true},
-    {"default",
-     {"[\\p{P}\\$\\+<=>\\^~\\|]+", "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)",
-      "\\p{N}+", "[0-9][0-9][0-9]"}},
+    {"default", .patterns = {"[\\p{P}\\$\\+<=>\\^~\\|]+",
+                             "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)", "\\p{N}+",
+                             "[0-9][0-9][0-9]"}},
 };
 
 /* tokenizer.ggml.token_type */
