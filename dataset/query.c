@@ -1,0 +1,500 @@
+/* Parser of the query language: straight from text to an SQL condition; what SQL cannot say is a call of ts_find,
+ * with the number of a compiled pattern of this query. Values never become part of the SQL, they are bound. */
+#include "dataset/query.h"
+
+#include "core/text/match.h"
+#include "dataset/db.h"
+#include "dataset/score.h"
+
+#include <ctype.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_DEPTH = 100, MAX_VALUES = 500 };
+
+struct pattern {
+    ts_regex *re;
+    ts_matcher *m;
+};
+
+struct value {
+    char *text; /* NULL: a number */
+    double number;
+};
+
+struct ts_query {
+    ts_buf sql;
+    struct pattern *patterns;
+    size_t n_patterns, cap_patterns;
+    struct value *values; /* bound to ?2, ?3, ... ; ?1 is the query itself */
+    size_t n_values, cap_values;
+};
+
+/* ---- the fields ---- */
+
+enum kind { NUMBER, TEXT, STATUS, TAG, ORIGIN, SHAPE, DUP, SPLIT };
+
+struct field {
+    const char *name;
+    enum kind kind;
+    const char *sql; /* its value */
+    const char *all; /* TEXT: the texts that a word is looked for in, if more than `sql` */
+};
+
+#define ORIGIN_SQL "ifnull((SELECT t.path||':'||e.line FROM batch t WHERE t.id=e.batch),'typed')"
+#define ALL_TEXTS "b.instruction,b.input,b.output,b.system"
+
+static const struct field fields[] = {
+    {"id", NUMBER, "e.id", NULL},
+    {"status", STATUS, "e.status", NULL},
+    {"rating", NUMBER, "e.rating", NULL},
+    {"tag", TAG, "e.tags", NULL},
+    {"origin", ORIGIN, ORIGIN_SQL, NULL},
+    {"line", NUMBER, "e.line", NULL},
+    {"shape", SHAPE, "e.shape", NULL},
+    {"score", NUMBER, "m.score", NULL},
+    {"tokens", NUMBER, "m.tokens", NULL},
+    {"words", NUMBER, "ts_words(" ALL_TEXTS ")", NULL},
+    {"chars", NUMBER, "(length(b.instruction)+length(b.input)+length(b.output))", NULL},
+    {"dup", DUP, "(SELECT d.grp FROM dup d WHERE d.id=e.id)", NULL},
+    {"split", SPLIT, "m.split", NULL},
+    {"instruction", TEXT, "b.instruction", NULL},
+    {"input", TEXT, "b.input", NULL},
+    {"output", TEXT, "b.output", NULL},
+    {"answer", TEXT, "b.output", NULL},
+    {"prompt", TEXT, "b.instruction", "b.instruction,b.input"},
+    {"system", TEXT, "ifnull(b.system,'')", NULL},
+};
+
+static const char rule_sql[] =
+    "CASE WHEN m.score IS NULL THEN NULL ELSE ifnull((SELECT s.value FROM score s WHERE s.id=e.id"
+    " AND s.rule='%s' AND NOT EXISTS(SELECT 1 FROM dismissed x WHERE x.id=s.id AND"
+    " x.rule=s.rule)),0) END";
+
+/* Rules are number fields; *sql is then the caller's to free. */
+static bool find_field(const char *name, size_t n, struct field *out, char **sql) {
+    *sql = NULL;
+    for (size_t i = 0; i < TS_COUNT(fields); i++)
+        if (strlen(fields[i].name) == n && memcmp(fields[i].name, name, n) == 0) {
+            *out = fields[i];
+            return true;
+        }
+    size_t rule = ts_rule_find(name, n);
+    if (rule == ts_rule_count()) return false;
+    *sql = ts_printf(rule_sql, ts_rules[rule].name);
+    *out = (struct field){ts_rules[rule].name, NUMBER, *sql, NULL};
+    return true;
+}
+
+const char *const *ts_query_fields(void) {
+    static const char *names[TS_COUNT(fields) + 64];
+    if (names[0]) return names;
+    size_t n = 1;
+    for (size_t i = 1; i < TS_COUNT(fields); i++)
+        names[n++] = fields[i].name;
+    for (size_t i = 0; i < ts_rule_count() && n + 1 < TS_COUNT(names); i++)
+        names[n++] = ts_rules[i].name;
+    names[0] = fields[0].name; /* last: a second thread sees all or makes the same table again */
+    return names;
+}
+
+bool ts_query_order(const char *name, size_t n, ts_buf *sql) {
+    struct field f;
+    char *made;
+    if (!find_field(name, n, &f, &made)) return false;
+    ts_buf_puts(sql, f.sql);
+    if (f.kind == TEXT) ts_buf_puts(sql, " COLLATE NOCASE");
+    free(made);
+    return true;
+}
+
+/* ---- the parser ---- */
+
+struct parser {
+    ts_query *q;
+    const char *text, *p;
+    int depth;
+    size_t at;
+    ts_err *err;
+};
+
+static ts_status wrong(struct parser *ps, const char *at, const char *fmt, ...) TS_PRINTF(3, 4);
+static ts_status wrong(struct parser *ps, const char *at, const char *fmt, ...) {
+    char what[300];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    ps->at = (size_t)(at - ps->text);
+    return ts_fail(ps->err, TS_INVALID, "the query is wrong at character %zu (\"%.30s\"): %s", ps->at + 1, at, what);
+}
+
+static void skip_blanks(struct parser *ps) {
+    while (*ps->p && strchr(" \t\r\n", *ps->p))
+        ps->p++;
+}
+
+/* Binds a value and writes its ?N. */
+static ts_status put_value(struct parser *ps, const char *at, struct value v) {
+    ts_query *q = ps->q;
+    if (q->n_values >= MAX_VALUES) {
+        free(v.text);
+        return wrong(ps, at, "the query is too long (more than %d values)", MAX_VALUES);
+    }
+    TS_PUSH(q->values, q->n_values, q->cap_values, v);
+    ts_buf_printf(&q->sql, "?%zu", q->n_values + 1);
+    return TS_OK;
+}
+
+static ts_status put_pattern(struct parser *ps, const char *at, const char *texts, const char *pattern, size_t n,
+                             unsigned flags) {
+    ts_query *q = ps->q;
+    struct pattern made = {NULL, NULL};
+    ts_err inner;
+    if (ts_regex_new(&made.re, pattern, n, flags, &inner) != TS_OK) return wrong(ps, at, "%s", inner.text);
+    made.m = ts_matcher_new(made.re);
+    TS_PUSH(q->patterns, q->n_patterns, q->cap_patterns, made);
+    ts_buf_printf(&q->sql, "ts_find(?1,%zu,%s)", q->n_patterns - 1, texts);
+    return TS_OK;
+}
+
+/* /pattern/ or /pattern/i at ps->p. */
+static ts_status parse_regex(struct parser *ps, const char *texts) {
+    const char *start = ps->p++;
+    ts_buf pattern = TS_BUF_INIT;
+    while (*ps->p && *ps->p != '/') {
+        if (*ps->p == '\\' && ps->p[1]) {
+            if (ps->p[1] != '/') ts_buf_putc(&pattern, '\\');
+            ps->p++;
+        }
+        ts_buf_putc(&pattern, *ps->p++);
+    }
+    ts_status status = TS_OK;
+    if (*ps->p != '/') {
+        status = wrong(ps, start, "the pattern has no closing /");
+    } else {
+        ps->p++;
+        unsigned flags = *ps->p == 'i' ? TS_REGEX_CASELESS : 0;
+        ps->p += *ps->p == 'i';
+        status = put_pattern(ps, start, texts, ts_buf_str(&pattern), pattern.len, flags);
+    }
+    ts_buf_release(&pattern);
+    return status;
+}
+
+/* "quoted" (with \" and \\ inside) or up to the next blank or bracket. */
+static ts_status parse_word(struct parser *ps, ts_buf *out) {
+    const char *start = ps->p;
+    if (*ps->p != '"') {
+        while (*ps->p && !strchr(" \t\r\n()\"", *ps->p))
+            ts_buf_putc(out, *ps->p++);
+        return TS_OK;
+    }
+    for (ps->p++; *ps->p && *ps->p != '"'; ps->p++) {
+        if (*ps->p == '\\' && (ps->p[1] == '"' || ps->p[1] == '\\')) ps->p++;
+        ts_buf_putc(out, *ps->p);
+    }
+    if (*ps->p != '"') return wrong(ps, start, "the quote is not closed");
+    ps->p++;
+    return TS_OK;
+}
+
+static ts_status put_words(struct parser *ps, const char *at, const char *texts, const ts_buf *word) {
+    unsigned flags = TS_REGEX_LITERAL;
+    if (!word->len) return wrong(ps, at, "there is nothing to look for");
+    if (!ts_has_upper(word->data, word->len)) flags |= TS_REGEX_CASELESS;
+    return put_pattern(ps, at, texts, word->data, word->len, flags);
+}
+
+static ts_status put_compare(struct parser *ps, const char *sql, const char *op, const char *at, struct value v) {
+    ts_buf_printf(&ps->q->sql, "ifnull(%s%s", sql, strcmp(op, ":") == 0 ? "=" : op);
+    TS_TRY(put_value(ps, at, v));
+    ts_buf_puts(&ps->q->sql, ",0)");
+    return TS_OK;
+}
+
+static ts_status number_term(struct parser *ps, const struct field *f, const char *op, const char *at, const char *v) {
+    char *end;
+    double number = strtod(v, &end);
+    if (end == v || *end) return wrong(ps, at, "%s is compared with a number, not \"%.60s\"", f->name, v);
+    return put_compare(ps, f->sql, op, at, (struct value){NULL, number});
+}
+
+/* Fields whose values are names: status, shape, split. */
+static ts_status named_term(struct parser *ps, const struct field *f, const char *op, const char *at, const char *v) {
+    static const char *const shapes[] = {"alpaca", "messages", NULL}, *const splits[] = {"train", "valid", NULL};
+    static const char *const states[] = {"new", "accepted", "rejected", "later", NULL};
+    const char *const *names = f->kind == STATUS ? states : f->kind == SHAPE ? shapes : splits;
+    if (*op == '<' || *op == '>') return wrong(ps, at, "%s takes = or !=, not %s", f->name, op);
+    for (int i = 0; names[i]; i++)
+        if (strcmp(names[i], v) == 0) return put_compare(ps, f->sql, op, at, (struct value){NULL, i});
+    ts_buf list = TS_BUF_INIT;
+    for (int i = 0; names[i]; i++)
+        ts_buf_printf(&list, "%s%s", i ? ", " : "", names[i]);
+    ts_status status = wrong(ps, at, "there is no %s \"%.60s\"; there are %s", f->name, v, list.data);
+    ts_buf_release(&list);
+    return status;
+}
+
+static ts_status tag_term(struct parser *ps, const char *op, const char *at, const char *v) {
+    ts_buf_puts(&ps->q->sql, *op == '!' ? "NOT " : "");
+    if (!*v) {
+        ts_buf_puts(&ps->q->sql, "(e.tags='')");
+        return TS_OK;
+    }
+    ts_buf_puts(&ps->q->sql, "ts_has_tag(e.tags,");
+    TS_TRY(put_value(ps, at, (struct value){ts_strdup(v), 0}));
+    ts_buf_puts(&ps->q->sql, ")");
+    return TS_OK;
+}
+
+static ts_status dup_term(struct parser *ps, const struct field *f, const char *op, const char *at, const char *v) {
+    bool yes = strcmp(v, "yes") == 0, no = strcmp(v, "no") == 0;
+    if (!yes && !no) return number_term(ps, f, op, at, v);
+    if (*op == '<' || *op == '>') return wrong(ps, at, "dup=yes, dup=no or a group's number is meant");
+    ts_buf_printf(&ps->q->sql, "%sEXISTS(SELECT 1 FROM dup d WHERE d.id=e.id)", yes == (*op != '!') ? "" : "NOT ");
+    return TS_OK;
+}
+
+static ts_status text_term(struct parser *ps, const struct field *f, const char *op, const char *at, const ts_buf *v) {
+    if (*op == ':') return put_words(ps, at, f->all ? f->all : f->sql, v);
+    if (*op == '<' || *op == '>')
+        return wrong(ps, at, "%s is a text: it takes : (has the word), = or !=, not %s", f->name, op);
+    return put_compare(ps, f->sql, op, at, (struct value){ts_strdup(ts_buf_str(v)), 0});
+}
+
+static ts_status field_term(struct parser *ps, const struct field *f, const char *op, const char *at) {
+    bool quoted = *ps->p == '"';
+    if (*op == ':' && strncmp(ps->p, "re:/", 4) == 0 && (f->kind == TEXT || f->kind == ORIGIN)) {
+        ps->p += 3;
+        return parse_regex(ps, f->all ? f->all : f->sql);
+    }
+    ts_buf v = TS_BUF_INIT;
+    ts_status status;
+    TS_GOTO(parse_word(ps, &v));
+    if (!v.len && !quoted && f->kind != TEXT && f->kind != TAG) {
+        status = wrong(ps, at, "a value is missing behind %s", op);
+        goto out;
+    }
+    const char *text = ts_buf_str(&v);
+    switch (f->kind) {
+    case NUMBER:
+        status = number_term(ps, f, op, at, text);
+        break;
+    case TAG:
+        status = tag_term(ps, op, at, text);
+        break;
+    case DUP:
+        status = dup_term(ps, f, op, at, text);
+        break;
+    case STATUS:
+    case SHAPE:
+    case SPLIT:
+        status = named_term(ps, f, op, at, text);
+        break;
+    default:
+        status = text_term(ps, f, op, at, &v);
+    }
+out:
+    ts_buf_release(&v);
+    return status;
+}
+
+static const char *parse_operator(const char *p) {
+    static const char *const operators[] = {"!=", "<=", ">=", "=", "<", ">", ":", NULL};
+    for (int i = 0; operators[i]; i++)
+        if (strncmp(p, operators[i], strlen(operators[i])) == 0) return operators[i];
+    return NULL;
+}
+
+static ts_status unknown_field(struct parser *ps, const char *at, size_t n) {
+    ts_buf list = TS_BUF_INIT;
+    for (size_t i = 0; i < TS_COUNT(fields); i++)
+        ts_buf_printf(&list, "%s%s", i ? " " : "", fields[i].name);
+    ts_status status =
+        wrong(ps, at, "there is no field \"%.*s\" (%s, and the names of scores); quotes look for the text itself",
+              (int)TS_MIN(n, 40), at, list.data);
+    ts_buf_release(&list);
+    return status;
+}
+
+static ts_status parse_term(struct parser *ps) {
+    const char *start = ps->p, *p = start;
+    if (strncmp(p, "re:/", 4) == 0) {
+        ps->p += 3;
+        return parse_regex(ps, ALL_TEXTS);
+    }
+    while (isalnum((unsigned char)*p) || *p == '_')
+        p++;
+    const char *op = p > start ? parse_operator(p) : NULL;
+    if (op) {
+        struct field f;
+        char *made;
+        size_t n = (size_t)(p - start);
+        if (!find_field(start, n, &f, &made)) return unknown_field(ps, start, n);
+        ps->p = p + strlen(op);
+        ts_status status = field_term(ps, &f, op, start);
+        free(made);
+        return status;
+    }
+    ts_buf word = TS_BUF_INIT;
+    ts_status status = parse_word(ps, &word);
+    if (status == TS_OK) status = put_words(ps, start, ALL_TEXTS, &word);
+    ts_buf_release(&word);
+    return status;
+}
+
+/* Takes a word of the language if it stands alone at ps->p. */
+static bool take(struct parser *ps, const char *word) {
+    size_t n = strlen(word);
+    if (strncasecmp(ps->p, word, n) != 0 || (ps->p[n] && !strchr(" \t\r\n()\"", ps->p[n]))) return false;
+    ps->p += n;
+    skip_blanks(ps);
+    return true;
+}
+
+static ts_status parse_or(struct parser *ps);
+
+static ts_status parse_unary(struct parser *ps) {
+    const char *start = ps->p;
+    if (ps->depth > MAX_DEPTH) return wrong(ps, start, "brackets are nested too deep");
+    bool minus = *ps->p == '-' && ps->p[1] && !strchr(" \t\r\n", ps->p[1]);
+    if (minus || take(ps, "not")) {
+        ps->p += minus;
+        ps->depth++;
+        ts_buf_puts(&ps->q->sql, "NOT (");
+        TS_TRY(parse_unary(ps));
+        ts_buf_puts(&ps->q->sql, ")");
+        ps->depth--;
+        return TS_OK;
+    }
+    if (!*ps->p || *ps->p == ')') return wrong(ps, ps->p, "a word or a condition is missing here");
+    if (*ps->p != '(') return parse_term(ps);
+    ps->p++;
+    ps->depth++;
+    ts_buf_putc(&ps->q->sql, '(');
+    TS_TRY(parse_or(ps));
+    if (*ps->p != ')') return wrong(ps, start, "this bracket is not closed");
+    ps->p++;
+    ps->depth--;
+    ts_buf_putc(&ps->q->sql, ')');
+    return TS_OK;
+}
+
+static bool at_or(const struct parser *ps) {
+    return strncasecmp(ps->p, "or", 2) == 0 && (!ps->p[2] || strchr(" \t\r\n()\"", ps->p[2]));
+}
+
+static ts_status parse_and(struct parser *ps) {
+    for (bool first = true;; first = false) {
+        skip_blanks(ps);
+        if (!first && (!*ps->p || *ps->p == ')' || at_or(ps))) return TS_OK;
+        if (!first) {
+            take(ps, "and");
+            ts_buf_puts(&ps->q->sql, " AND ");
+        }
+        TS_TRY(parse_unary(ps));
+    }
+}
+
+static ts_status parse_or(struct parser *ps) {
+    ts_buf_putc(&ps->q->sql, '(');
+    TS_TRY(parse_and(ps));
+    while (take(ps, "or")) {
+        ts_buf_puts(&ps->q->sql, " OR ");
+        TS_TRY(parse_and(ps));
+    }
+    ts_buf_putc(&ps->q->sql, ')');
+    return TS_OK;
+}
+
+ts_status ts_query_parse(ts_query **out, const char *text, size_t *at, ts_err *err) {
+    struct parser ps = {.text = text ? text : "", .err = err};
+    ts_status status = TS_OK;
+    ps.q = ts_calloc(1, sizeof *ps.q);
+    ps.p = ps.text;
+    *out = NULL;
+    skip_blanks(&ps);
+    if (!*ps.p)
+        ts_buf_puts(&ps.q->sql, "1");
+    else if ((status = parse_or(&ps)) == TS_OK && *ps.p)
+        status = wrong(&ps, ps.p, "there is no opening bracket for this one");
+    if (status != TS_OK) {
+        if (at) *at = ps.at;
+        ts_query_free(ps.q);
+        return status;
+    }
+    *out = ps.q;
+    return TS_OK;
+}
+
+void ts_query_free(ts_query *q) {
+    if (!q) return;
+    for (size_t i = 0; i < q->n_patterns; i++) {
+        ts_matcher_free(q->patterns[i].m);
+        ts_regex_free(q->patterns[i].re);
+    }
+    for (size_t i = 0; i < q->n_values; i++)
+        free(q->values[i].text);
+    free(q->patterns);
+    free(q->values);
+    ts_buf_release(&q->sql);
+    free(q);
+}
+
+const char *ts_query_sql(const ts_query *q) {
+    return ts_buf_str(&q->sql);
+}
+
+void ts_query_bind(const ts_query *q, sqlite3_stmt *s) {
+    if (sqlite3_bind_parameter_count(s) >= 1) sqlite3_bind_pointer(s, 1, (void *)(uintptr_t)q, "ts_query", NULL);
+    for (size_t i = 0; i < q->n_values; i++) {
+        if (q->values[i].text)
+            sqlite3_bind_text(s, (int)i + 2, q->values[i].text, -1, SQLITE_STATIC);
+        else
+            sqlite3_bind_double(s, (int)i + 2, q->values[i].number);
+    }
+}
+
+/* ---- the functions ---- */
+
+/* ts_find(query, pattern, text...): 1 when the pattern occurs in one of the texts. */
+static void sql_find(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+    const ts_query *q = sqlite3_value_pointer(argv[0], "ts_query");
+    size_t k = (size_t)sqlite3_value_int64(argv[1]);
+    int found = 0;
+    if (!q || k >= q->n_patterns) return;
+    for (int i = 2; i < argc && !found; i++) {
+        const char *text = (const char *)sqlite3_value_text(argv[i]);
+        size_t start, end;
+        if (text)
+            found =
+                ts_matcher_find(q->patterns[k].m, text, (size_t)sqlite3_value_bytes(argv[i]), 0, &start, &end, NULL);
+    }
+    sqlite3_result_int(ctx, found);
+}
+
+/* ts_words(text...): how many pieces between white space. */
+static void sql_words(sqlite3_context *ctx, int argc, sqlite3_value **argv) {
+    int64_t n = 0;
+    for (int i = 0; i < argc; i++) {
+        const char *p = (const char *)sqlite3_value_text(argv[i]);
+        bool inside = false;
+        for (; p && *p; p++) {
+            bool space = strchr(" \t\r\n\v\f", *p) != NULL;
+            n += !space && !inside;
+            inside = !space;
+        }
+    }
+    sqlite3_result_int64(ctx, n);
+}
+
+ts_status ts_query_functions(ts_store *st, ts_err *err) {
+    if (sqlite3_create_function(st->db, "ts_find", -1, SQLITE_UTF8, NULL, sql_find, NULL, NULL) != SQLITE_OK ||
+        sqlite3_create_function(st->db, "ts_words", -1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, NULL, sql_words, NULL,
+                                NULL) != SQLITE_OK)
+        return ts_db_fail(st, "open the workspace", err);
+    return TS_OK;
+}

@@ -1,0 +1,34 @@
+/* The query language of the filter line and of --where.
+ *
+ *   words and "phrases"     all must occur in the texts; upper case in a word makes it case-sensitive
+ *   re:/pattern/            PCRE2 on the texts; re:/pattern/i without case; \/ is a slash
+ *   field:word field:"x y"  occurs in that field (tag:health: has the tag; origin:part)
+ *   field=value field!=value field<1 <= > >=
+ *   and or not ( )          "and" may be left out; not binds tightest, then and, then or; "-word" is "not word"
+ *
+ * Fields: id status rating tag origin shape score tokens words chars dup split instruction input output (answer) system
+ * prompt, and every rule score by its name. A value that was not measured fits no comparison.
+ *
+ * A query becomes one SQL condition on example e, body b, metric m; texts are matched by functions in C. */
+#ifndef TS_DATASET_QUERY_H
+#define TS_DATASET_QUERY_H
+
+#include "dataset/store.h"
+
+typedef struct ts_query ts_query;
+
+/* TS_INVALID with a sentence that shows the place; *at is the byte. An empty text takes every row. */
+TS_MUST_USE ts_status ts_query_parse(ts_query **out, const char *text, size_t *at, ts_err *err);
+void ts_query_free(ts_query *q); /* NULL is fine */
+
+/* For the dataset folder: the condition, and the binding of its values (?1 up) to a statement of `st`. */
+const char *ts_query_sql(const ts_query *q);
+/* The expression that orders by a field (score, rating, instruction, a rule), or NULL when there is no such field. */
+bool ts_query_order(const char *field, size_t n, ts_buf *sql);
+struct sqlite3_stmt;
+void ts_query_bind(const ts_query *q, struct sqlite3_stmt *s);
+/* Names of the fields and rules, NULL at the end. */
+const char *const *ts_query_fields(void);
+TS_MUST_USE ts_status ts_query_functions(ts_store *st, ts_err *err);
+
+#endif

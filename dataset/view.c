@@ -1,0 +1,112 @@
+#include "dataset/view.h"
+
+#include "dataset/db.h"
+#include "dataset/query.h"
+
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ts_view {
+    int64_t *ids;
+    size_t n, cap;
+    bool by_id; /* rising ids: found by halving */
+};
+
+static ts_status order_sql(const char *sort, ts_buf *sql, bool *by_id, ts_err *err) {
+    bool falling = sort && *sort == '-';
+    const char *name = sort && *sort ? sort + falling : "id";
+    *by_id = strcmp(name, "id") == 0 && !falling;
+    ts_buf_puts(sql, " ORDER BY ");
+    size_t start = sql->len;
+    if (!ts_query_order(name, strlen(name), sql))
+        return ts_fail(err, TS_INVALID,
+                       "rows cannot be put in order by \"%.40s\": there is no such field (score, rating, id, "
+                       "status, tokens, words, instruction ... or the name of a score)",
+                       name);
+    if (strcmp(sql->data + start, "e.id") == 0)
+        ts_buf_puts(sql, falling ? " DESC" : "");
+    else
+        ts_buf_puts(sql, falling ? " DESC NULLS LAST, e.id" : " NULLS LAST, e.id");
+    return TS_OK;
+}
+
+static ts_status collect(ts_view *v, ts_store *st, const ts_query *q, const char *sql, ts_progress *progress,
+                         ts_err *err) {
+    sqlite3_stmt *s = NULL;
+    const ts_progress *before = st->watched;
+    ts_status status = TS_OK;
+    int rc;
+    if (sqlite3_prepare_v2(st->db, sql, -1, &s, NULL) != SQLITE_OK) return ts_db_fail(st, "search the rows", err);
+    ts_query_bind(q, s);
+    if (progress) st->watched = progress;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        TS_PUSH(v->ids, v->n, v->cap, sqlite3_column_int64(s, 0));
+        if (v->n % 4096 == 0) ts_progress_set(progress, (int64_t)v->n, 0);
+    }
+    if (rc != SQLITE_DONE) status = ts_db_fail(st, "search the rows", err);
+    sqlite3_finalize(s);
+    st->watched = before;
+    return status;
+}
+
+ts_status ts_view_new(ts_view **out, ts_store *st, const char *where, const char *sort, ts_progress *progress,
+                      size_t *at, ts_err *err) {
+    ts_view *v = ts_calloc(1, sizeof *v);
+    ts_query *q = NULL;
+    ts_buf sql = TS_BUF_INIT;
+    ts_status status;
+    *out = NULL;
+    TS_GOTO(ts_query_parse(&q, where, at, err));
+    ts_buf_puts(&sql, "SELECT e.id FROM example e LEFT JOIN body b ON b.id=e.id LEFT JOIN metric m ON m.id=e.id"
+                      " WHERE e.batch NOT IN " TS_HIDDEN " AND ");
+    ts_buf_puts(&sql, ts_query_sql(q));
+    TS_GOTO(order_sql(sort, &sql, &v->by_id, err));
+    TS_GOTO(collect(v, st, q, sql.data, progress, err));
+    *out = v;
+out:
+    if (status != TS_OK) ts_view_free(v);
+    ts_query_free(q);
+    ts_buf_release(&sql);
+    return status;
+}
+
+void ts_view_free(ts_view *v) {
+    if (!v) return;
+    free(v->ids);
+    free(v);
+}
+
+size_t ts_view_count(const ts_view *v) {
+    return v ? v->n : 0;
+}
+
+int64_t ts_view_id(const ts_view *v, size_t i) {
+    ts_assert(v && i < v->n);
+    return v->ids[i];
+}
+
+const int64_t *ts_view_ids(const ts_view *v) {
+    return v->ids;
+}
+
+size_t ts_view_find(const ts_view *v, int64_t id) {
+    size_t low = 0, high = ts_view_count(v);
+    if (!v || !v->by_id) {
+        for (size_t i = 0; i < high; i++)
+            if (v->ids[i] == id) return i;
+        return high;
+    }
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (v->ids[middle] < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < v->n && v->ids[low] == id ? low : v->n;
+}
+
+const char *const *ts_view_fields(void) {
+    return ts_query_fields();
+}

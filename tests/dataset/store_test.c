@@ -1,0 +1,335 @@
+/* The store: opening and refusing, rows, marks, optimistic edits, settings, two programs at once. */
+#include "tests/support.h"
+
+#include "core/base/file.h"
+#include "dataset/db.h"
+#include "dataset/history.h"
+#include "dataset/view.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static ts_err err;
+
+static ts_store *new_store(char **folder) {
+    ts_store *st = NULL;
+    char *ws = ts_path_join(ts_test_dir(), "my voice");
+    assert_ok(ts_store_init(ws, &err));
+    assert_ok(ts_store_open(&st, ws, "test", &err));
+    if (folder)
+        *folder = ws;
+    else
+        free(ws);
+    return st;
+}
+
+static ts_text text(const char *s) {
+    return (ts_text){s, strlen(s)};
+}
+
+static int64_t add(ts_store *st, const char *instruction, const char *output) {
+    ts_draft d = {.instruction = text(instruction), .input = text(""), .output = text(output)};
+    int64_t id = 0;
+    assert_ok(ts_row_add(st, &d, &id, NULL, &err));
+    return id;
+}
+
+static void adds_and_reads(void **state) {
+    (void)state;
+    ts_store *st = new_store(NULL);
+    ts_arena arena = TS_ARENA_INIT;
+    int64_t a = add(st, "Say hello", "Hello."), ids[2] = {a + 100, a};
+    ts_row rows[2];
+    assert_ok(ts_rows_read(st, ids, 2, rows, &arena, &err));
+    assert_true(rows[0].gone);
+    assert_string_equal(rows[1].instruction.s, "Say hello");
+    assert_string_equal(rows[1].output.s, "Hello.");
+    assert_string_equal(rows[1].origin, "typed");
+    assert_null(rows[1].system.s);
+    assert_int_equal(rows[1].tokens, -1);
+    assert_true(rows[1].score != rows[1].score);
+    assert_int_equal(ts_row_read(st, 77, rows, &arena, &err), TS_NOT_FOUND);
+    assert_non_null(strstr(err.text, "77"));
+    ts_arena_release(&arena);
+    ts_store_close(st);
+}
+
+static void adds_conversations(void **state) {
+    (void)state;
+    ts_store *st = new_store(NULL);
+    ts_arena arena = TS_ARENA_INIT;
+    ts_row row;
+    int64_t id;
+    ts_draft d = {.messages = text("[ {\"role\":\"system\",\"content\":\"Be kind.\"}, {\"role\":\"user\",\"content\":"
+                                   "\"Hi\\u00e9\"}, {\"role\":\"assistant\", \"content\":\"Yo\", \"weight\": 1.50} ]")};
+    assert_ok(ts_row_add(st, &d, &id, NULL, &err));
+    assert_ok(ts_row_read(st, id, &row, &arena, &err));
+    assert_int_equal(row.shape, TS_MESSAGES);
+    assert_string_equal(row.instruction.s, "Hi\xc3\xa9");
+    assert_string_equal(row.output.s, "Yo");
+    assert_string_equal(row.system.s, "Be kind.");
+    ts_edit e = {TS_OUTPUT, text("Yo \"you\"")};
+    assert_ok(ts_row_edit(st, id, row.revision, &e, 1, NULL, &err));
+    assert_ok(ts_row_read(st, id, &row, &arena, &err));
+    assert_string_equal(row.output.s, "Yo \"you\"");
+    assert_non_null(strstr(row.messages.s, "\"content\":\"Yo \\\"you\\\"\",\"weight\":1.50}"));
+    d.messages = text("[{\"role\":\"user\",\"content\":\"Hi\"}]");
+    assert_int_equal(ts_row_add(st, &d, &id, NULL, &err), TS_INVALID);
+    assert_non_null(strstr(err.text, "assistant"));
+    ts_arena_release(&arena);
+    ts_store_close(st);
+}
+
+static void refuses_what_is_no_workspace(void **state) {
+    (void)state;
+    const char *dir = ts_test_dir();
+    char *file = ts_path_join(dir, "file"), *ws = ts_path_join(dir, "ws"), *db = ts_path_join(ws, "tunesmith.db");
+    ts_store *st;
+    assert_int_equal(ts_store_open(&st, ws, "test", &err), TS_NOT_FOUND);
+    assert_non_null(strstr(err.text, "tunesmith init"));
+    assert_int_equal(ts_store_open(&st, dir, "test", &err), TS_INVALID);
+    assert_non_null(strstr(err.text, "not a workspace"));
+    assert_ok(ts_file_write(file, "x", 1, &err));
+    assert_int_equal(ts_store_open(&st, file, "test", &err), TS_INVALID);
+    assert_ok(ts_mkdirs(ws, &err));
+    assert_ok(ts_file_write(db, "this is not a database, it is a plain text file", 47, &err));
+    assert_int_equal(ts_store_open(&st, ws, "test", &err), TS_CORRUPT);
+    assert_int_equal(ts_store_init(ws, &err), TS_INVALID);
+    assert_non_null(strstr(err.text, "already"));
+    free(db);
+    free(ws);
+    free(file);
+}
+
+static void migrates_with_a_copy_and_refuses_newer(void **state) {
+    (void)state;
+    char *ws;
+    ts_store *st = new_store(&ws);
+    assert_ok(ts_db_run(st,
+                        "DROP TABLE prompt; DROP TABLE answer; DROP TABLE vote; DELETE FROM counter WHERE name IN"
+                        " ('prompt','answer'); PRAGMA user_version=1",
+                        "make it old", &err));
+    int64_t id = add(st, "old", "row");
+    ts_store_close(st);
+    char *copy = ts_path_join(ws, "tunesmith.db.v1.bak");
+    assert_ok(ts_store_open(&st, ws, "test", &err));
+    assert_true(ts_is_file(copy));
+    assert_int_equal(ts_db_int(st, "PRAGMA user_version", 0), TS_SCHEMA_VERSION);
+    ts_arena arena = TS_ARENA_INIT;
+    ts_row row;
+    assert_ok(ts_row_read(st, id, &row, &arena, &err));
+    assert_int_equal(ts_db_int(st, "SELECT count(*) FROM vote", -1), 0);
+    assert_ok(ts_db_run(st, "PRAGMA user_version=999", "make it new", &err));
+    ts_store_close(st);
+    assert_int_equal(ts_store_open(&st, ws, "test", &err), TS_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "newer tunesmith"));
+    ts_arena_release(&arena);
+    free(copy);
+    free(ws);
+}
+
+/* As another user, for whom the folder is read-only; root may write everywhere. */
+static void reads_a_read_only_folder(void **state) {
+    (void)state;
+    if (geteuid() != 0) skip();
+    char *ws;
+    ts_store *st = new_store(&ws);
+    int64_t id = add(st, "a", "b");
+    ts_store_close(st);
+    for (char *p = strchr(ws + 1, '/'); p; p = strchr(p + 1, '/')) { /* mkdtemp's folder is private */
+        *p = 0;
+        if (strncmp(ws, "/tmp/", 5) == 0) chmod(ws, 0755);
+        *p = '/';
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        ts_arena arena = TS_ARENA_INIT;
+        ts_row row;
+        if (setuid(65534) != 0) _exit(9);
+        if (ts_store_open(&st, ws, "test", &err) != TS_OK) _exit(1);
+        if (!ts_store_read_only(st) || ts_row_read(st, id, &row, &arena, &err) != TS_OK) _exit(2);
+        if (ts_rows_set_status(st, &id, 1, TS_ACCEPTED, NULL, &err) != TS_IO) _exit(3);
+        _exit(strstr(err.text, "may only be read") ? 0 : 4);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    free(ws);
+}
+
+static void marks_and_finds(void **state) {
+    (void)state;
+    ts_store *st = new_store(NULL);
+    ts_done done;
+    int64_t ids[5];
+    for (int i = 0; i < 5; i++)
+        ids[i] = add(st, "q", "a");
+    assert_ok(ts_rows_set_status(st, ids + 1, 3, TS_REJECTED, &done, &err));
+    assert_int_equal(done.rows, 3);
+    assert_string_equal(done.text, "rejected 3 rows");
+    assert_ok(ts_rows_set_status(st, ids, 5, TS_REJECTED, &done, &err));
+    assert_int_equal(done.rows, 2);
+    assert_ok(ts_rows_set_status(st, ids, 5, TS_REJECTED, &done, &err));
+    assert_int_equal(done.step, 0);
+    assert_ok(ts_rows_tag(st, ids, 2, "health", true, &done, &err));
+    assert_ok(ts_rows_tag(st, ids + 1, 2, "diet", true, &done, &err));
+    assert_string_equal(done.text, "tagged 2 rows with diet");
+    assert_int_equal(ts_rows_tag(st, ids, 1, "two words", true, NULL, &err), TS_INVALID);
+    assert_int_equal(ts_rows_set_rating(st, ids, 1, 6, NULL, &err), TS_INVALID);
+    ts_arena arena = TS_ARENA_INIT;
+    ts_row row;
+    assert_ok(ts_row_read(st, ids[1], &row, &arena, &err));
+    assert_string_equal(row.tags, "diet health");
+    assert_ok(ts_rows_tag(st, ids, 5, "health", false, &done, &err));
+    assert_int_equal(done.rows, 2);
+    assert_ok(ts_row_read(st, ids[1], &row, &arena, &err));
+    assert_string_equal(row.tags, "diet");
+    ts_counts c;
+    assert_ok(ts_store_counts(st, &c, &err));
+    assert_int_equal(c.rows, 5);
+    assert_int_equal(c.by_status[TS_REJECTED], 5);
+    ts_arena_release(&arena);
+    ts_store_close(st);
+}
+
+static void refuses_an_edit_of_a_changed_row(void **state) {
+    (void)state;
+    char *ws;
+    ts_store *st = new_store(&ws), *other;
+    ts_arena arena = TS_ARENA_INIT;
+    ts_row row;
+    ts_done done;
+    int64_t id = add(st, "q", "a");
+    assert_ok(ts_store_open(&other, ws, "cli", &err));
+    assert_ok(ts_row_read(st, id, &row, &arena, &err));
+    int64_t version = ts_store_version(st);
+    ts_edit e = {TS_OUTPUT, text("theirs")};
+    assert_ok(ts_row_edit(other, id, -1, &e, 1, &done, &err));
+    assert_true(ts_store_version(st) > version);
+    e.text = text("mine");
+    assert_int_equal(ts_row_edit(st, id, row.revision, &e, 1, &done, &err), TS_BUSY);
+    assert_non_null(strstr(err.text, "cli edited output of row 1"));
+    /* after their change is taken back, the row is what we saw */
+    assert_ok(ts_undo(other, 0, &done, &err));
+    assert_ok(ts_row_edit(st, id, row.revision, &e, 1, &done, &err));
+    assert_int_equal(ts_undo(other, done.step - 1, &done, &err), TS_BUSY);
+    assert_non_null(strstr(err.text, "test edited output"));
+    ts_edit bad = {TS_OUTPUT, {"a\xff", 2}};
+    assert_int_equal(ts_row_edit(st, id, -1, &bad, 1, NULL, &err), TS_INVALID);
+    ts_store_close(other);
+    ts_store_close(st);
+    ts_arena_release(&arena);
+    free(ws);
+}
+
+static void waits_for_another_program_only_so_long(void **state) {
+    (void)state;
+    char *ws;
+    ts_store *st = new_store(&ws), *other;
+    int64_t id = add(st, "q", "a");
+    assert_ok(ts_store_open(&other, ws, "cli", &err));
+    assert_ok(ts_db_begin(other, "hold it", &err));
+    ts_store_patience(st, 50);
+    assert_int_equal(ts_rows_set_status(st, &id, 1, TS_ACCEPTED, NULL, &err), TS_BUSY);
+    assert_non_null(strstr(err.text, "another program is changing"));
+    ts_counts c; /* reading goes on */
+    assert_ok(ts_store_counts(st, &c, &err));
+    assert_int_equal(c.rows, 1);
+    ts_db_rollback(other);
+    assert_ok(ts_rows_set_status(st, &id, 1, TS_ACCEPTED, NULL, &err));
+    ts_store_close(other);
+    ts_store_close(st);
+    free(ws);
+}
+
+static void two_programs_write_at_once(void **state) {
+    (void)state;
+    enum { EACH = 60 };
+    char *ws;
+    ts_store *st = new_store(&ws);
+    ts_store_close(st);
+    pid_t children[2];
+    for (int c = 0; c < 2; c++) {
+        children[c] = fork();
+        if (children[c]) continue;
+        if (ts_store_open(&st, ws, c ? "one" : "two", &err) != TS_OK) _exit(1);
+        ts_store_patience(st, 60000);
+        for (int i = 0; i < EACH; i++) {
+            ts_draft d = {.instruction = text("q"), .output = text("a")};
+            int64_t id;
+            if (ts_row_add(st, &d, &id, NULL, &err) != TS_OK) _exit(2);
+            if (ts_rows_set_status(st, &id, 1, TS_ACCEPTED, NULL, &err) != TS_OK) _exit(3);
+        }
+        ts_store_close(st);
+        _exit(0);
+    }
+    for (int c = 0; c < 2; c++) {
+        int status;
+        waitpid(children[c], &status, 0);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    assert_ok(ts_store_open(&st, ws, "test", &err));
+    ts_counts counts;
+    assert_ok(ts_store_counts(st, &counts, &err));
+    assert_int_equal(counts.rows, 2 * EACH);
+    assert_int_equal(counts.by_status[TS_ACCEPTED], 2 * EACH);
+    assert_ok(ts_store_check(st, &err));
+    ts_store_close(st);
+    free(ws);
+}
+
+static void full_disk_changes_nothing(void **state) {
+    (void)state;
+    ts_store *st = new_store(NULL);
+    char before[33], after[33];
+    add(st, "q", "a");
+    assert_ok(ts_store_hash(st, before, &err));
+    char *big = ts_malloc(4000001);
+    memset(big, 'x', 4000000);
+    big[4000000] = 0;
+    assert_ok(ts_db_run(st, "PRAGMA max_page_count=100", "limit the file", &err));
+    ts_draft d = {.instruction = text("q"), .output = text(big)};
+    assert_int_equal(ts_row_add(st, &d, NULL, NULL, &err), TS_IO);
+    assert_non_null(strstr(err.text, "no room is left"));
+    assert_ok(ts_store_hash(st, after, &err));
+    assert_string_equal(before, after);
+    free(big);
+    ts_store_close(st);
+}
+
+static void keeps_settings(void **state) {
+    (void)state;
+    ts_store *st = new_store(NULL);
+    ts_buf value = TS_BUF_INIT;
+    assert_false(ts_setting_get(st, "model", &value));
+    assert_ok(ts_setting_set(st, "model", "smollm", &err));
+    assert_true(ts_setting_get(st, "model", &value));
+    assert_string_equal(value.data, "smollm");
+    assert_ok(ts_setting_set(st, "model", NULL, &err));
+    ts_buf_reset(&value);
+    assert_false(ts_setting_get(st, "model", &value));
+    ts_buf_release(&value);
+    ts_store_close(st);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(adds_and_reads),
+        cmocka_unit_test(adds_conversations),
+        cmocka_unit_test(refuses_what_is_no_workspace),
+        cmocka_unit_test(migrates_with_a_copy_and_refuses_newer),
+        cmocka_unit_test(reads_a_read_only_folder),
+        cmocka_unit_test(marks_and_finds),
+        cmocka_unit_test(refuses_an_edit_of_a_changed_row),
+        cmocka_unit_test(waits_for_another_program_only_so_long),
+        cmocka_unit_test(two_programs_write_at_once),
+        cmocka_unit_test(full_disk_changes_nothing),
+        cmocka_unit_test(keeps_settings),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
