@@ -1,0 +1,476 @@
+/* The kernels' source, compiled once per instruction set by kernels_avx512.c, kernels_avx2.c and kernels_plain.c. */
+#ifndef TS_ENGINE_KERNELS_BODY_H
+#define TS_ENGINE_KERNELS_BODY_H
+
+#include "core/engine/simd.h"
+
+#include <math.h>
+
+/* Loops over n floats, LANES at a time; inside, `here` lanes count and LOAD, STORE respect it. */
+#define EACH(i, n) for (size_t i = 0, here; i < (n) && (here = TS_MIN((n)-i, (size_t)LANES), 1); i += LANES)
+#define LOAD(p) (here == LANES ? vf_load(p) : vf_load_n(p, here))
+#define STORE(p, x) (here == LANES ? vf_store(p, x) : vf_store_n(p, x, here))
+
+/* ---- products ---- */
+
+/* A tile of MR x (NV * LANES) results in registers: 12 x 2 vectors of AVX-512's 32 registers, 6 x 2 of 16. The row of A
+ * is broadcast from memory, B comes as whole vectors. */
+#define TILE(MR, NV, T, AT)                                                                                            \
+    static void tile_##MR##_##NV##_##T(const float *a, size_t lda, const float *b, size_t ldb, size_t k, float *c,     \
+                                       size_t ldc, bool add) {                                                         \
+        vf s[MR][NV];                                                                                                  \
+        UNROLL for (int i = 0; i < MR; i++) UNROLL for (int v = 0; v < NV; v++) s[i][v] =                              \
+            add ? vf_load(c + (size_t)i * ldc + v * LANES) : vf_set(0);                                                \
+        for (size_t p = 0; p < k; p++) {                                                                               \
+            vf row[NV];                                                                                                \
+            UNROLL for (int v = 0; v < NV; v++) row[v] = vf_load(b + p * ldb + v * LANES);                             \
+            UNROLL for (int i = 0; i < MR; i++) {                                                                      \
+                vf x = vf_set(AT ? a[p * lda + (size_t)i] : a[(size_t)i * lda + p]);                                   \
+                UNROLL for (int v = 0; v < NV; v++) s[i][v] = x * row[v] + s[i][v];                                    \
+            }                                                                                                          \
+        }                                                                                                              \
+        UNROLL for (int i = 0; i < MR; i++) UNROLL for (int v = 0; v < NV; v++)                                        \
+            vf_store(c + (size_t)i * ldc + v * LANES, s[i][v]);                                                        \
+    }
+#define TILES(MR)                                                                                                      \
+    TILE(MR, 1, n, 0)                                                                                                  \
+    TILE(MR, 2, n, 0)                                                                                                  \
+    TILE(MR, 1, t, 1)                                                                                                  \
+    TILE(MR, 2, t, 1)
+#define TILE_ROW(MR)                                                                                                   \
+    {                                                                                                                  \
+        MR, {                                                                                                          \
+            {tile_##MR##_1_n, tile_##MR##_2_n}, {                                                                      \
+                tile_##MR##_1_t, tile_##MR##_2_t                                                                       \
+            }                                                                                                          \
+        }                                                                                                              \
+    }
+
+typedef void (*tile_fn)(const float *, size_t, const float *, size_t, size_t, float *, size_t, bool);
+typedef struct tile_size {
+    size_t rows;
+    tile_fn fn[2][2]; /* [a_trans][vectors - 1] */
+} tile_size;
+
+TILES(1)
+TILES(2)
+TILES(4)
+#if LANES == 16
+TILES(8)
+TILES(12) static const tile_size tiles[] = {TILE_ROW(12), TILE_ROW(8), TILE_ROW(4), TILE_ROW(2), TILE_ROW(1)};
+enum { TALLEST = 12 };
+#else
+TILES(6) static const tile_size tiles[] = {TILE_ROW(6), TILE_ROW(4), TILE_ROW(2), TILE_ROW(1)};
+enum { TALLEST = 6 };
+#endif
+
+/* A tile whose last vector is not full goes through a buffer. */
+static void edge_tile(tile_fn fn, size_t rows, size_t cols, const ts_panel *p, const float *a, const float *b,
+                      float *c) {
+    float buffer[TALLEST * 2 * LANES];
+    fn(a, p->lda, b, p->ldb, p->k, buffer, 2 * LANES, false);
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < cols; j++)
+            c[i * p->ldc + j] = p->add ? c[i * p->ldc + j] + buffer[i * 2 * LANES + j] : buffer[i * 2 * LANES + j];
+}
+
+static void panel(const ts_panel *p) {
+    for (size_t j = 0; j < p->n; j += 2 * LANES) {
+        size_t cols = TS_MIN(p->n - j, (size_t)2 * LANES), vectors = cols > LANES ? 2 : 1;
+        bool whole = cols == vectors * LANES;
+        const tile_size *t = tiles;
+        for (size_t i = 0; i < p->m; i += t->rows) {
+            while (t->rows > p->m - i)
+                t++;
+            const float *a = p->a_trans ? p->a + i : p->a + i * p->lda;
+            float *c = p->c + i * p->ldc + j;
+            tile_fn fn = t->fn[p->a_trans][vectors - 1];
+            if (whole)
+                fn(a, p->lda, p->b + j, p->ldb, p->k, c, p->ldc, p->add);
+            else
+                edge_tile(fn, t->rows, cols, p, a, p->b + j, c);
+        }
+    }
+}
+
+/* ---- stored types ---- */
+
+static float f16_at(const uint8_t *p) {
+#if LANES > 4
+    uint16_t h;
+    memcpy(&h, p, 2);
+    return _cvtsh_ss(h);
+#else
+    uint8_t four[8] = {p[0], p[1]};
+    return vf_from_f16(four)[0];
+#endif
+}
+
+typedef struct scales {
+    vf d, m;
+} scales;
+
+INLINE scales block_scales(ts_dtype t, const uint8_t *block) {
+    return (scales){vf_set(f16_at(block)), vf_set(t == TS_Q4_1 ? f16_at(block + 2) : 0)};
+}
+
+/* Vector v of a block of 32 weights. d * q is exact (11 + 8 bits), so fused or not it is one rounding. */
+INLINE vf block_vector(ts_dtype t, const uint8_t *block, size_t v, scales s) {
+    const size_t at = v * LANES % 16;
+    const int high = v * LANES >= 16;
+    switch (t) {
+    case TS_Q8_0:
+        return s.d * vf_from_i8(block + 2 + v * LANES);
+    case TS_Q4_0:
+        return s.d * (vf_from_nibbles(block + 2 + at, high) - vf_set(8));
+    default:
+        return s.d * vf_from_nibbles(block + 4 + at, high) + s.m;
+    }
+}
+
+INLINE size_t block_bytes(ts_dtype t) {
+    return t == TS_Q8_0 ? 34 : t == TS_Q4_0 ? 18 : 20;
+}
+
+INLINE size_t plain_bytes(ts_dtype t) {
+    return t == TS_F32 ? 4 : 2;
+}
+
+INLINE vf plain_vector(ts_dtype t, const uint8_t *p) {
+    return t == TS_F32 ? vf_load(p) : t == TS_F16 ? vf_from_f16(p) : vf_from_bf16(p);
+}
+
+/* The last n < LANES weights of a row that is no whole number of vectors; the rest 0. */
+INLINE vf plain_tail(ts_dtype t, const uint8_t *p, size_t n) {
+    uint8_t copy[LANES * 4] = {0};
+    memcpy(copy, p, n * plain_bytes(t));
+    return plain_vector(t, copy);
+}
+
+INLINE void dequant_blocks(ts_dtype t, const uint8_t *src, float *dst, size_t n) {
+    for (size_t i = 0; i < n; i += 32, src += block_bytes(t)) {
+        scales s = block_scales(t, src);
+        UNROLL
+        for (size_t v = 0; v < 32 / LANES; v++)
+            vf_store(dst + i + v * LANES, block_vector(t, src, v, s));
+    }
+}
+
+INLINE void dequant_plain(ts_dtype t, const uint8_t *src, float *dst, size_t n) {
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vf_store(dst + i, plain_vector(t, src + i * plain_bytes(t)));
+    if (i < n) vf_store_n(dst + i, plain_tail(t, src + i * plain_bytes(t), n - i), n - i);
+}
+
+#define BY_TYPE(t, BLOCKS, PLAIN)                                                                                      \
+    switch (t) {                                                                                                       \
+    case TS_F32:                                                                                                       \
+        PLAIN(TS_F32);                                                                                                 \
+        break;                                                                                                         \
+    case TS_F16:                                                                                                       \
+        PLAIN(TS_F16);                                                                                                 \
+        break;                                                                                                         \
+    case TS_BF16:                                                                                                      \
+        PLAIN(TS_BF16);                                                                                                \
+        break;                                                                                                         \
+    case TS_Q8_0:                                                                                                      \
+        BLOCKS(TS_Q8_0);                                                                                               \
+        break;                                                                                                         \
+    case TS_Q4_0:                                                                                                      \
+        BLOCKS(TS_Q4_0);                                                                                               \
+        break;                                                                                                         \
+    default:                                                                                                           \
+        BLOCKS(TS_Q4_1);                                                                                               \
+    }
+
+static void dequant(ts_dtype t, const void *src, float *dst, size_t n) {
+#define BLOCKS(T) dequant_blocks(T, src, dst, n)
+#define PLAIN(T) dequant_plain(T, src, dst, n)
+    BY_TYPE(t, BLOCKS, PLAIN)
+#undef BLOCKS
+#undef PLAIN
+}
+
+static void pack_n(ts_dtype t, const void *src, size_t row_bytes, size_t rows, size_t cols, float *dst) {
+    const uint8_t *p = src;
+    for (size_t r = 0; r < rows; r++, p += row_bytes, dst += TS_PANEL) {
+#define BLOCKS(T) dequant_blocks(T, p, dst, cols)
+#define PLAIN(T) dequant_plain(T, p, dst, cols)
+        BY_TYPE(t, BLOCKS, PLAIN)
+#undef BLOCKS
+#undef PLAIN
+        for (size_t c = cols; c < TS_PANEL; c++)
+            dst[c] = 0;
+    }
+}
+
+static void pack_t(const float *src, size_t ld, size_t rows, size_t cols, float *dst) {
+    for (size_t r = rows; r < TS_PANEL; r++)
+        for (size_t c = 0; c < cols; c++)
+            dst[c * TS_PANEL + r] = 0;
+    size_t r = 0;
+#if defined(__SSE2__)
+    for (; r + 4 <= rows; r += 4) {
+        const float *s = src + r * ld;
+        size_t c = 0;
+        for (; c + 4 <= cols; c += 4) {
+            __m128 x0 = _mm_loadu_ps(s + c), x1 = _mm_loadu_ps(s + ld + c);
+            __m128 x2 = _mm_loadu_ps(s + 2 * ld + c), x3 = _mm_loadu_ps(s + 3 * ld + c);
+            _MM_TRANSPOSE4_PS(x0, x1, x2, x3);
+            float *d = dst + c * TS_PANEL + r;
+            _mm_storeu_ps(d, x0);
+            _mm_storeu_ps(d + TS_PANEL, x1);
+            _mm_storeu_ps(d + 2 * TS_PANEL, x2);
+            _mm_storeu_ps(d + 3 * TS_PANEL, x3);
+        }
+        for (; c < cols; c++)
+            for (size_t i = 0; i < 4; i++)
+                dst[c * TS_PANEL + r + i] = s[i * ld + c];
+    }
+#endif
+    for (; r < rows; r++)
+        for (size_t c = 0; c < cols; c++)
+            dst[c * TS_PANEL + r] = src[r * ld + c];
+}
+
+/* ---- dots: one vector of partial sums per result, in the order of the row, then vf_sums; the tail counts as a vector
+ * with zeros. Both forms below follow it, so a result's bits do not depend on how many vectors are asked for. ---- */
+
+INLINE vf dot_blocks(ts_dtype t, const uint8_t *w, const float *x, size_t k) {
+    vf s = vf_set(0);
+    for (size_t i = 0; i < k; i += 32, w += block_bytes(t)) {
+        scales sc = block_scales(t, w);
+        UNROLL
+        for (size_t v = 0; v < 32 / LANES; v++)
+            s = block_vector(t, w, v, sc) * vf_load(x + i + v * LANES) + s;
+    }
+    return s;
+}
+
+INLINE vf dot_plain(ts_dtype t, const uint8_t *w, const float *x, size_t k) {
+    vf s = vf_set(0);
+    size_t i = 0;
+    for (; i + LANES <= k; i += LANES)
+        s = plain_vector(t, w + i * plain_bytes(t)) * vf_load(x + i) + s;
+    if (i < k) s = plain_tail(t, w + i * plain_bytes(t), k - i) * vf_load_n(x + i, k - i) + s;
+    return s;
+}
+
+static void put(const ts_dots *d, size_t i, size_t r, float value) {
+    float *y = d->y + i * d->ldy + r;
+    *y = d->add ? *y + value : value;
+}
+
+static void dots_one(const ts_dots *d) {
+    const uint8_t *w = d->w;
+    for (size_t r = 0; r < d->rows; r += LANES) {
+        vf s[LANES];
+        size_t rows = TS_MIN(d->rows - r, (size_t)LANES);
+        for (size_t i = 0; i < LANES; i++) {
+            const uint8_t *row = w + (r + i) * d->row_bytes;
+            if (i >= rows) {
+                s[i] = vf_set(0);
+                continue;
+            }
+#define BLOCKS(T) s[i] = dot_blocks(T, row, d->x, d->k)
+#define PLAIN(T) s[i] = dot_plain(T, row, d->x, d->k)
+            BY_TYPE(d->type, BLOCKS, PLAIN)
+#undef BLOCKS
+#undef PLAIN
+        }
+        float out[LANES];
+        vf_sums(s, out);
+        for (size_t i = 0; i < rows; i++)
+            put(d, 0, r + i, out[i]);
+    }
+}
+
+#if LANES == 16
+enum { DOT_ROWS = 4, DOT_VECTORS = 4 };
+#else
+enum { DOT_ROWS = LANES / 2, DOT_VECTORS = 2 };
+#endif
+
+/* DOT_ROWS rows of f32 against DOT_VECTORS vectors; sums in the order vector, row. */
+static void dot_tile(const float *w, size_t ldw, const float *x, size_t ldx, size_t k, float *out) {
+    vf s[DOT_VECTORS * DOT_ROWS];
+    UNROLL
+    for (int i = 0; i < DOT_VECTORS * DOT_ROWS; i++)
+        s[i] = vf_set(0);
+    size_t p = 0;
+    for (; p + LANES <= k; p += LANES) {
+        vf row[DOT_ROWS];
+        UNROLL
+        for (int r = 0; r < DOT_ROWS; r++)
+            row[r] = vf_load(w + (size_t)r * ldw + p);
+        UNROLL
+        for (int i = 0; i < DOT_VECTORS; i++) {
+            vf v = vf_load(x + (size_t)i * ldx + p);
+            UNROLL
+            for (int r = 0; r < DOT_ROWS; r++)
+                s[i * DOT_ROWS + r] = row[r] * v + s[i * DOT_ROWS + r];
+        }
+    }
+    if (p < k)
+        for (int i = 0; i < DOT_VECTORS; i++)
+            for (int r = 0; r < DOT_ROWS; r++)
+                s[i * DOT_ROWS + r] =
+                    vf_load_n(w + (size_t)r * ldw + p, k - p) * vf_load_n(x + (size_t)i * ldx + p, k - p) +
+                    s[i * DOT_ROWS + r];
+    vf_sums(s, out);
+}
+
+/* A row or a vector that is missing at the edge stands in for by the first one; its results are dropped. */
+static void dots_many(const ts_dots *d) {
+    for (size_t r = 0; r < d->rows; r += DOT_ROWS) {
+        size_t rows = TS_MIN(d->rows - r, (size_t)DOT_ROWS);
+        const uint8_t *w = (const uint8_t *)d->w + r * d->row_bytes;
+        for (size_t i = 0; i < DOT_ROWS; i++)
+            dequant(d->type, w + (i < rows ? i * d->row_bytes : 0), d->scratch + i * d->k, d->k);
+        for (size_t i = 0; i < d->m; i += DOT_VECTORS) {
+            size_t m = TS_MIN(d->m - i, (size_t)DOT_VECTORS);
+            float out[LANES];
+            dot_tile(d->scratch, d->k, d->x + i * d->ldx, m == DOT_VECTORS ? d->ldx : 0, d->k, out);
+            if (m != DOT_VECTORS && m > 1) {
+                float second[LANES];
+                for (size_t v = 1; v < m; v++) {
+                    dot_tile(d->scratch, d->k, d->x + (i + v) * d->ldx, 0, d->k, second);
+                    memcpy(out + v * DOT_ROWS, second, DOT_ROWS * sizeof(float));
+                }
+            }
+            for (size_t v = 0; v < m; v++)
+                for (size_t q = 0; q < rows; q++)
+                    put(d, i + v, r + q, out[v * DOT_ROWS + q]);
+        }
+    }
+}
+
+static void dots(const ts_dots *d) {
+    if (d->m == 1)
+        dots_one(d);
+    else
+        dots_many(d);
+}
+
+/* ---- rows ---- */
+
+static float dot(const float *a, const float *b, size_t n) {
+    vf s = vf_set(0);
+    EACH(i, n) s = LOAD(a + i) * LOAD(b + i) + s;
+    return vf_sum(s);
+}
+
+static void rmsnorm(const float *x, const float *w, size_t n, float eps, float *y) {
+    vf f = vf_set(1 / sqrtf(dot(x, x, n) / (float)n + eps));
+    EACH(i, n) STORE(y + i, LOAD(x + i) * f * LOAD(w + i));
+}
+
+/* y = x f w with f = (mean(x^2) + eps)^-1/2:  dx = f (w dy - x f^2 mean(x w dy)) */
+static void rmsnorm_back(const float *x, const float *w, const float *dy, size_t n, float eps, float *dx) {
+    float f = 1 / sqrtf(dot(x, x, n) / (float)n + eps);
+    vf s = vf_set(0);
+    EACH(i, n) s = LOAD(x + i) * (LOAD(w + i) * LOAD(dy + i)) + s;
+    vf pull = vf_set(f * f * vf_sum(s) / (float)n), factor = vf_set(f);
+    EACH(i, n) STORE(dx + i, LOAD(dx + i) + factor * (LOAD(w + i) * LOAD(dy + i) - LOAD(x + i) * pull));
+}
+
+static void rope(float *x, size_t heads, size_t d, const float *cs, bool back) {
+    size_t half = d / 2;
+    vf sign = vf_set(back ? -1.0f : 1.0f);
+    for (size_t h = 0; h < heads; h++, x += d)
+        EACH(i, half) {
+            vf a = LOAD(x + i), b = LOAD(x + half + i), c = LOAD(cs + i), s = LOAD(cs + half + i) * sign;
+            STORE(x + i, a * c - b * s);
+            STORE(x + half + i, b * c + a * s);
+        }
+}
+
+static void swiglu(const float *gate, const float *up, float *y, size_t n) {
+    EACH(i, n) {
+        vf g = LOAD(gate + i);
+        STORE(y + i, g / (vf_set(1) + vf_exp(-g)) * LOAD(up + i));
+    }
+}
+
+/* silu(g) = g s with s = 1 / (1 + e^-g);  silu' = s (1 + g (1 - s)) */
+static void swiglu_back(float *gate, float *up, const float *dy, size_t n) {
+    EACH(i, n) {
+        vf g = LOAD(gate + i), u = LOAD(up + i), d = LOAD(dy + i), one = vf_set(1);
+        vf s = one / (one + vf_exp(-g));
+        STORE(gate + i, d * u * (s * (one + g * (one - s))));
+        STORE(up + i, d * (g * s));
+    }
+}
+
+static float max_of(const float *x, size_t n) {
+    vf m = vf_set(-INFINITY);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        m = vf_max(m, vf_load(x + i));
+    float best = -INFINITY;
+    for (size_t e = 0; e < LANES; e++)
+        best = m[e] > best ? m[e] : best;
+    for (; i < n; i++)
+        best = x[i] > best ? x[i] : best;
+    return best;
+}
+
+static float exp_sum(float *x, size_t n, float scale, float shift) {
+    vf s = vf_set(0), f = vf_set(scale), back = vf_set(shift);
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vf e = vf_exp(vf_load(x + i) * f - back);
+        vf_store(x + i, e);
+        s += e;
+    }
+    if (i < n) {
+        float e[LANES];
+        vf_store(e, vf_exp(vf_load_n(x + i, n - i) * f - back));
+        memcpy(x + i, e, (n - i) * sizeof *e);
+        s += vf_load_n(e, n - i);
+    }
+    return vf_sum(s);
+}
+
+static void scale_by(float *x, size_t n, float f) {
+    EACH(i, n) STORE(x + i, LOAD(x + i) * vf_set(f));
+}
+
+static void add_to(float *y, const float *x, size_t n) {
+    EACH(i, n) STORE(y + i, LOAD(y + i) + LOAD(x + i));
+}
+
+static void attention_back(float *p, float *dp, size_t n, float scale, float lse, float delta) {
+    vf f = vf_set(scale), shift = vf_set(lse), less = vf_set(delta);
+    EACH(i, n) {
+        vf e = vf_exp(LOAD(p + i) * f - shift);
+        STORE(p + i, e);
+        STORE(dp + i, e * (LOAD(dp + i) - less) * f);
+    }
+}
+
+/* Two rounds of a 32-bit mixer (lowbias32 of Chris Wellons' hash prospector) over key and index. */
+static void dropout(const float *x, float *y, size_t n, uint32_t key, double p, bool add) {
+    uint32_t limit = (uint32_t)(p * 4294967296.0);
+    float factor = (float)(1 / (1 - p));
+    for (size_t j = 0; j < n; j++) {
+        uint32_t h = (uint32_t)j * 0x9e3779b9u ^ key;
+        h = (h ^ h >> 16) * 0x7feb352du;
+        h = (h ^ h >> 15) * 0x846ca68bu;
+        h = ((h ^ h >> 16) + key) * 0x7feb352du;
+        h = (h ^ h >> 15) * 0x846ca68bu;
+        h ^= h >> 16;
+        float v = h >= limit ? x[j] * factor : 0;
+        y[j] = add ? y[j] + v : v;
+    }
+}
+
+const ts_kernels *KERNELS(void) {
+    static const ts_kernels k = {KERNELS_NAME, panel,        dots,   dequant, pack_t,         pack_n,
+                                 rmsnorm,      rmsnorm_back, rope,   swiglu,  swiglu_back,    max_of,
+                                 exp_sum,      scale_by,     add_to, dot,     attention_back, dropout};
+    return &k;
+}
+
+#endif

@@ -1,0 +1,103 @@
+#include "core/engine/net_impl.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Cross entropy at supervised rows only, TS_LOGIT_ROWS rows of logits at a time (a row has `vocab` floats: 192 KiB for
+ * SmolLM2). The exponentials are summed in f32 over BLOCK of them and in double above that. */
+enum { BLOCK = 1024 };
+
+typedef struct loss_job {
+    ts_pass *p;
+    size_t first; /* target of the chunk's row 0 */
+    float *nll, *dx;
+    bool grad;
+} loss_job;
+
+static void gather_rows(void *ctx, size_t first, size_t end, int worker) {
+    (void)worker;
+    const loss_job *j = ctx;
+    ts_net *n = j->p->net;
+    const float *x = n->bufs.layer[n->m->config.layers].x;
+    for (size_t i = first; i < end; i++)
+        ts_kernels_get()->rmsnorm(x + j->p->batch->targets[i].row * n->h, n->m->final_norm, n->h, n->m->config.rms_eps,
+                                  n->hidden + i * n->h);
+}
+
+/* Softmax minus one at the label, in place of the logits. */
+static void loss_rows(void *ctx, size_t first, size_t end, int worker) {
+    (void)worker;
+    const loss_job *j = ctx;
+    const ts_kernels *kn = ts_kernels_get();
+    ts_net *n = j->p->net;
+    size_t vocab = n->m->config.vocab;
+    for (size_t i = first; i < end; i++) {
+        float *row = n->logits + i * n->logits_ld, top = kn->max(row, vocab);
+        size_t label = (size_t)j->p->batch->targets[j->first + i].label;
+        float at_label = row[label];
+        double sum = 0;
+        for (size_t k = 0; k < vocab; k += BLOCK)
+            sum += kn->exp_sum(row + k, TS_MIN(vocab - k, (size_t)BLOCK), 1, top);
+        j->nll[j->first + i] = (float)((double)top + log(sum) - (double)at_label);
+        if (!j->grad) continue;
+        kn->scale(row, vocab, (float)(1 / sum));
+        row[label] -= 1;
+    }
+}
+
+static void scatter_rows(void *ctx, size_t first, size_t end, int worker) {
+    (void)worker;
+    const loss_job *j = ctx;
+    ts_net *n = j->p->net;
+    const float *x = n->bufs.layer[n->m->config.layers].x;
+    for (size_t i = first; i < end; i++) {
+        size_t row = j->p->batch->targets[i].row;
+        ts_kernels_get()->rmsnorm_back(x + row * n->h, n->m->final_norm, n->dhidden + i * n->h, n->h,
+                                       n->m->config.rms_eps, j->dx + row * n->h);
+    }
+}
+
+static ts_status loss_memory(ts_net *n, size_t targets, bool grad, ts_err *err) {
+    size_t have = n->hidden_rows * n->h, have_too = n->dhidden ? have : 0;
+    if (!n->logits) {
+        n->logits_ld = ((n->m->config.vocab + 15) & ~(size_t)15) + 48; /* rows a power of two apart fall into one set */
+        size_t none = 0;
+        TS_TRY(ts_need_floats(&n->logits, &none, TS_LOGIT_ROWS * n->logits_ld, "logits", err));
+    }
+    targets = TS_MAX(targets, n->hidden_rows);
+    TS_TRY(ts_need_floats(&n->hidden, &have, targets * n->h, "the hidden states", err));
+    if (grad) TS_TRY(ts_need_floats(&n->dhidden, &have_too, targets * n->h, "the hidden states' gradients", err));
+    n->hidden_rows = targets;
+    return TS_OK;
+}
+
+static void head_product(ts_net *n, const float *a, size_t lda, size_t rows, bool back, float *c, size_t ldc) {
+    const ts_weight *w = &n->m->head;
+    ts_product q = {.m = rows, .n = back ? w->cols : w->rows, .c = c, .ldc = ldc, .n_terms = 1};
+    q.terms[0] = (ts_term){.a = a,
+                           .lda = lda,
+                           .k = back ? w->rows : w->cols,
+                           .type = w->type,
+                           .b = w->data,
+                           .row_bytes = w->row_bytes,
+                           .trans = !back};
+    ts_products(&q, 1, &n->scratch);
+}
+
+ts_status ts_loss(ts_pass *p, float *nll, float *dx, ts_err *err) {
+    ts_net *n = p->net;
+    size_t targets = p->batch->n_targets;
+    loss_job j = {.p = p, .nll = nll, .dx = dx, .grad = dx != NULL};
+    TS_TRY(loss_memory(n, targets, j.grad, err));
+    if (dx) memset(dx, 0, p->batch->rows * n->h * sizeof *dx);
+    ts_rows(targets, 16, gather_rows, &j);
+    for (j.first = 0; j.first < targets; j.first += TS_LOGIT_ROWS) {
+        if (ts_cancelled(p->progress)) return ts_fail(err, TS_CANCELLED, "cancelled");
+        size_t rows = TS_MIN(targets - j.first, (size_t)TS_LOGIT_ROWS);
+        head_product(n, n->hidden + j.first * n->h, n->h, rows, false, n->logits, n->logits_ld);
+        ts_rows(rows, 4, loss_rows, &j);
+        if (dx) head_product(n, n->logits, n->logits_ld, rows, true, n->dhidden + j.first * n->h, n->h);
+    }
+    if (dx) ts_rows(targets, 16, scatter_rows, &j);
+    return TS_OK;
+}

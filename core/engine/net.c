@@ -1,0 +1,224 @@
+#include "core/engine/net_impl.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+ts_status ts_need_floats(float **p, size_t *have, size_t floats, const char *what, ts_err *err) {
+    if (*p && *have >= floats) return TS_OK;
+    free(*p);
+    *have = 0;
+    *p = ts_try_alloc(TS_MAX(floats, 1), sizeof **p);
+    if (!*p)
+        return ts_fail(err, TS_NO_MEMORY, "no memory for %s (%.0f MiB)", what,
+                       (double)floats * sizeof(float) / 1048576);
+    *have = floats;
+    return TS_OK;
+}
+
+ts_status ts_net_new(ts_net **out, const ts_model *m, const ts_net_options *options, ts_err *err) {
+    (void)err;
+    const ts_config *c = &m->config;
+    ts_net *n = ts_calloc(1, sizeof *n);
+    n->m = m;
+    n->micro_tokens = options && options->micro_tokens ? options->micro_tokens : 1024;
+    n->h = c->hidden;
+    n->f = c->ffn;
+    n->hd = c->heads * c->head_dim;
+    n->kd = c->kv_heads * c->head_dim;
+    n->qkv = n->hd + 2 * n->kd;
+    *out = n;
+    return TS_OK;
+}
+
+void ts_net_free(ts_net *n) {
+    if (!n) return;
+    ts_scratch_release(&n->scratch);
+    ts_bufs_release(&n->bufs);
+    ts_batch_release(&n->batch);
+    free(n->rope);
+    free(n->kv);
+    free(n->logits);
+    free(n->hidden);
+    free(n->dhidden);
+    free(n);
+}
+
+/* ---- batches ---- */
+
+void ts_batch_reset(ts_batch *b) {
+    b->rows = b->n_runs = b->n_targets = 0;
+}
+
+void ts_batch_release(ts_batch *b) {
+    free(b->runs);
+    free(b->targets);
+    *b = (ts_batch){0};
+}
+
+int ts_batch_run(ts_batch *b, const int32_t *ids, size_t n, int parent) {
+    ts_run run = {.first = b->rows, .n = n, .parent = parent, .ids = ids};
+    if (parent >= 0) run.before = b->runs[parent].n;
+    TS_PUSH(b->runs, b->n_runs, b->cap_runs, run);
+    b->rows += n;
+    return (int)b->n_runs - 1;
+}
+
+static bool supervised(const ts_seq *s, size_t t) {
+    return t > 0 && s->labels && s->labels[t] != TS_NO_LABEL;
+}
+
+/* Tokens that must be calculated: those before the last supervised one (nothing looks back at the rest). */
+static size_t used_tokens(const ts_seq *s) {
+    size_t t = s->n;
+    while (t > 0 && !supervised(s, t - 1))
+        t--;
+    return t > 0 ? t - 1 : 0;
+}
+
+static ts_status check_ids(const ts_net *n, const ts_seq *seqs, size_t n_seqs, ts_err *err) {
+    size_t vocab = n->m->config.vocab;
+    for (size_t s = 0; s < n_seqs; s++)
+        for (size_t t = 0; t < seqs[s].n; t++) {
+            int32_t id = seqs[s].ids[t];
+            if (id < 0 || (size_t)id >= vocab)
+                return ts_fail(err, TS_INVALID,
+                               "sequence %zu has token id %ld at place %zu, the model has ids 0 to %zu", s + 1,
+                               (long)id, t, vocab - 1);
+            if (supervised(&seqs[s], t) && (seqs[s].labels[t] < 0 || (size_t)seqs[s].labels[t] >= vocab))
+                return ts_fail(err, TS_INVALID, "sequence %zu has label %ld at place %zu, the model has ids 0 to %zu",
+                               s + 1, (long)seqs[s].labels[t], t, vocab - 1);
+        }
+    return TS_OK;
+}
+
+static void add_sequence(ts_batch *b, const ts_seq *s, size_t index, size_t token) {
+    size_t n = used_tokens(s);
+    if (n == 0) return;
+    int run = ts_batch_run(b, s->ids, n, -1);
+    b->runs[run].token = token;
+    for (size_t t = 1; t <= n; t++) {
+        if (!supervised(s, t)) continue;
+        ts_target target = {.row = b->runs[run].first + t - 1, .label = s->labels[t], .seq = index, .at = t};
+        TS_PUSH(b->targets, b->n_targets, b->cap_targets, target);
+    }
+}
+
+/* Fills b with sequences from *next on, as many as fit into micro_tokens (one at least). */
+static void cut_batch(ts_net *n, const ts_seq *seqs, size_t n_seqs, size_t *next, size_t *token) {
+    ts_batch *b = &n->batch;
+    ts_batch_reset(b);
+    while (*next < n_seqs) {
+        size_t used = used_tokens(&seqs[*next]);
+        if (b->rows > 0 && b->rows + used > n->micro_tokens) return;
+        add_sequence(b, &seqs[*next], *next, *token);
+        *token += seqs[*next].n;
+        (*next)++;
+    }
+}
+
+/* ---- what callers ask for ---- */
+
+typedef struct sums {
+    double *nll;
+    size_t *count;
+    float *per_token;
+    size_t *offset; /* of each sequence in per_token */
+} sums;
+
+static void add_up(const ts_batch *b, const float *nll, const sums *to) {
+    for (size_t i = 0; i < b->n_targets; i++) {
+        const ts_target *t = &b->targets[i];
+        to->nll[t->seq] += (double)nll[i];
+        to->count[t->seq]++;
+        if (to->per_token) to->per_token[to->offset[t->seq] + t->at] = nll[i];
+    }
+}
+
+static ts_status micro_batch(ts_pass *p, const sums *to, ts_err *err) {
+    ts_status status = TS_OK;
+    float *nll = ts_malloc((p->batch->n_targets + 1) * sizeof *nll);
+    TS_GOTO(ts_forward(p, err));
+    TS_GOTO(ts_loss(p, nll, p->grad ? p->net->bufs.dres : NULL, err));
+    add_up(p->batch, nll, to);
+    if (p->grad) TS_GOTO(ts_backward(p, err));
+out:
+    free(nll);
+    return status;
+}
+
+static ts_status all_batches(ts_pass *p, const ts_seq *seqs, size_t n_seqs, const sums *to, ts_err *err) {
+    size_t next = 0, token = 0;
+    TS_TRY(check_ids(p->net, seqs, n_seqs, err));
+    for (size_t s = 0; s < n_seqs; s++) {
+        to->nll[s] = 0;
+        to->count[s] = 0;
+    }
+    while (next < n_seqs) {
+        cut_batch(p->net, seqs, n_seqs, &next, &token);
+        if (p->batch->n_targets) TS_TRY(micro_batch(p, to, err));
+        ts_progress_set(p->progress, (int64_t)next, (int64_t)n_seqs);
+    }
+    return TS_OK;
+}
+
+ts_status ts_net_nll(ts_net *n, const ts_adapter *adapter, const ts_seq *seqs, size_t n_seqs, double *nll,
+                     size_t *count, float *per_token, ts_progress *progress, ts_err *err) {
+    ts_pass p = {.net = n, .batch = &n->batch, .adapter = adapter, .progress = progress};
+    sums to = {nll, count, per_token, ts_malloc((n_seqs + 1) * sizeof *to.offset)};
+    to.offset[0] = 0;
+    for (size_t s = 0; s < n_seqs; s++)
+        to.offset[s + 1] = to.offset[s] + seqs[s].n;
+    for (size_t i = 0; per_token && i < to.offset[n_seqs]; i++)
+        per_token[i] = 0;
+    ts_status status = all_batches(&p, seqs, n_seqs, &to, err);
+    free(to.offset);
+    return status;
+}
+
+ts_status ts_net_backward(ts_net *n, const ts_adapter *adapter, const ts_seq *seqs, size_t n_seqs, ts_dropout dropout,
+                          ts_adapter *grad, double *nll, size_t *count, ts_progress *progress, ts_err *err) {
+    ts_pass p = {.net = n, .batch = &n->batch, .adapter = adapter, .grad = grad, .dropout = dropout};
+    p.progress = progress;
+    sums to = {ts_calloc(n_seqs + 1, sizeof *to.nll), ts_calloc(n_seqs + 1, sizeof *to.count), NULL, NULL};
+    ts_status status = all_batches(&p, seqs, n_seqs, &to, err);
+    *nll = 0;
+    *count = 0;
+    for (size_t s = 0; status == TS_OK && s < n_seqs; s++) {
+        *nll += to.nll[s];
+        *count += to.count[s];
+    }
+    free(to.nll);
+    free(to.count);
+    return status;
+}
+
+ts_status ts_net_logits(ts_net *n, const ts_adapter *adapter, const int32_t *ids, size_t len, float *out, ts_err *err) {
+    ts_seq s = {.ids = ids, .n = len};
+    size_t vocab = n->m->config.vocab;
+    TS_TRY(check_ids(n, &s, 1, err));
+    ts_batch_reset(&n->batch);
+    ts_batch_run(&n->batch, ids, len, -1);
+    ts_pass p = {.net = n, .batch = &n->batch, .adapter = adapter};
+    TS_TRY(ts_forward(&p, err));
+    ts_norm_rows(n, n->bufs.layer[n->m->config.layers].x, n->m->final_norm, len, n->bufs.norm);
+    ts_product q = {.m = len, .n = vocab, .c = out, .ldc = vocab, .n_terms = 1};
+    q.terms[0] = (ts_term){.a = n->bufs.norm,
+                           .lda = n->h,
+                           .k = n->h,
+                           .type = n->m->head.type,
+                           .b = n->m->head.data,
+                           .row_bytes = n->m->head.row_bytes,
+                           .trans = true};
+    ts_products(&q, 1, &n->scratch);
+    return TS_OK;
+}
+
+/* The same sums as ts_bufs_need, loss_memory and attention's; a rank of 16 on all projections. */
+size_t ts_net_train_bytes(const ts_model *m, size_t micro_tokens) {
+    const ts_config *c = &m->config;
+    size_t hd = c->heads * c->head_dim, kd = c->kv_heads * c->head_dim, ranks = 7 * 16;
+    size_t layer = 2 * c->hidden + 2 * hd + 2 * kd + c->heads + 2 * c->ffn + ranks;
+    size_t shared = 6 * c->hidden + hd + 2 * kd + hd + 4 * c->ffn + ranks, attention = 2 * hd + 4 * kd;
+    size_t tokens = micro_tokens ? micro_tokens : 1024;
+    return (tokens * (c->layers * layer + shared + attention) + TS_LOGIT_ROWS * (c->vocab + 64)) * sizeof(float);
+}

@@ -1,0 +1,134 @@
+/* What the files of the engine share. Private: other folders include net.h.
+ *
+ * Names: h hidden, f ffn, hd = heads * head_dim, kd = kv_heads * head_dim, qkv = hd + 2 kd. All activations are
+ * row-major with one row per token. */
+#ifndef TS_ENGINE_NET_IMPL_H
+#define TS_ENGINE_NET_IMPL_H
+
+#include "core/engine/gemm.h"
+#include "core/engine/net.h"
+
+/* A stretch of tokens that attends to itself and, before that, to the whole of another stretch (its parent: a beginning
+ * that several sequences share is calculated once). Rows [first, first + n) of the batch; positions count from before.
+ */
+typedef struct ts_run {
+    size_t first, n, before; /* before: the parent's length, 0 without one */
+    int parent;              /* index of a run with no parent of its own; -1: none */
+    size_t token;            /* number of the first token in the caller's whole batch: keys of dropout */
+    const int32_t *ids;
+} ts_run;
+
+/* A row whose next token is supervised. */
+typedef struct ts_target {
+    size_t row;
+    int32_t label;
+    size_t seq, at; /* which sequence, which of its labels */
+} ts_target;
+
+typedef struct ts_batch {
+    size_t rows;
+    ts_run *runs;
+    size_t n_runs, cap_runs;
+    ts_target *targets; /* ascending rows, each row once */
+    size_t n_targets, cap_targets;
+} ts_batch;
+void ts_batch_reset(ts_batch *b);
+void ts_batch_release(ts_batch *b);
+/* Appends a run and returns its index; no parent: parent -1. */
+int ts_batch_run(ts_batch *b, const int32_t *ids, size_t n, int parent);
+
+/* What the backward pass needs of a layer. Without keeping, all layers share one. */
+typedef struct ts_acts {
+    float *x;   /* [h] input */
+    float *qkv; /* after rope */
+    float *o;   /* [hd] attention's output */
+    float *lse; /* [heads] log of the softmax's denominator */
+    float *mid; /* [h] after attention's residual */
+    float *gu;  /* [2 f] gate and up */
+    float *u;   /* [ranks] inputs times A^T, all projections side by side */
+} ts_acts;
+
+typedef struct ts_net_bufs {
+    size_t rows, ranks; /* capacity */
+    bool keep;
+    float *block;
+    ts_acts *layer;            /* [layers]; layer[layers].x is the last output */
+    float *norm;               /* [h] a norm's output */
+    float *act;                /* [f] */
+    float *wide, *dres, *dqkv; /* backward: [2 f], [h], [qkv] */
+    float *dhid, *du;          /* [max(h, hd)], [ranks] */
+    float *dropped;            /* [max(h, hd, f)] */
+} ts_net_bufs;
+
+struct ts_net {
+    const ts_model *m;
+    size_t micro_tokens;
+    size_t h, f, hd, kd, qkv;
+    ts_scratch scratch;
+    float *rope; /* [rope_len][head_dim]: cosines, then sines */
+    size_t rope_len;
+    ts_net_bufs bufs;
+    float *kv; /* attention: packed keys and values, gradients of keys and values */
+    size_t kv_floats;
+    float *logits, *hidden, *dhidden; /* [TS_LOGIT_ROWS][logits_ld], [supervised rows][h] twice */
+    size_t logits_ld, hidden_rows;
+    ts_batch batch;
+};
+
+enum { TS_LOGIT_ROWS = 256 };
+
+/* Projections that share an input, their outputs side by side. */
+typedef struct ts_group {
+    ts_proj first;
+    size_t count;
+} ts_group;
+extern const ts_group ts_groups[4]; /* qkv, o, gate and up, down */
+enum { TS_GROUP_QKV, TS_GROUP_O, TS_GROUP_GU, TS_GROUP_DOWN };
+
+/* One pass through the layers. */
+typedef struct ts_pass {
+    ts_net *net;
+    const ts_batch *batch;
+    const ts_adapter *adapter; /* NULL: base */
+    ts_adapter *grad;
+    ts_dropout dropout;
+    size_t ranks; /* row length of u */
+    /* Called after the keys and values of a layer are there (generation keeps them). */
+    void (*on_kv)(void *ctx, size_t layer, const float *qkv);
+    void *ctx;
+    ts_progress *progress;
+} ts_pass;
+
+/* linear.c: the one place that multiplies with weights. */
+size_t ts_ranks(const ts_adapter *a); /* largest sum of the ranks of a layer */
+void ts_group_forward(const ts_pass *p, size_t layer, int group, const float *x, float *y, float *u, const float *add);
+/* dy [rows, outputs of the group] -> gradients of A and B; dx too unless NULL. */
+void ts_group_backward(const ts_pass *p, size_t layer, int group, const float *dy, const float *x, const float *u,
+                       float *dx);
+size_t ts_group_in(const ts_net *n, int group);
+size_t ts_group_out(const ts_net *n, int group);
+
+/* attention.c: o and lse from qkv; dqkv (before rope's inverse) from dout. */
+void ts_attention_forward(ts_net *n, const ts_batch *b, const float *qkv, float *o, float *lse);
+void ts_attention_backward(ts_net *n, const ts_batch *b, const float *qkv, const float *o, const float *lse,
+                           const float *dout, float *dqkv);
+
+/* forward.c */
+TS_MUST_USE ts_status ts_forward(ts_pass *p, ts_err *err);
+TS_MUST_USE ts_status ts_bufs_need(ts_net *n, size_t rows, size_t ranks, bool keep, ts_err *err);
+void ts_bufs_release(ts_net_bufs *b);
+TS_MUST_USE ts_status ts_rope_need(ts_net *n, size_t positions, ts_err *err);
+void ts_norm_rows(ts_net *n, const float *x, const float *w, size_t rows, float *y);
+void ts_swiglu_rows(ts_net *n, const float *gu, size_t rows, float *act);
+
+/* loss.c: the NLL of every target of the pass's batch into nll[target]; with dx the gradient of their sum with respect
+ * to the last layer's output (rows without a target are zero). */
+TS_MUST_USE ts_status ts_loss(ts_pass *p, float *nll, float *dx, ts_err *err);
+
+/* backward.c */
+TS_MUST_USE ts_status ts_backward(ts_pass *p, ts_err *err); /* bufs.dres holds the gradient of the last output */
+
+/* net.c */
+TS_MUST_USE ts_status ts_need_floats(float **p, size_t *have, size_t floats, const char *what, ts_err *err);
+
+#endif
