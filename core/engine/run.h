@@ -31,7 +31,7 @@ typedef struct ts_run_settings {
     int64_t r;
     double lora_alpha, lora_dropout;
     char *target_modules;
-    bool use_rslora;
+    bool use_rslora, use_dora;
     char *init_adapter; /* where init/ came from; NULL: a fresh one */
     /* the course, under TRL's names */
     double epochs;
@@ -44,7 +44,7 @@ typedef struct ts_run_settings {
     double weight_decay, max_grad_norm;
     int64_t max_length;
     int64_t seed;
-    bool shuffle;
+    bool no_shuffle;           /* the file's order in every epoch */
     int64_t eval_every;        /* steps; 0: four times an epoch */
     int64_t patience;          /* evaluations without improvement before the run ends; 0: never */
     int64_t checkpoint_every;  /* steps; 0: by time alone */
@@ -57,6 +57,41 @@ typedef struct ts_run_settings {
     int64_t created_ms;
 } ts_run_settings;
 
+/* The options of `train`, once for all: defaults, limits, run.json, the command line and the form are made from this
+ * table. X(option, member, kind, value, help, default, least, most); for text least and most mean nothing. */
+#define TS_RUN_OPTIONS(X)                                                                                              \
+    X("method", method, TEXT, "NAME", "lora (qlora and full are not there yet)", "lora", 0, 0)                         \
+    X("r", r, INT, "N", "rank of the adapter", "16", 1, 4096)                                                          \
+    X("lora-alpha", lora_alpha, NUM, "X", "the adapter is multiplied by alpha / r", "32", 1e-6, 1e6)                   \
+    X("lora-dropout", lora_dropout, NUM, "P", "dropout before the adapter", "0", 0, 0.95)                              \
+    X("target-modules", target_modules, TEXT, "WHAT", "all-linear, names (q_proj,v_proj) or a regular expression",     \
+      "all-linear", 0, 0)                                                                                              \
+    X("use-rslora", use_rslora, BOOL, NULL, "scale by alpha / sqrt(r)", "no", 0, 0)                                    \
+    X("use-dora", use_dora, BOOL, NULL, "not there yet", "no", 0, 0)                                                   \
+    X("init-adapter", init_adapter, TEXT, "DIR", "go on from this PEFT adapter", NULL, 0, 0)                           \
+    X("epochs", epochs, NUM, "X", "how often every example is seen", "3", 1e-6, 1e6)                                   \
+    X("max-steps", max_steps, INT, "N", "stop after N steps; 0: by epochs", "0", 0, 1000000000)                        \
+    X("batch-size", batch_size, INT, "N", "examples a step", "8", 1, 1000000)                                          \
+    X("grad-accum", grad_accum, INT, "N", "batches a step", "1", 1, 1000000)                                           \
+    X("learning-rate", learning_rate, NUM, "X", "highest learning rate", "2e-4", 0, 100)                               \
+    X("schedule", schedule, TEXT, "NAME", "cosine, linear or constant", "cosine", 0, 0)                                \
+    X("warmup-ratio", warmup_ratio, NUM, "SHARE", "share of the steps in which the rate rises", "0.03", 0, 1)          \
+    X("warmup-steps", warmup_steps, INT, "N", "steps in which the rate rises; -1: by ratio", "-1", -1, 1000000000)     \
+    X("weight-decay", weight_decay, NUM, "X", "AdamW's weight decay", "0", 0, 100)                                     \
+    X("max-grad-norm", max_grad_norm, NUM, "X", "gradients are clipped to this norm; 0: not", "1", 0, 1e9)             \
+    X("max-length", max_length, INT, "N", "longer examples are cut at the end", "1024", 2, 1000000)                    \
+    X("seed", seed, INT, "N", "order of examples, first values, dropout", "42", 0, 9007199254740991)                   \
+    X("no-shuffle", no_shuffle, BOOL, NULL, "keep the order of the file", "no", 0, 0)                                  \
+    X("valid", valid_fraction, NUM, "SHARE", "share of the rows held out for validation", "0.1", 0, 0.9)               \
+    X("where", where, TEXT, "QUERY", "rows to train on (status=accepted)", NULL, 0, 0)                                 \
+    X("eval-every", eval_every, INT, "N", "steps between validations; 0: four an epoch", "0", 0, 1000000000)           \
+    X("patience", patience, INT, "N", "validations without gain before the run ends; 0: never", "0", 0, 1000000000)    \
+    X("checkpoint-every", checkpoint_every, INT, "N", "steps between checkpoints; 0: by time", "0", 0, 1000000000)     \
+    X("checkpoint-seconds", checkpoint_seconds, NUM, "X", "and at the latest after so long; 0: never", "60", 0, 1e9)   \
+    X("precision", precision, TEXT, "NAME", "f32, or auto (f32 until bf16 is there)", "auto", 0, 0)                    \
+    X("micro-tokens", micro_tokens, INT, "N", "tokens calculated at once: memory against speed", "1024", 16, 1000000)  \
+    X("threads", threads, INT, "N", "processor threads; 0: all", "0", 0, 1024)
+
 /* Every member at its default; strings are the struct's own. */
 void ts_run_settings_init(ts_run_settings *s);
 void ts_run_settings_release(ts_run_settings *s);
@@ -65,6 +100,8 @@ void ts_run_set(char **member, const char *value);
 /* Values out of range, unknown names: TS_INVALID names the option ("--batch-size"), the value, and what is possible.
  * precision "auto" becomes "f32". */
 TS_MUST_USE ts_status ts_run_settings_check(ts_run_settings *s, ts_err *err);
+/* Sets one option from text as typed ("batch-size", "8"); flags take "yes" and "no". TS_NOT_FOUND: no such option. */
+TS_MUST_USE ts_status ts_run_settings_set(ts_run_settings *s, const char *option, const char *value, ts_err *err);
 void ts_run_settings_write(const ts_run_settings *s, ts_buf *out); /* run.json's text, one member a line */
 /* Members that are missing keep their defaults (a run of an older version); s is initialised here. */
 TS_MUST_USE ts_status ts_run_settings_read(const char *run_dir, ts_run_settings *s, ts_err *err);
@@ -101,7 +138,7 @@ int ts_run_pid(const char *run_dir);
  * back cuts events.jsonl; the reader notices and starts over. */
 typedef struct ts_point {
     int64_t step;
-    double loss, lr, grad_norm, tokens_per_second;
+    double loss, lr, grad_norm, tokens, supervised, seconds;
 } ts_point;
 typedef struct ts_eval_point {
     int64_t step;
@@ -137,9 +174,9 @@ typedef struct ts_follow {
     size_t n_log, cap_log;
     /* private */
     int64_t offset;
-    uint64_t generation;
-    double window_tokens, window_supervised, window_seconds;
-    ts_buf pending;
+    uint64_t inode;
+    bool ended;
+    ts_run_state end_state;
 } ts_follow;
 
 void ts_follow_init(ts_follow *f, const char *run_dir);

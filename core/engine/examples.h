@@ -1,0 +1,46 @@
+/* Rows of JSON to token ids and labels: what training, nll and the engine process read.
+ *
+ * A row is {"messages":[..]} (through the model's chat template, assistant turns supervised) or
+ * {"ids":[..],"labels":[..]} (taken as they are; label -100 = not supervised). The tokenizer and the template are
+ * opened at the first row that needs them, so rows of ids work with a model that has neither. */
+#ifndef TS_ENGINE_EXAMPLES_H
+#define TS_ENGINE_EXAMPLES_H
+
+#include "core/model/chat.h"
+#include "core/work/progress.h"
+
+typedef struct ts_encoder {
+    char *model;  /* spec or path */
+    size_t vocab; /* ids must be below */
+    ts_tokenizer *tokenizer;
+    ts_chat *chat;
+} ts_encoder;
+
+void ts_encoder_init(ts_encoder *e, const char *model, size_t vocab);
+void ts_encoder_release(ts_encoder *e);
+TS_MUST_USE ts_status ts_encoder_tokenizer(ts_encoder *e, ts_err *err); /* e->tokenizer is there afterwards */
+TS_MUST_USE ts_status ts_encoder_chat(ts_encoder *e, ts_err *err);      /* e->chat too */
+/* One row; out is released with ts_example_release. */
+TS_MUST_USE ts_status ts_encoder_row(ts_encoder *e, const ts_json *row, ts_example *out, ts_err *err);
+/* What generation starts from: {"messages":[..]}, {"text":".."} or {"ids":[..]}. */
+TS_MUST_USE ts_status ts_encoder_prompt(ts_encoder *e, const ts_json *row, ts_ids *out, ts_err *err);
+/* Cuts at max_length; true when something was cut. `supervised` is counted anew. */
+bool ts_example_truncate(ts_example *x, size_t max_length);
+
+typedef struct ts_examples {
+    ts_example *items;
+    int64_t *lines; /* of the file, from 1 */
+    size_t n, cap, cap_lines;
+    int64_t rows; /* of the file: n + unsupervised */
+    int64_t tokens, supervised, truncated, unsupervised;
+    int64_t longest;                             /* before the cut */
+    int64_t first_unsupervised, first_truncated; /* line numbers; 0: none */
+} ts_examples;
+
+/* Reads a JSONL file. Rows without a supervised token (after the cut) are left out and counted. A row that cannot be
+ * read is an error with its line. */
+TS_MUST_USE ts_status ts_examples_read(ts_examples *out, const char *path, ts_encoder *e, size_t max_length,
+                                       ts_progress *progress, ts_err *err);
+void ts_examples_release(ts_examples *x);
+
+#endif

@@ -1,0 +1,272 @@
+/* The settings of a run: one table (TS_RUN_OPTIONS and the facts below) drives defaults, limits, run.json and the
+ * command line. */
+#include "core/engine/run.h"
+
+#include "core/engine/optim.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind { TEXT, INT, NUM, BOOL };
+
+struct field {
+    const char *option; /* NULL: a fact, not an option */
+    const char *key;
+    enum kind kind;
+    size_t at;
+    const char *otherwise;
+    double least, most;
+};
+
+#define OPTION(option, member, kind, value, help, otherwise, least, most)                                              \
+    {option, #member, kind, offsetof(ts_run_settings, member), otherwise, least, most},
+#define FACT(member, kind, otherwise)                                                                                  \
+    { NULL, #member, kind, offsetof(ts_run_settings, member), otherwise, 0, 0 }
+
+static const struct field fields[] = {
+    FACT(model, TEXT, NULL),
+    FACT(model_hash, TEXT, NULL),
+    FACT(train_hash, TEXT, NULL),
+    FACT(valid_hash, TEXT, NULL),
+    FACT(train_rows, INT, "0"),
+    FACT(valid_rows, INT, "0"),
+    TS_RUN_OPTIONS(OPTION) /* */
+    FACT(kernel, TEXT, ""),
+    FACT(version, TEXT, TS_VERSION),
+    FACT(created_ms, INT, "0"),
+};
+
+static char **text_at(const ts_run_settings *s, const struct field *f) {
+    return (char **)(void *)((char *)(uintptr_t)s + f->at);
+}
+static int64_t *int_at(const ts_run_settings *s, const struct field *f) {
+    return (int64_t *)(void *)((char *)(uintptr_t)s + f->at);
+}
+static double *num_at(const ts_run_settings *s, const struct field *f) {
+    return (double *)(void *)((char *)(uintptr_t)s + f->at);
+}
+static bool *bool_at(const ts_run_settings *s, const struct field *f) {
+    return (bool *)((char *)(uintptr_t)s + f->at);
+}
+
+void ts_run_set(char **member, const char *value) {
+    char *copy = value ? ts_strdup(value) : NULL;
+    free(*member);
+    *member = copy;
+}
+
+static bool parse_int(const char *text, int64_t *out) {
+    char *end;
+    errno = 0;
+    *out = strtoll(text, &end, 10);
+    return end != text && !*end && errno == 0;
+}
+
+static bool parse_num(const char *text, double *out) {
+    char *end;
+    *out = strtod(text, &end);
+    return end != text && !*end && isfinite(*out);
+}
+
+/* false: the text is not of the field's kind. */
+static bool set_field(ts_run_settings *s, const struct field *f, const char *value) {
+    bool yes = value && (strcmp(value, "yes") == 0 || strcmp(value, "true") == 0 || strcmp(value, "1") == 0);
+    switch (f->kind) {
+    case TEXT:
+        ts_run_set(text_at(s, f), value);
+        return true;
+    case INT:
+        return value && parse_int(value, int_at(s, f));
+    case NUM:
+        return value && parse_num(value, num_at(s, f));
+    case BOOL:
+        *bool_at(s, f) = yes;
+        return value && (yes || strcmp(value, "no") == 0 || strcmp(value, "false") == 0 || strcmp(value, "0") == 0);
+    }
+    return false;
+}
+
+void ts_run_settings_init(ts_run_settings *s) {
+    *s = (ts_run_settings){0};
+    for (size_t i = 0; i < TS_COUNT(fields); i++)
+        ts_assert(set_field(s, &fields[i], fields[i].otherwise));
+}
+
+void ts_run_settings_release(ts_run_settings *s) {
+    for (size_t i = 0; i < TS_COUNT(fields); i++)
+        if (fields[i].kind == TEXT) free(*text_at(s, &fields[i]));
+    *s = (ts_run_settings){0};
+}
+
+static ts_status check_field(const ts_run_settings *s, const struct field *f, ts_err *err) {
+    double v = f->kind == INT ? (double)*int_at(s, f) : f->kind == NUM ? *num_at(s, f) : 0;
+    if (!f->option || f->kind == TEXT || f->kind == BOOL) return TS_OK;
+    if (v >= f->least && v <= f->most) return TS_OK;
+    return ts_fail(err, TS_INVALID, "--%s is %.10g; it must be from %.10g to %.10g", f->option, v, f->least, f->most);
+}
+
+ts_status ts_run_settings_set(ts_run_settings *s, const char *option, const char *value, ts_err *err) {
+    static const char *const wants[] = {"text", "a whole number", "a number", "yes or no"};
+    for (size_t i = 0; i < TS_COUNT(fields); i++) {
+        const struct field *f = &fields[i];
+        if (!f->option || strcmp(f->option, option) != 0) continue;
+        if (!set_field(s, f, value))
+            return ts_fail(err, TS_INVALID, "--%s takes %s, not \"%.60s\"", option, wants[f->kind], value ? value : "");
+        return check_field(s, f, err);
+    }
+    return ts_fail(err, TS_NOT_FOUND, "there is no training option --%s", option);
+}
+
+static ts_status check_precision(ts_run_settings *s, ts_err *err) {
+    if (!s->precision || strcmp(s->precision, "auto") == 0) ts_run_set(&s->precision, "f32");
+    if (strcmp(s->precision, "f32") == 0) return TS_OK;
+    if (strcmp(s->precision, "bf16") == 0)
+        return ts_fail(err, TS_UNSUPPORTED,
+                       "--precision bf16 is not available in this version; leave it out or use f32");
+    return ts_fail(err, TS_INVALID, "--precision is \"%.40s\"; it must be f32 or auto", s->precision);
+}
+
+ts_status ts_run_settings_check(ts_run_settings *s, ts_err *err) {
+    ts_schedule schedule;
+    for (size_t i = 0; i < TS_COUNT(fields); i++)
+        TS_TRY(check_field(s, &fields[i], err));
+    TS_TRY(ts_schedule_parse(s->schedule ? s->schedule : "", &schedule, err));
+    if (!s->method || strcmp(s->method, "lora") != 0)
+        return ts_fail(err, TS_UNSUPPORTED, "--method \"%.40s\" is not available in this version; lora is",
+                       s->method ? s->method : "");
+    if (s->use_dora) return ts_fail(err, TS_UNSUPPORTED, "--use-dora is not available in this version; leave it out");
+    if (!s->model || !*s->model)
+        return ts_fail(err, TS_INVALID,
+                       "no model is named; say --model with a GGUF file, a Hugging Face folder or a "
+                       "name in the models folder");
+    return check_precision(s, err);
+}
+
+static void write_value(ts_jw *w, const ts_run_settings *s, const struct field *f) {
+    switch (f->kind) {
+    case TEXT:
+        ts_jw_str(w, *text_at(s, f));
+        break;
+    case INT:
+        ts_jw_int(w, *int_at(s, f));
+        break;
+    case NUM:
+        ts_jw_num(w, *num_at(s, f));
+        break;
+    case BOOL:
+        ts_jw_bool(w, *bool_at(s, f));
+        break;
+    }
+}
+
+void ts_run_settings_write(const ts_run_settings *s, ts_buf *out) {
+    ts_buf_puts(out, "{\n  \"format\": 1");
+    for (size_t i = 0; i < TS_COUNT(fields); i++) {
+        ts_buf_printf(out, ",\n  \"%s\": ", fields[i].key);
+        ts_jw w = ts_jw_to(out);
+        write_value(&w, s, &fields[i]);
+    }
+    ts_buf_puts(out, "\n}\n");
+}
+
+/* false: the member has a wrong type. */
+static bool read_value(ts_run_settings *s, const struct field *f, const ts_json *v) {
+    switch (f->kind) {
+    case TEXT:
+        if (!ts_json_is_string(v) && !ts_json_is_null(v)) return false;
+        ts_run_set(text_at(s, f), ts_json_str(v, NULL));
+        return true;
+    case INT:
+        return ts_json_int(v, -9007199254740992, 9007199254740992, int_at(s, f));
+    case NUM:
+        *num_at(s, f) = ts_json_num(v, 0);
+        return ts_json_is_number(v);
+    case BOOL:
+        *bool_at(s, f) = ts_json_is_true(v);
+        return ts_json_is_bool(v);
+    }
+    return false;
+}
+
+ts_status ts_run_settings_read(const char *run_dir, ts_run_settings *s, ts_err *err) {
+    ts_run_settings_init(s);
+    char *path = ts_path_join(run_dir, "run.json");
+    ts_json *root = NULL;
+    ts_status status = TS_OK;
+    if (ts_is_dir(run_dir) && !ts_file_exists(path))
+        TS_GOTO(ts_fail(err, TS_NOT_FOUND, "%s is no run folder: it holds no run.json", run_dir));
+    root = ts_json_read(path, 1 << 20, err);
+    if (!root) TS_GOTO(err ? err->code : TS_FORMAT);
+    if (!ts_json_is_object(root)) TS_GOTO(ts_fail(err, TS_FORMAT, "%s is no JSON object", path));
+    for (size_t i = 0; i < TS_COUNT(fields); i++) {
+        const ts_json *v = ts_json_get(root, fields[i].key);
+        if (v && !read_value(s, &fields[i], v))
+            TS_GOTO(ts_fail(err, TS_FORMAT, "%s: \"%s\" has a value of the wrong kind", path, fields[i].key));
+    }
+out:
+    if (status != TS_OK) ts_run_settings_release(s);
+    ts_json_free(root);
+    free(path);
+    return status;
+}
+
+/* Quoted for a POSIX shell when it needs to be. */
+static void put_word(ts_buf *out, const char *text) {
+    static const char *const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,:=+@%";
+    if (*text && strspn(text, safe) == strlen(text)) {
+        ts_buf_puts(out, text);
+        return;
+    }
+    ts_buf_putc(out, '\'');
+    for (; *text; text++)
+        if (*text == '\'')
+            ts_buf_puts(out, "'\\''");
+        else
+            ts_buf_putc(out, *text);
+    ts_buf_putc(out, '\'');
+}
+
+static void put_option(const ts_run_settings *s, const struct field *f, ts_buf *out) {
+    ts_buf value = TS_BUF_INIT;
+    ts_jw w = ts_jw_to(&value);
+    if (f->kind == TEXT)
+        ts_buf_puts(&value, *text_at(s, f) ? *text_at(s, f) : "");
+    else
+        write_value(&w, s, f);
+    ts_buf_printf(out, " --%s", f->option);
+    if (f->kind != BOOL) {
+        ts_buf_putc(out, ' ');
+        put_word(out, ts_buf_str(&value));
+    }
+    ts_buf_release(&value);
+}
+
+static bool same_value(const ts_run_settings *a, const ts_run_settings *b, const struct field *f) {
+    const char *x, *y;
+    switch (f->kind) {
+    case TEXT:
+        x = *text_at(a, f), y = *text_at(b, f);
+        return strcmp(x ? x : "", y ? y : "") == 0;
+    case INT:
+        return *int_at(a, f) == *int_at(b, f);
+    case NUM:
+        return *num_at(a, f) == *num_at(b, f);
+    case BOOL:
+        return *bool_at(a, f) == *bool_at(b, f);
+    }
+    return true;
+}
+
+void ts_run_settings_command(const ts_run_settings *s, ts_buf *out) {
+    ts_run_settings defaults;
+    ts_run_settings_init(&defaults);
+    if (s->model) {
+        ts_buf_puts(out, " --model ");
+        put_word(out, s->model);
+    }
+    for (size_t i = 0; i < TS_COUNT(fields); i++)
+        if (fields[i].option && !same_value(s, &defaults, &fields[i])) put_option(s, &fields[i], out);
+    ts_run_settings_release(&defaults);
+}
