@@ -95,4 +95,23 @@ static inline float *golden_nll(ts_net *n, const ts_adapter *a, const int32_t *i
     return each;
 }
 
+static inline const ts_tensor *golden_lora_tensor(const ts_safetensors *s, size_t layer, size_t proj, char side) {
+    char name[160];
+    snprintf(name, sizeof name, "base_model.model.model.layers.%zu.%s.%s.lora_%c.weight", layer, ts_proj_parents[proj],
+             ts_proj_names[proj], side);
+    return golden_tensor(s, name);
+}
+
+static inline ts_adapter *golden_adapter(const ts_model *m, const char *relative) {
+    ts_adapter *a = NULL;
+    assert_ok(ts_adapter_load(&a, ts_test_shared(relative), m, &err));
+    return a;
+}
+
+static inline ts_adapter *golden_zeros(const ts_adapter *like) {
+    ts_adapter *a = NULL;
+    assert_ok(ts_adapter_zero_like(&a, like, &err));
+    return a;
+}
+
 #endif
