@@ -1,0 +1,177 @@
+#include "core/model/tensor.h"
+
+#include "core/base/rand.h"
+#include "core/model/gguf.h"
+#include "core/model/safetensors.h"
+#include "tests/support.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static ts_err err;
+
+static uint32_t bits(float f) {
+    uint32_t b;
+    memcpy(&b, &f, sizeof b);
+    return b;
+}
+
+static float value(uint32_t b) {
+    float f;
+    memcpy(&f, &b, sizeof f);
+    return f;
+}
+
+static void f16_values(void **state) {
+    (void)state;
+    assert_int_equal(bits(ts_f16_to_f32(0x3c00)), bits(1));
+    assert_int_equal(bits(ts_f16_to_f32(0x8000)), 0x80000000);
+    assert_int_equal(bits(ts_f16_to_f32(0x0001)), bits(0x1p-24f));
+    assert_int_equal(bits(ts_f16_to_f32(0x83ff)), bits(-0x3ffp-24f));
+    assert_int_equal(bits(ts_f16_to_f32(0x7bff)), bits(65504));
+    assert_true(isinf(ts_f16_to_f32(0xfc00)));
+    assert_true(isnan(ts_f16_to_f32(0x7c01)));
+}
+
+/* Every f16 comes back from f32, and what lies between two neighbours goes to the nearer, in the middle to the even. */
+static void f16_rounds_to_nearest_even(void **state) {
+    (void)state;
+    for (unsigned h = 0; h < 0x7c00; h++) {
+        float low = ts_f16_to_f32((uint16_t)h), high = h == 0x7bff ? 65536 : ts_f16_to_f32((uint16_t)(h + 1));
+        float middle = (float)(((double)low + (double)high) / 2); /* has one bit more: exact */
+        unsigned even = h + (h & 1);
+        assert_int_equal(ts_f32_to_f16(low), h);
+        assert_int_equal(ts_f32_to_f16(-low), h | 0x8000);
+        assert_int_equal(ts_f32_to_f16(middle), even);
+        assert_int_equal(ts_f32_to_f16(nextafterf(middle, 0)), h);
+        assert_int_equal(ts_f32_to_f16(nextafterf(middle, 1e9f)), h + 1);
+    }
+    assert_int_equal(ts_f32_to_f16(INFINITY), 0x7c00);
+    assert_int_equal(ts_f32_to_f16(-1e30f), 0xfc00);
+    assert_true((ts_f32_to_f16(NAN) & 0x7fff) > 0x7c00);
+}
+
+static void bf16_rounds_to_nearest_even(void **state) {
+    (void)state;
+    ts_rand r;
+    ts_rand_seed(&r, 1);
+    for (int i = 0; i < 100000; i++) {
+        uint32_t high = (uint32_t)ts_rand_below(&r, 0x7f80) << 16, low = (uint32_t)ts_rand_below(&r, 0x10000);
+        unsigned h = high >> 16, up = low > 0x8000 || (low == 0x8000 && (h & 1));
+        assert_int_equal(ts_f32_to_bf16(value(high | low)), h + up);
+        assert_int_equal(bits(ts_bf16_to_f32((uint16_t)h)), high);
+    }
+    assert_int_equal(ts_f32_to_bf16(value(0x3f808000)), 0x3f80);
+    assert_int_equal(ts_f32_to_bf16(value(0x3f818000)), 0x3f82);
+    assert_true((ts_f32_to_bf16(value(0x7f800001)) & 0x7fff) > 0x7f80); /* a NaN whose bits are all low */
+}
+
+static void blocks_by_hand(void **state) {
+    (void)state;
+    unsigned char q8[34] = {0, 0x38, 0x81, 127, 0}, q4_0[18] = {0, 0x40, 0x0f, 0xf8},
+                  q4_1[20] = {0, 0x40, 0, 0xbc, 0xf1, 0x0a};
+    float out[32];
+    ts_dequantize(TS_Q8_0, q8, out, 32); /* d = .5 */
+    assert_true(out[0] == -63.5f && out[1] == 63.5f && out[31] == 0);
+    ts_dequantize(TS_Q4_0, q4_0, out, 32); /* d = 2 */
+    assert_true(out[0] == 14 && out[16] == -16 && out[1] == 0 && out[17] == 14 && out[2] == -16);
+    ts_dequantize(TS_Q4_1, q4_1, out, 32); /* d = 2, m = -1 */
+    assert_true(out[0] == 1 && out[16] == 29 && out[1] == 19 && out[17] == -1 && out[15] == -1);
+}
+
+static void row_sizes(void **state) {
+    (void)state;
+    assert_int_equal(ts_row_bytes(TS_F32, 7), 28);
+    assert_int_equal(ts_row_bytes(TS_Q4_1, 64), 40);
+    assert_int_equal(ts_row_bytes(TS_Q8_0, 33), 0);
+    assert_int_equal(ts_row_bytes(TS_F32, SIZE_MAX / 2), 0);
+    assert_int_equal(ts_row_bytes(TS_DTYPES, 32), 0);
+    assert_string_equal(ts_dtype_name(TS_BF16), "bf16");
+}
+
+static bool same(float a, float b) {
+    return bits(a) == bits(b) || (isnan(a) && isnan(b)); /* which NaN is the CPU's choice */
+}
+
+/* Random bytes are valid blocks of every type: all levels must agree with the plain loops, at any alignment. */
+static void every_level_gives_the_bits_of_the_plain_one(void **state) {
+    (void)state;
+    enum { N = 32 * 61 };
+    unsigned char *src = malloc(N * 4 + 64);
+    float plain[N], fast[N + 1];
+    ts_rand r;
+    ts_rand_seed(&r, 3);
+    print_message("levels up to %s\n", ts_simd_name(ts_simd_best()));
+    for (int round = 0; round < 200; round++) {
+        for (size_t i = 0; i < N * 4 + 64; i++)
+            src[i] = (unsigned char)ts_rand_u64(&r);
+        for (ts_dtype t = 0; t < TS_DTYPES; t++) {
+            size_t block = ts_dtype_block(t), n = block * (1 + (size_t)ts_rand_below(&r, N / block));
+            const unsigned char *from = src + ts_rand_below(&r, 63);
+            ts_dequantize_with(TS_PLAIN, t, from, plain, n);
+            for (ts_simd level = TS_AVX2; level <= ts_simd_best(); level++) {
+                fast[n] = 123;
+                ts_dequantize_with(level, t, from, fast, n);
+                for (size_t i = 0; i < n; i++)
+                    if (!same(plain[i], fast[i]))
+                        fail_msg("%s with %s, weight %zu: %.9g, not %.9g", ts_dtype_name(t), ts_simd_name(level), i,
+                                 (double)fast[i], (double)plain[i]);
+                assert_true(fast[n] == 123);
+            }
+        }
+    }
+    free(src);
+}
+
+static void every_f16_at_every_level(void **state) {
+    (void)state;
+    uint16_t *all = malloc(65536 * sizeof *all);
+    float *out = malloc(65536 * sizeof *out);
+    for (unsigned h = 0; h < 65536; h++)
+        all[h] = (uint16_t)h;
+    for (ts_simd level = TS_PLAIN; level <= ts_simd_best(); level++) {
+        ts_dequantize_with(level, TS_F16, all, out, 65536);
+        for (unsigned h = 0; h < 65536; h++)
+            assert_int_equal(bits(out[h]), bits(ts_f16_to_f32((uint16_t)h)));
+    }
+    free(all);
+    free(out);
+}
+
+/* llama.cpp's own Python package as the judge. */
+static void blocks_as_the_oracle_decodes_them(void **state) {
+    (void)state;
+    ts_gguf *g;
+    ts_safetensors *s;
+    assert_ok(ts_gguf_open(&g, ts_test_shared("golden/gguf-types/types.gguf"), &err));
+    assert_ok(ts_safetensors_open(&s, ts_test_shared("golden/gguf-types/types.safetensors"), &err));
+    size_t read = 0;
+    for (size_t i = 0; i < ts_gguf_tensors(g); i++) {
+        const ts_tensor *t = ts_gguf_tensor(g, i), *truth = ts_safetensors_find(s, t->name);
+        assert_non_null(truth);
+        if (t->type == TS_DTYPES) continue;
+        float out[4 * 512];
+        assert_int_equal(truth->bytes, sizeof out);
+        ts_dequantize(t->type, t->data, out, 4 * 512);
+        assert_memory_equal(out, truth->data, sizeof out);
+        read++;
+    }
+    assert_int_equal(read, TS_DTYPES);
+    ts_gguf_close(g);
+    ts_safetensors_close(s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(f16_values),
+        cmocka_unit_test(f16_rounds_to_nearest_even),
+        cmocka_unit_test(bf16_rounds_to_nearest_even),
+        cmocka_unit_test(blocks_by_hand),
+        cmocka_unit_test(row_sizes),
+        cmocka_unit_test(every_level_gives_the_bits_of_the_plain_one),
+        cmocka_unit_test(every_f16_at_every_level),
+        cmocka_unit_test(blocks_as_the_oracle_decodes_them),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
