@@ -1,0 +1,133 @@
+/* The one table of commands. A key, a line of the palette, a line of help, a hint in the bottom row and a row of the
+ * key table in README are all the same entry here; there is no other list of keys. Adding a command is adding a row and
+ * a case in the screen that carries it out. */
+#ifndef TS_TUI_COMMANDS_H
+#define TS_TUI_COMMANDS_H
+
+#include "core/base/buf.h"
+
+#include <stdint.h>
+
+/* Where a command can be given. */
+enum ts_place {
+    TS_IN_BROWSE = 1,
+    TS_IN_RECORD = 2, /* one example, its fields */
+    TS_IN_TYPING = 4, /* a field of the example is being typed in */
+    TS_IN_RUNS = 8,
+    TS_IN_COMPARE = 16,
+    TS_IN_FORM = 32,
+    TS_IN_LISTS = TS_IN_BROWSE | TS_IN_RECORD | TS_IN_RUNS | TS_IN_COMPARE,
+};
+
+typedef enum ts_group { TS_G_DECIDE, TS_G_EDIT, TS_G_FIND, TS_G_MARK, TS_G_RUN, TS_G_VIEW, TS_G_MOVE, TS_G_APP, TS_GROUPS } ts_group;
+extern const char *const ts_group_names[TS_GROUPS];
+
+/* id, name, places, keys (blanks between), group, rank of its hint (0: no hint; 1 is shown first), short word for the
+ * hint, line of help */
+#define TS_COMMANDS(X)                                                                                                 \
+    X(ACCEPT, "accept", TS_IN_BROWSE | TS_IN_RECORD, "a", TS_G_DECIDE, 1, "accept", "accept, go to the next row")      \
+    X(REJECT, "reject", TS_IN_BROWSE | TS_IN_RECORD, "x", TS_G_DECIDE, 2, "reject", "reject, go to the next row")      \
+    X(LATER, "later", TS_IN_BROWSE | TS_IN_RECORD, "f", TS_G_DECIDE, 3, "later", "put off for later")                  \
+    X(RENEW, "renew", TS_IN_BROWSE | TS_IN_RECORD, "", TS_G_DECIDE, 0, "", "take the decision back: new again")        \
+    X(RATE, "rate", TS_IN_BROWSE | TS_IN_RECORD, "r", TS_G_DECIDE, 0, "rate", "rate: then 1 to 5, 0 for none")         \
+    X(TAG, "tag", TS_IN_BROWSE | TS_IN_RECORD, "#", TS_G_DECIDE, 0, "tag", "add a tag, -tag takes one away")           \
+    X(UNDO, "undo", TS_IN_LISTS, "u BkSp", TS_G_DECIDE, 7, "undo", "undo the latest change, whoever made it")          \
+    X(REDO, "redo", TS_IN_LISTS, "^R", TS_G_DECIDE, 0, "redo", "do again what was undone")                             \
+    X(EDIT, "edit", TS_IN_BROWSE | TS_IN_RECORD, "e", TS_G_EDIT, 5, "edit", "edit here")                               \
+    X(EDIT_OUTSIDE, "edit-outside", TS_IN_BROWSE | TS_IN_RECORD, "E", TS_G_EDIT, 0, "", "edit in $EDITOR")             \
+    X(NEW_ROW, "new-row", TS_IN_BROWSE, "+", TS_G_EDIT, 0, "new row", "write a new example")                           \
+    X(IMPORT, "import", TS_IN_BROWSE, "", TS_G_EDIT, 0, "", "import FILE: JSON or JSON lines")                         \
+    X(WRITE, "write", TS_IN_BROWSE, "w", TS_G_EDIT, 0, "write", "export the rows shown, or those marked, to a file")   \
+    X(COPY, "copy", TS_IN_LISTS, "y", TS_G_EDIT, 0, "copy", "copy to the clipboard (OSC 52)")                          \
+    X(FIND, "find", TS_IN_BROWSE, "/", TS_G_FIND, 6, "find", "find as you type; re: for a pattern")                    \
+    X(FIND_NEXT, "find-next", TS_IN_BROWSE, "n", TS_G_FIND, 0, "", "next hit")                                         \
+    X(FIND_PREV, "find-prev", TS_IN_BROWSE, "N", TS_G_FIND, 0, "", "previous hit")                                     \
+    X(FILTER, "filter", TS_IN_BROWSE, "& \\", TS_G_FIND, 6, "filter", "show only rows that fit: status=new tag:x")     \
+    X(ORDER, "order", TS_IN_BROWSE, "o", TS_G_FIND, 8, "order", "order by a field")                                    \
+    X(ORDER_REVERSE, "order-reverse", TS_IN_BROWSE, "O", TS_G_FIND, 0, "", "turn the order around")                    \
+    X(MARK, "mark", TS_IN_BROWSE, "Space", TS_G_MARK, 4, "mark", "mark, go down")                                      \
+    X(MARK_RANGE, "mark-range", TS_IN_BROWSE, "v", TS_G_MARK, 0, "range", "begin or end a range of marks")             \
+    X(MARK_ALL, "mark-all", TS_IN_BROWSE, "*", TS_G_MARK, 0, "all", "mark all rows shown, or none")                    \
+    X(TRAIN, "train", TS_IN_BROWSE | TS_IN_RUNS, "T", TS_G_RUN, 9, "train", "train on rows: a form with all settings") \
+    X(TRAIN_SAME, "train-again", TS_IN_RUNS, "t", TS_G_RUN, 4, "again", "the form with this run's settings")           \
+    X(RESUME, "resume", TS_IN_RUNS, "r", TS_G_RUN, 0, "resume", "go on with a stopped run")                            \
+    X(CANCEL, "cancel", TS_IN_LISTS, "c", TS_G_RUN, 0, "cancel", "stop the run, the answers or the search going on")   \
+    X(COMPARE_RUN, "compare-run", TS_IN_RUNS, "C", TS_G_RUN, 3, "compare", "compare this run with the base model")     \
+    X(NOTE, "note", TS_IN_RUNS, "#", TS_G_RUN, 0, "note", "write a remark on this run")                                \
+    X(DELETE_RUN, "delete-run", TS_IN_RUNS, "D", TS_G_RUN, 0, "delete", "delete this run for good (asks)")             \
+    X(NEXT, "next", TS_IN_COMPARE | TS_IN_RECORD, "]", TS_G_MOVE, 1, "next", "next prompt or row")                     \
+    X(PREV, "prev", TS_IN_COMPARE | TS_IN_RECORD, "[", TS_G_MOVE, 2, "prev", "previous prompt or row")                 \
+    X(WORDS, "words", TS_IN_COMPARE, "d", TS_G_VIEW, 4, "words", "mark the words that differ, or not")                 \
+    X(SIDES, "sides", TS_IN_COMPARE, "p", TS_G_RUN, 5, "sides", "choose the sides: base run:3 run:4/best")             \
+    X(OWN_PROMPT, "own-prompt", TS_IN_COMPARE, "e", TS_G_RUN, 6, "own prompt", "ask something of your own")            \
+    X(OVERLAY, "overlay", TS_IN_RUNS, "Space", TS_G_VIEW, 5, "overlay", "draw this run beside the chosen one")         \
+    X(LOG_SCALE, "log-scale", TS_IN_RUNS, "L", TS_G_VIEW, 6, "log y", "logarithmic loss axis, or not")                 \
+    X(SMOOTH, "smooth", TS_IN_RUNS, "S", TS_G_VIEW, 7, "smooth", "smoothing 0, 0.6, 0.9")                              \
+    X(FOLLOW, "follow", TS_IN_RUNS, "f", TS_G_VIEW, 0, "follow", "log keeps to the newest line, or not")               \
+    X(ZOOM, "zoom", TS_IN_LISTS, "z", TS_G_VIEW, 0, "zoom", "give the pane the whole screen, or not")                  \
+    X(RELOAD, "reload", TS_IN_LISTS, "R", TS_G_VIEW, 0, "reload", "read again; in Compare: other random numbers")      \
+    X(PANE_NEXT, "pane-next", TS_IN_LISTS, "Tab", TS_G_VIEW, 0, "pane", "next pane")                                   \
+    X(PANE_PREV, "pane-prev", TS_IN_LISTS, "S-Tab", TS_G_VIEW, 0, "", "previous pane")                                 \
+    X(DOWN, "row-down", TS_IN_LISTS, "j Down ^N", TS_G_MOVE, 0, "", "down")                                            \
+    X(UP, "row-up", TS_IN_LISTS, "k Up ^P", TS_G_MOVE, 0, "", "up")                                                    \
+    X(FIRST, "row-first", TS_IN_LISTS, "g Home", TS_G_MOVE, 0, "", "first")                                            \
+    X(LAST, "row-last", TS_IN_LISTS, "G End", TS_G_MOVE, 0, "", "last")                                                \
+    X(PAGE_DOWN, "page-down", TS_IN_LISTS, "PgDn ^F", TS_G_MOVE, 0, "", "a page down")                                 \
+    X(PAGE_UP, "page-up", TS_IN_LISTS, "PgUp ^B", TS_G_MOVE, 0, "", "a page up")                                       \
+    X(HALF_DOWN, "half-down", TS_IN_LISTS, "^D", TS_G_MOVE, 0, "", "half a page down")                                 \
+    X(HALF_UP, "half-up", TS_IN_LISTS, "^U", TS_G_MOVE, 0, "", "half a page up")                                       \
+    X(GO_TO, "go-to", TS_IN_BROWSE, "", TS_G_MOVE, 0, "", "go to the row with a number; also :123")                    \
+    X(OPEN, "open", TS_IN_LISTS, "Enter", TS_G_VIEW, 2, "open", "open, or begin to edit")                              \
+    X(SAVE, "save", TS_IN_RECORD | TS_IN_TYPING, "^S", TS_G_EDIT, 1, "save", "save the changes to this row")           \
+    X(TYPE_NEXT, "field-next", TS_IN_TYPING, "Tab", TS_G_EDIT, 2, "next field", "next field")                          \
+    X(TYPE_PREV, "field-prev", TS_IN_TYPING, "S-Tab", TS_G_EDIT, 0, "", "previous field")                              \
+    X(TYPE_OUTSIDE, "edit-in-editor", TS_IN_TYPING, "^O", TS_G_EDIT, 3, "$EDITOR", "go on in $EDITOR")                 \
+    X(TYPE_UNDO, "undo-typing", TS_IN_TYPING, "^_", TS_G_EDIT, 4, "undo", "undo typing in this field")                 \
+    X(TYPE_REDO, "redo-typing", TS_IN_TYPING, "M-r", TS_G_EDIT, 5, "redo", "redo typing in this field")                \
+    X(TYPE_END, "stop-typing", TS_IN_TYPING, "Esc", TS_G_EDIT, 6, "done", "leave the field, keep its text")            \
+    X(SCREEN_BROWSE, "screen-browse", TS_IN_LISTS, "1", TS_G_APP, 0, "", "the examples")                               \
+    X(SCREEN_RUNS, "screen-runs", TS_IN_LISTS, "4", TS_G_APP, 0, "", "the training runs")                              \
+    X(SCREEN_COMPARE, "screen-compare", TS_IN_LISTS, "5", TS_G_APP, 0, "", "answers beside each other")                \
+    X(PALETTE, "palette", TS_IN_LISTS, ":", TS_G_APP, 99, "commands", "every command by its name")                     \
+    X(HELP, "help", TS_IN_LISTS, "? F1", TS_G_APP, 98, "help", "the keys of this screen; type to search")              \
+    X(JOBS, "jobs", TS_IN_LISTS, "", TS_G_APP, 0, "", "what goes on in the background")                                \
+    X(MESSAGES, "messages", TS_IN_LISTS, "", TS_G_APP, 0, "", "the latest messages")                                   \
+    X(MOUSE, "mouse", TS_IN_LISTS, "", TS_G_APP, 0, "", "take mouse clicks and the wheel, or leave them alone")        \
+    X(BACK_OUT, "back-out", TS_IN_LISTS, "Esc", TS_G_APP, 0, "", "one step back: range, marks, hits, filter, screen")  \
+    X(BACK, "back", TS_IN_LISTS, "q", TS_G_APP, 0, "back", "back; on a top screen: quit")                              \
+    X(QUIT, "quit", TS_IN_LISTS, "Q", TS_G_APP, 0, "quit", "quit; a training run goes on")                             \
+    X(INTERRUPT, "interrupt", TS_IN_LISTS | TS_IN_TYPING, "^C", TS_G_APP, 0, "", "stop what goes on; twice: quit")     \
+    X(SUSPEND, "suspend", TS_IN_LISTS | TS_IN_TYPING, "^Z", TS_G_APP, 0, "", "back to the shell; fg returns")          \
+    X(REPAINT, "repaint", TS_IN_LISTS | TS_IN_TYPING, "^L", TS_G_APP, 0, "", "draw everything again")
+
+typedef enum ts_command_id {
+#define TS_COMMAND_ID(id, ...) TS_DO_##id,
+    TS_COMMANDS(TS_COMMAND_ID)
+#undef TS_COMMAND_ID
+        TS_COMMAND_COUNT
+} ts_command_id;
+
+typedef struct ts_command {
+    const char *name;
+    unsigned places;
+    const char *keys;
+    ts_group group;
+    int rank;
+    const char *hint, *help;
+} ts_command;
+extern const ts_command ts_commands[TS_COMMAND_COUNT];
+
+/* The command a key means in a place; TS_COMMAND_COUNT: none. */
+ts_command_id ts_command_for_key(unsigned place, uint32_t key);
+ts_command_id ts_command_named(const char *name, size_t n);
+/* The name of its first key into out (16 bytes or more); "" when it has none. */
+void ts_command_key(ts_command_id id, char *out);
+/* The row of hints for a place: the best ranked that fit into `width` columns, "key word  key word ..". Help and
+ * palette always stand at the end. `usable` says which are possible now; NULL: all. */
+typedef bool ts_command_usable(void *ctx, ts_command_id id);
+size_t ts_command_hints(unsigned place, size_t width, ts_command_usable *usable, void *ctx, ts_command_id *out,
+                        size_t max);
+/* The key table as Markdown: README's, and `tunesmith keys`. */
+void ts_command_table(ts_buf *out);
+
+#endif
