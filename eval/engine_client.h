@@ -45,7 +45,8 @@ typedef struct ts_ask {
     size_t n_sides;
     /* JSON array: prompts of a generate request, rows of an nll request */
     const char *items;
-    bool per_token; /* nll */
+    bool per_token;      /* nll */
+    const char *numbers; /* nll: JSON array, what the rows are called in errors ("line 7"); NULL: 1, 2, .. */
     /* generate */
     int64_t max_new_tokens, top_k, seed;
     double temperature, top_p, min_p, repetition_penalty;

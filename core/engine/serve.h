@@ -5,8 +5,9 @@
  *   {"op":"generate","id":2,"prompts":[P..],"sides":[null,"ADAPTER DIR"..],"max_new_tokens":128,"temperature":0,
  *        "top_k":0,"top_p":1,"min_p":0,"repetition_penalty":1,"seed":42,"stream":true}
  *        P: {"messages":[..]} (template, generation prompt), {"text":".."} (plain text) or {"ids":[..]}
- *   {"op":"nll","id":3,"rows":[R..],"sides":[..],"per_token":false}
- *        R: {"messages":[..]} (assistant turns are supervised) or {"ids":[..],"labels":[..]}
+ *   {"op":"nll","id":3,"rows":[R..],"sides":[..],"per_token":false,"numbers":[7,8..]}
+ *        R: {"messages":[..]} (assistant turns are supervised) or {"ids":[..],"labels":[..]}; numbers: what the
+ *        rows are called in errors (lines of a file)
  *   {"op":"cancel","id":2}      {"op":"quit"}
  * Answers:
  *   {"id","event":"progress","what","done","total"}
@@ -21,6 +22,10 @@
 #define TS_ENGINE_SERVE_H
 
 #include "core/base/err.h"
+
+/* The words for status codes in "code": both ends use the same list. Unknown words are TS_IO. */
+const char *ts_serve_code(ts_status status);
+ts_status ts_serve_status(const char *code);
 
 /* Serves until quit or the end of `in`. */
 TS_MUST_USE ts_status ts_serve(int in, int out, ts_err *err);

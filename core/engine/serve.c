@@ -1,0 +1,562 @@
+/* The engine process. Two threads: the first works requests off, the second reads stdin, so that a cancel or the end of
+ * stdin is noticed whatever the first is doing. The second also tells the progress five times a second.
+ *
+ * lock guards: queue, current, closing. write_lock guards the output (whole lines). */
+#include "core/engine/serve.h"
+
+#include "core/base/clock.h"
+#include "core/base/file.h"
+#include "core/base/json.h"
+#include "core/base/linalg.h"
+#include "core/engine/examples.h"
+#include "core/engine/net.h"
+#include "core/work/child.h"
+#include "core/work/pool.h"
+
+#include <errno.h>
+#include <math.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { MAX_NEW_TOKENS = 1 << 20, KEPT_ADAPTERS = 16, PROGRESS_MS = 200 };
+
+struct kept {
+    char *dir;
+    ts_adapter *adapter;
+    int64_t stamp; /* of the tensors' file */
+    double used;
+};
+
+struct request {
+    ts_json *json;
+    int64_t id;
+};
+
+struct server {
+    int in, out;
+    pthread_mutex_t lock, write_lock;
+    pthread_cond_t wake;
+    struct request *queue;
+    size_t n_queue, cap_queue;
+    int64_t current; /* 0: idle */
+    bool closing;
+    ts_progress progress;
+    /* the first thread's own */
+    ts_model *model;
+    char *model_spec;
+    ts_net *net;
+    ts_encoder encoder;
+    struct kept kept[KEPT_ADAPTERS];
+};
+
+static const char *const codes[] = {"ok",        "invalid", "not found",   "format",  "io",       "busy",
+                                    "cancelled", "limit",   "unsupported", "corrupt", "no memory"};
+
+const char *ts_serve_code(ts_status status) {
+    return (size_t)status < TS_COUNT(codes) ? codes[status] : codes[TS_IO];
+}
+
+ts_status ts_serve_status(const char *code) {
+    for (size_t i = 0; i < TS_COUNT(codes); i++)
+        if (strcmp(codes[i], code) == 0) return (ts_status)i;
+    return TS_IO;
+}
+
+/* --- answers --- */
+
+static ts_jw begin(ts_buf *line, int64_t id, const char *event) {
+    ts_jw w = ts_jw_to(line);
+    ts_jw_obj(&w);
+    ts_jw_kint(&w, "id", id);
+    ts_jw_kstr(&w, "event", event);
+    return w;
+}
+
+/* Whoever asked is gone when this fails; the reading thread then sees the end of stdin. */
+static void send(struct server *s, ts_jw *w) {
+    ts_err ignored;
+    ts_jw_end_obj(w);
+    ts_buf_putc(w->out, '\n');
+    pthread_mutex_lock(&s->write_lock);
+    ts_status status = ts_file_append(s->out, "the answer", w->out->data, w->out->len, &ignored);
+    pthread_mutex_unlock(&s->write_lock);
+    (void)status;
+    ts_buf_release(w->out);
+}
+
+static void send_error(struct server *s, int64_t id, const ts_err *e) {
+    ts_buf line = TS_BUF_INIT;
+    ts_jw w = begin(&line, id, "error");
+    ts_jw_kstr(&w, "code", ts_serve_code(e->code));
+    ts_jw_kstr(&w, "text", e->text);
+    send(s, &w);
+}
+
+/* --- model and adapters --- */
+
+static void drop_model(struct server *s) {
+    for (size_t i = 0; i < KEPT_ADAPTERS; i++) {
+        ts_adapter_free(s->kept[i].adapter);
+        free(s->kept[i].dir);
+        s->kept[i] = (struct kept){0};
+    }
+    ts_net_free(s->net);
+    ts_encoder_release(&s->encoder);
+    ts_model_close(s->model);
+    free(s->model_spec);
+    s->net = NULL;
+    s->model = NULL;
+    s->model_spec = NULL;
+}
+
+static ts_status load(struct server *s, const char *spec, ts_err *err) {
+    if (s->model_spec && strcmp(s->model_spec, spec) == 0) return TS_OK;
+    drop_model(s);
+    ts_progress_what(&s->progress, "loading the model");
+    TS_TRY(ts_model_open(&s->model, spec, err));
+    ts_encoder_init(&s->encoder, s->model->path, s->model->config.vocab);
+    TS_TRY(ts_net_new(&s->net, s->model, NULL, err));
+    s->model_spec = ts_strdup(spec);
+    return TS_OK;
+}
+
+static ts_status do_load(struct server *s, const struct request *r, ts_err *err) {
+    const char *spec = ts_json_str(ts_json_get(r->json, "model"), NULL);
+    ts_buf line = TS_BUF_INIT;
+    if (!spec) return ts_fail(err, TS_INVALID, "a load request names no \"model\"");
+    TS_TRY(load(s, spec, err));
+    ts_jw w = begin(&line, r->id, "loaded");
+    ts_jw_kstr(&w, "name", s->model->config.name);
+    ts_jw_kstr(&w, "path", s->model->path);
+    ts_jw_kint(&w, "params", (int64_t)s->model->params);
+    ts_jw_kstr(&w, "kernel", ts_linalg_kernel());
+    send(s, &w);
+    return TS_OK;
+}
+
+static int64_t stamp_of(const char *dir) {
+    struct stat st;
+    char *path = ts_path_join(dir, "adapter_model.safetensors");
+    int64_t stamp = stat(path, &st) == 0 ? st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec + st.st_size : -1;
+    free(path);
+    return stamp;
+}
+
+/* The adapter of a folder, read anew when its file changed; the longest unused one makes room. */
+static ts_status find_adapter(struct server *s, const char *dir, const ts_adapter **out, ts_err *err) {
+    int64_t stamp = stamp_of(dir);
+    struct kept *oldest = &s->kept[0];
+    for (size_t i = 0; i < KEPT_ADAPTERS; i++) {
+        struct kept *k = &s->kept[i];
+        if (k->dir && strcmp(k->dir, dir) == 0 && k->stamp == stamp) {
+            k->used = ts_now();
+            *out = k->adapter;
+            return TS_OK;
+        }
+        if (k->used < oldest->used) oldest = k;
+    }
+    ts_adapter *fresh = NULL;
+    TS_TRY(ts_adapter_load(&fresh, dir, s->model, err));
+    ts_adapter_free(oldest->adapter);
+    free(oldest->dir);
+    *oldest = (struct kept){ts_strdup(dir), fresh, stamp, ts_now()};
+    *out = fresh;
+    return TS_OK;
+}
+
+/* The request's sides; none given means the base alone. */
+static ts_status find_sides(struct server *s, const ts_json *json, const ts_adapter *sides[KEPT_ADAPTERS], size_t *n,
+                            ts_err *err) {
+    const ts_json *list = ts_json_get(json, "sides");
+    *n = 0;
+    for (const ts_json *v = ts_json_child(list); v; v = ts_json_next(v)) {
+        if (*n == KEPT_ADAPTERS)
+            return ts_fail(err, TS_LIMIT, "more than %d sides at once are not taken", KEPT_ADAPTERS);
+        sides[*n] = NULL;
+        if (ts_json_is_string(v)) TS_TRY(find_adapter(s, ts_json_str(v, ""), &sides[*n], err));
+        ++*n;
+    }
+    if (*n == 0) sides[(*n)++] = NULL;
+    return TS_OK;
+}
+
+static ts_status need_model(const struct server *s, ts_err *err) {
+    return s->model_spec ? TS_OK : ts_fail(err, TS_INVALID, "no model is loaded");
+}
+
+/* --- generate --- */
+
+struct generation {
+    struct server *s;
+    int64_t id;
+    size_t n_sides;
+    ts_gen_item *items; /* [prompt * n_sides + side] */
+    ts_decoder *decoders;
+    bool stream;
+};
+
+static void send_token(struct generation *g, size_t item, const ts_buf *text) {
+    ts_buf line = TS_BUF_INIT;
+    ts_jw w = begin(&line, g->id, "token");
+    ts_jw_kint(&w, "prompt", (int64_t)(item / g->n_sides));
+    ts_jw_kint(&w, "side", (int64_t)(item % g->n_sides));
+    ts_jw_key(&w, "text");
+    ts_jw_strn(&w, ts_buf_str(text), text->len);
+    send(g->s, &w);
+}
+
+static void on_token(void *ctx, size_t item, int32_t id) {
+    struct generation *g = ctx;
+    ts_buf text = TS_BUF_INIT;
+    if (!g->stream || !g->s->encoder.tokenizer) return;
+    ts_decoder_push(&g->decoders[item], id, &text);
+    if (text.len) send_token(g, item, &text);
+    ts_buf_release(&text);
+}
+
+static void send_answer(struct generation *g, size_t item) {
+    static const char *const stops[] = {"eos", "length", "cancelled"};
+    const ts_gen_item *it = &g->items[item];
+    ts_buf line = TS_BUF_INIT, text = TS_BUF_INIT;
+    if (g->s->encoder.tokenizer) ts_tokenizer_decode(g->s->encoder.tokenizer, it->out.items, it->out.n, true, &text);
+    ts_jw w = begin(&line, g->id, "answer");
+    ts_jw_kint(&w, "prompt", (int64_t)(item / g->n_sides));
+    ts_jw_kint(&w, "side", (int64_t)(item % g->n_sides));
+    ts_jw_key(&w, "text");
+    ts_jw_strn(&w, ts_buf_str(&text), text.len);
+    ts_jw_key(&w, "ids");
+    ts_jw_arr(&w);
+    for (size_t i = 0; i < it->out.n; i++)
+        ts_jw_int(&w, it->out.items[i]);
+    ts_jw_end_arr(&w);
+    ts_jw_kstr(&w, "stop", stops[it->stop]);
+    send(g->s, &w);
+    ts_buf_release(&text);
+}
+
+static double number(const ts_json *json, const char *key, double otherwise) {
+    return ts_json_num(ts_json_get(json, key), otherwise);
+}
+
+static ts_status read_options(const ts_json *json, ts_gen_options *o, ts_err *err) {
+    double max = number(json, "max_new_tokens", 256), top_k = number(json, "top_k", 0), seed = number(json, "seed", 42);
+    o->sampling =
+        (ts_sampling){number(json, "temperature", 0),        0, number(json, "top_p", 1), number(json, "min_p", 0),
+                      number(json, "repetition_penalty", 1), 0};
+    if (!(max >= 1 && max <= MAX_NEW_TOKENS))
+        return ts_fail(err, TS_INVALID, "max_new_tokens must be from 1 to %d, not %g", MAX_NEW_TOKENS, max);
+    if (!(o->sampling.temperature >= 0 && o->sampling.temperature <= 1000))
+        return ts_fail(err, TS_INVALID, "the temperature must be from 0 to 1000, not %g", o->sampling.temperature);
+    if (!(top_k >= 0 && top_k <= 1e9)) return ts_fail(err, TS_INVALID, "top_k must not be negative");
+    if (!(o->sampling.top_p > 0 && o->sampling.top_p <= 1))
+        return ts_fail(err, TS_INVALID, "top_p must be above 0 and at most 1, not %g", o->sampling.top_p);
+    if (!(o->sampling.min_p >= 0 && o->sampling.min_p <= 1))
+        return ts_fail(err, TS_INVALID, "min_p must be from 0 to 1, not %g", o->sampling.min_p);
+    if (!(o->sampling.repetition_penalty > 0))
+        return ts_fail(err, TS_INVALID, "the repetition penalty must be above 0, not %g",
+                       o->sampling.repetition_penalty);
+    if (!(seed >= 0 && seed <= 9007199254740991.0)) return ts_fail(err, TS_INVALID, "the seed must be from 0 to 2^53");
+    o->max_new_tokens = (size_t)max;
+    o->sampling.top_k = (size_t)top_k;
+    o->sampling.seed = (uint64_t)seed;
+    return TS_OK;
+}
+
+/* The config's stop tokens and the template's end of turn. */
+static size_t stop_ids(struct server *s, int32_t out[16]) {
+    ts_err none;
+    size_t n = TS_MIN(s->model->config.n_eos, (size_t)8);
+    memcpy(out, s->model->config.eos, n * sizeof *out);
+    if (ts_encoder_tokenizer(&s->encoder, &none) != TS_OK) return n;
+    int32_t more[] = {ts_tokenizer_eos(s->encoder.tokenizer), -1};
+    if (ts_encoder_chat(&s->encoder, &none) == TS_OK) more[1] = ts_chat_end_of_turn(s->encoder.chat);
+    for (size_t i = 0; i < TS_COUNT(more); i++) {
+        bool known = more[i] < 0;
+        for (size_t j = 0; j < n; j++)
+            known |= out[j] == more[i];
+        if (!known) out[n++] = more[i];
+    }
+    return n;
+}
+
+static ts_status encode_prompts(struct server *s, const ts_json *list, ts_ids *ids, ts_err *err) {
+    size_t i = 0;
+    for (const ts_json *p = ts_json_child(list); p; p = ts_json_next(p), i++) {
+        ts_status status = ts_encoder_prompt(&s->encoder, p, &ids[i], err);
+        if (status != TS_OK) return ts_wrap(err, status, "prompt %zu", i + 1);
+    }
+    return TS_OK;
+}
+
+static ts_status do_generate(struct server *s, const struct request *r, ts_err *err) {
+    const ts_json *list = ts_json_get(r->json, "prompts");
+    size_t n = ts_json_count(list), n_sides;
+    const ts_adapter *sides[KEPT_ADAPTERS];
+    int32_t stops[16];
+    ts_gen_options o = {.on_token = on_token};
+    TS_TRY(need_model(s, err));
+    TS_TRY(read_options(r->json, &o, err));
+    TS_TRY(find_sides(s, r->json, sides, &n_sides, err));
+    if (n == 0) return ts_fail(err, TS_INVALID, "a generate request holds no \"prompts\"");
+    ts_ids *ids = ts_calloc(n, sizeof *ids);
+    struct generation g = {.s = s, .id = r->id, .n_sides = n_sides};
+    g.items = ts_calloc(n * n_sides, sizeof *g.items);
+    g.decoders = ts_calloc(n * n_sides, sizeof *g.decoders);
+    g.stream = ts_json_is_true(ts_json_get(r->json, "stream"));
+    ts_status status = TS_OK;
+    TS_GOTO(encode_prompts(s, list, ids, err));
+    o.n_stop_ids = stop_ids(s, stops);
+    o.stop_ids = stops;
+    o.ctx = &g;
+    for (size_t i = 0; i < n * n_sides; i++) {
+        g.items[i] = (ts_gen_item){.prompt = ids[i / n_sides].items,
+                                   .n_prompt = ids[i / n_sides].n,
+                                   .adapter = sides[i % n_sides],
+                                   .stream = i / n_sides};
+        g.decoders[i] = (ts_decoder){.t = s->encoder.tokenizer, .skip_special = true};
+    }
+    ts_progress_what(&s->progress, "generating");
+    TS_GOTO(ts_net_generate(s->net, g.items, n * n_sides, &o, &s->progress, err));
+    for (size_t i = 0; i < n * n_sides; i++)
+        send_answer(&g, i);
+out:
+    for (size_t i = 0; i < n * n_sides; i++)
+        ts_decoder_release(&g.decoders[i]);
+    ts_gen_release(g.items, n * n_sides);
+    for (size_t i = 0; i < n; i++)
+        ts_ids_release(&ids[i]);
+    free(ids);
+    free(g.items);
+    free(g.decoders);
+    return status;
+}
+
+/* --- nll --- */
+
+struct scoring {
+    size_t n;
+    ts_example *rows;
+    ts_seq *seqs;
+    double *nll;
+    size_t *count;
+    float *per_token; /* NULL: not asked for */
+};
+
+static void send_nll(struct server *s, int64_t id, const struct scoring *c, size_t side) {
+    size_t at = 0;
+    for (size_t i = 0; i < c->n; at += c->seqs[i++].n) {
+        ts_buf line = TS_BUF_INIT;
+        ts_jw w = begin(&line, id, "nll");
+        ts_jw_kint(&w, "row", (int64_t)i);
+        ts_jw_kint(&w, "side", (int64_t)side);
+        ts_jw_knum(&w, "nll", c->nll[i]);
+        ts_jw_kint(&w, "tokens", (int64_t)c->count[i]);
+        if (c->per_token) {
+            ts_jw_key(&w, "nlls");
+            ts_jw_arr(&w);
+            for (size_t k = 1; k < c->seqs[i].n; k++)
+                if (c->seqs[i].labels[k] != TS_NO_LABEL) ts_jw_num(&w, (double)c->per_token[at + k]);
+            ts_jw_end_arr(&w);
+        }
+        send(s, &w);
+    }
+}
+
+/* "numbers" are what the asker calls the rows, for errors (lines of a file). */
+static ts_status encode_rows(struct server *s, const ts_json *json, struct scoring *c, ts_err *err) {
+    const ts_json *number_of = ts_json_child(ts_json_get(json, "numbers"));
+    size_t i = 0;
+    for (const ts_json *p = ts_json_child(ts_json_get(json, "rows")); p; p = ts_json_next(p), i++) {
+        ts_status status = ts_encoder_row(&s->encoder, p, &c->rows[i], err);
+        if (status != TS_OK) return ts_wrap(err, status, "line %.0f", ts_json_num(number_of, (double)i + 1));
+        c->seqs[i] = (ts_seq){c->rows[i].ids.items, c->rows[i].labels.items, c->rows[i].ids.n};
+        number_of = ts_json_next(number_of);
+    }
+    return TS_OK;
+}
+
+static ts_status do_nll(struct server *s, const struct request *r, ts_err *err) {
+    const ts_adapter *sides[KEPT_ADAPTERS];
+    size_t n_sides, tokens = 0;
+    struct scoring c = {.n = ts_json_count(ts_json_get(r->json, "rows"))};
+    TS_TRY(need_model(s, err));
+    TS_TRY(find_sides(s, r->json, sides, &n_sides, err));
+    c.rows = ts_calloc(c.n, sizeof *c.rows);
+    c.seqs = ts_calloc(c.n, sizeof *c.seqs);
+    c.nll = ts_calloc(c.n, sizeof *c.nll);
+    c.count = ts_calloc(c.n, sizeof *c.count);
+    ts_status status = TS_OK;
+    TS_GOTO(encode_rows(s, r->json, &c, err));
+    for (size_t i = 0; i < c.n; i++)
+        tokens += c.seqs[i].n;
+    if (ts_json_is_true(ts_json_get(r->json, "per_token"))) c.per_token = ts_calloc(tokens, sizeof *c.per_token);
+    ts_progress_what(&s->progress, "scoring");
+    for (size_t i = 0; i < n_sides; i++) {
+        TS_GOTO(ts_net_nll(s->net, sides[i], c.seqs, c.n, c.nll, c.count, c.per_token, &s->progress, err));
+        send_nll(s, r->id, &c, i);
+    }
+out:
+    for (size_t i = 0; i < c.n; i++)
+        ts_example_release(&c.rows[i]);
+    free(c.rows);
+    free(c.seqs);
+    free(c.nll);
+    free(c.count);
+    free(c.per_token);
+    return status;
+}
+
+/* --- the two threads --- */
+
+static void work_off(struct server *s, const struct request *r) {
+    static const struct {
+        const char *op;
+        ts_status (*run)(struct server *, const struct request *, ts_err *);
+    } ops[] = {{"load", do_load}, {"generate", do_generate}, {"nll", do_nll}};
+    const char *op = ts_json_str(ts_json_get(r->json, "op"), "");
+    double begun = ts_now();
+    ts_err err = {0};
+    ts_status status = ts_fail(&err, TS_INVALID, "there is no operation \"%.40s\"", op);
+    for (size_t i = 0; i < TS_COUNT(ops); i++)
+        if (strcmp(op, ops[i].op) == 0) status = ops[i].run(s, r, &err);
+    if (status != TS_OK) {
+        err.code = status;
+        send_error(s, r->id, &err);
+        return;
+    }
+    ts_buf line = TS_BUF_INIT;
+    ts_jw w = begin(&line, r->id, "done");
+    ts_jw_knum(&w, "seconds", ts_now() - begun);
+    send(s, &w);
+}
+
+/* Takes the first request off the queue; false when it is time to end. */
+static bool next_request(struct server *s, struct request *out) {
+    pthread_mutex_lock(&s->lock);
+    s->current = 0;
+    while (s->n_queue == 0 && !s->closing)
+        pthread_cond_wait(&s->wake, &s->lock);
+    bool got = s->n_queue > 0;
+    if (got) {
+        *out = s->queue[0];
+        memmove(s->queue, s->queue + 1, --s->n_queue * sizeof *s->queue);
+        ts_progress_set(&s->progress, 0, 0);
+        ts_progress_what(&s->progress, NULL);
+        atomic_store(&s->progress.cancel, false);
+        s->current = out->id;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return got;
+}
+
+static void cancel(struct server *s, int64_t id) {
+    ts_json *dropped = NULL;
+    pthread_mutex_lock(&s->lock);
+    if (s->current == id) ts_cancel(&s->progress);
+    for (size_t i = 0; i < s->n_queue; i++)
+        if (s->queue[i].id == id) {
+            dropped = s->queue[i].json;
+            memmove(s->queue + i, s->queue + i + 1, (--s->n_queue - i) * sizeof *s->queue);
+            break;
+        }
+    pthread_mutex_unlock(&s->lock);
+    if (!dropped) return;
+    ts_json_free(dropped);
+    ts_err err;
+    ts_fail(&err, TS_CANCELLED, "stopped before it began");
+    send_error(s, id, &err);
+}
+
+/* false: no more requests will come. */
+static bool on_line(struct server *s, const char *line, size_t n) {
+    ts_err err;
+    ts_json *json = ts_json_parse(line, n, &err);
+    const char *op = ts_json_str(ts_json_get(json, "op"), "");
+    int64_t id = 0;
+    bool numbered = ts_json_int(ts_json_get(json, "id"), 1, 9007199254740991, &id);
+    if (!json || (!numbered && strcmp(op, "quit") != 0)) {
+        if (json) ts_fail(&err, TS_INVALID, "a request needs an \"id\" above 0");
+        send_error(s, id, &err);
+        ts_json_free(json);
+        return true;
+    }
+    if (strcmp(op, "cancel") == 0) {
+        cancel(s, id);
+        ts_json_free(json);
+        return true;
+    }
+    bool quit = strcmp(op, "quit") == 0;
+    pthread_mutex_lock(&s->lock);
+    if (quit) {
+        s->closing = true;
+        ts_json_free(json);
+    } else {
+        struct request r = {json, id};
+        TS_PUSH(s->queue, s->n_queue, s->cap_queue, r);
+    }
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->lock);
+    return !quit;
+}
+
+static void tell_progress(struct server *s, int64_t *last) {
+    pthread_mutex_lock(&s->lock);
+    int64_t id = s->current;
+    pthread_mutex_unlock(&s->lock);
+    int64_t done = atomic_load(&s->progress.done), total = atomic_load(&s->progress.total);
+    if (id == 0 || done == *last) return;
+    *last = done;
+    ts_buf line = TS_BUF_INIT;
+    ts_jw w = begin(&line, id, "progress");
+    ts_jw_kstr(&w, "what", atomic_load(&s->progress.what));
+    ts_jw_kint(&w, "done", done);
+    ts_jw_kint(&w, "total", total);
+    send(s, &w);
+}
+
+static void *read_requests(void *arg) {
+    struct server *s = arg;
+    ts_lines l = {0};
+    ts_err err;
+    const char *line;
+    size_t n;
+    int64_t last = -1;
+    bool more = true;
+    while (more && !l.eof) {
+        struct pollfd p = {s->in, POLLIN, 0};
+        if (poll(&p, 1, PROGRESS_MS) == 0) {
+            tell_progress(s, &last);
+            continue;
+        }
+        if (ts_lines_fill(&l, s->in, &err) != TS_OK) break;
+        while (more && ts_lines_next(&l, &line, &n))
+            more = on_line(s, line, n);
+    }
+    if (more) _exit(0); /* nobody listens any more, and nothing here needs to be saved */
+    ts_lines_release(&l);
+    return NULL;
+}
+
+ts_status ts_serve(int in, int out, ts_err *err) {
+    struct server s = {.in = in, .out = out};
+    struct request r;
+    pthread_t reader;
+    pthread_mutex_init(&s.lock, NULL);
+    pthread_mutex_init(&s.write_lock, NULL);
+    pthread_cond_init(&s.wake, NULL);
+    ts_linalg_set_threads(ts_pool_threads());
+    if (pthread_create(&reader, NULL, read_requests, &s) != 0)
+        return ts_fail(err, TS_NO_MEMORY, "cannot start the thread that reads requests");
+    while (next_request(&s, &r)) {
+        work_off(&s, &r);
+        ts_json_free(r.json);
+    }
+    pthread_join(reader, NULL);
+    drop_model(&s);
+    free(s.queue);
+    return TS_OK;
+}
