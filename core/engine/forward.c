@@ -160,7 +160,10 @@ static void layer_forward(const ts_pass *p, size_t l) {
     ts_group_forward(p, l, TS_GROUP_QKV, b->norm, a->qkv, a->u, NULL);
     rows_ctx c = {.n = n, .b = p->batch, .y = a->qkv};
     ts_rows(rows, 16, rope_rows, &c);
-    if (p->on_kv) p->on_kv(p->ctx, l, a->qkv);
+    if (p->on_kv) {
+        p->on_kv(p->ctx, l, a->qkv);
+        if (l + 1 == n->m->config.layers) return;
+    }
     ts_attention_forward(n, p->batch, a->qkv, a->o, a->lse);
     ts_group_forward(p, l, TS_GROUP_O, a->o, a->mid, a->u, a->x);
     ts_norm_rows(n, a->mid, w->ffn_norm, rows, b->norm);

@@ -33,8 +33,7 @@ size_t ts_ranks(const ts_adapter *a) {
     return most;
 }
 
-/* Column of a projection in u. */
-static size_t rank_column(const ts_adapter *a, size_t layer, size_t proj) {
+size_t ts_rank_column(const ts_adapter *a, size_t layer, size_t proj) {
     size_t sum = 0;
     for (size_t p = 0; p < proj; p++)
         sum += lora_of(a, layer, p)->r;
@@ -109,7 +108,7 @@ static void thin_forward(const ts_pass *p, size_t layer, int group, const float 
             drop(p, layer, proj, x, p->net->bufs.dropped, in, false);
             from = p->net->bufs.dropped;
         }
-        ts_product *q = add_product(list, &n, rows, lora->r, u + rank_column(p->adapter, layer, proj), p->ranks);
+        ts_product *q = add_product(list, &n, rows, lora->r, u + ts_rank_column(p->adapter, layer, proj), p->ranks);
         add_term(q, plain_term(from, in, in, lora->a, in, true, 1));
         if (p->dropout.p > 0) { /* the buffer serves the next projection */
             ts_products(list, n, &p->net->scratch);
@@ -134,8 +133,8 @@ void ts_group_forward(const ts_pass *p, size_t layer, int group, const float *x,
         q->ldadd = ldy;
         add_term(q, weight_term(x, in, w, true));
         if (lora->r)
-            add_term(q, plain_term(u + rank_column(p->adapter, layer, proj), p->ranks, lora->r, lora->b, lora->r, true,
-                                   lora->scale));
+            add_term(q, plain_term(u + ts_rank_column(p->adapter, layer, proj), p->ranks, lora->r, lora->b, lora->r,
+                                   true, lora->scale));
         column += w->rows;
     }
     ts_products(list, n, &p->net->scratch);
@@ -150,7 +149,7 @@ static void thin_backward(const ts_pass *p, size_t layer, int group, const float
         size_t proj = ts_groups[group].first + i, out = p->net->m->layer[layer].proj[proj].rows;
         const ts_lora *lora = lora_of(p->adapter, layer, proj);
         if (lora->r) {
-            size_t at = rank_column(p->adapter, layer, proj);
+            size_t at = ts_rank_column(p->adapter, layer, proj);
             ts_product *q = add_product(list, &n, p->batch->rows, lora->r, du + at, p->ranks);
             add_term(q, plain_term(dy + column, ldy, out, lora->b, lora->r, false, lora->scale));
         }
@@ -164,7 +163,7 @@ static void grad_products(const ts_pass *p, size_t layer, size_t proj, const flo
     const ts_lora *lora = lora_of(p->adapter, layer, proj);
     ts_lora *grad = &p->grad->lora[layer][proj];
     size_t out = p->net->m->layer[layer].proj[proj].rows, rows = p->batch->rows;
-    size_t at = rank_column(p->adapter, layer, proj);
+    size_t at = ts_rank_column(p->adapter, layer, proj);
     ts_product *q = add_product(list, n, lora->r, in, grad->a, in);
     q->add = grad->a;
     q->ldadd = in;
@@ -182,7 +181,7 @@ static void dropped_dx(const ts_pass *p, size_t layer, size_t proj, const float 
     const ts_lora *lora = lora_of(p->adapter, layer, proj);
     float *buffer = p->net->bufs.dropped;
     ts_product q = {.m = p->batch->rows, .n = in, .c = buffer, .ldc = in};
-    add_term(&q, plain_term(du + rank_column(p->adapter, layer, proj), p->ranks, lora->r, lora->a, in, false, 1));
+    add_term(&q, plain_term(du + ts_rank_column(p->adapter, layer, proj), p->ranks, lora->r, lora->a, in, false, 1));
     ts_products(&q, 1, &p->net->scratch);
     drop(p, layer, proj, buffer, dx, in, true);
 }
@@ -202,8 +201,8 @@ void ts_group_backward(const ts_pass *p, size_t layer, int group, const float *d
         const ts_lora *lora = lora_of(p->adapter, layer, proj);
         if (dx) add_term(sum, weight_term(dy + column, ldy, w, false));
         if (dx && lora->r && !dropping)
-            add_term(sum,
-                     plain_term(du + rank_column(p->adapter, layer, proj), p->ranks, lora->r, lora->a, in, false, 1));
+            add_term(sum, plain_term(du + ts_rank_column(p->adapter, layer, proj), p->ranks, lora->r, lora->a, in,
+                                     false, 1));
         if (lora->r && !dropping) grad_products(p, layer, proj, dy + column, ldy, x, in, u, du, list, &n);
         column += w->rows;
     }

@@ -48,7 +48,8 @@ TS_MUST_USE ts_status ts_net_backward(ts_net *n, const ts_adapter *adapter, cons
                                       ts_progress *progress, ts_err *err);
 
 /* Generation. Every item has a prompt and an adapter (NULL: base); all items advance together and read the base weights
- * once a step. */
+ * once a step; an item's answer has the same bits alone and beside any others. TS_CANCELLED and other failures leave
+ * what was generated so far in the items (stop is TS_STOP_CANCELLED there). */
 typedef struct ts_sampling {
     double temperature;        /* 0: greedy */
     size_t top_k;              /* 0: off */
@@ -70,7 +71,7 @@ typedef struct ts_gen_item {
     /* results, owned by the item; released with ts_gen_release */
     ts_ids out; /* the stop token is not in it */
     ts_stop stop;
-    float *margins; /* best minus second logit per step if asked for */
+    float *margins; /* best minus second raw logit per step if asked for: out.n of them, one more after TS_STOP_EOS */
 } ts_gen_item;
 
 typedef struct ts_gen_options {

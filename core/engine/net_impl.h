@@ -94,7 +94,8 @@ typedef struct ts_pass {
     ts_dropout dropout;
     size_t ranks; /* row length of u */
     /* Called after the keys and values of a layer are there (generation keeps them). */
-    void (*on_kv)(void *ctx, size_t layer, const float *qkv);
+    void (*on_kv)(void *ctx, size_t layer,
+                  const float *qkv); /* then the last layer ends here: nobody wants its output */
     void *ctx;
     ts_progress *progress;
 } ts_pass;
@@ -107,6 +108,9 @@ void ts_group_backward(const ts_pass *p, size_t layer, int group, const float *d
                        float *dx);
 size_t ts_group_in(const ts_net *n, int group);
 size_t ts_group_out(const ts_net *n, int group);
+
+/* Column of a projection in a row of u. */
+size_t ts_rank_column(const ts_adapter *a, size_t layer, size_t proj);
 
 /* attention.c: o and lse from qkv; dqkv (before rope's inverse) from dout. */
 void ts_attention_forward(ts_net *n, const ts_batch *b, const float *qkv, float *o, float *lse);
@@ -127,6 +131,11 @@ TS_MUST_USE ts_status ts_loss(ts_pass *p, float *nll, float *dx, ts_err *err);
 
 /* backward.c */
 TS_MUST_USE ts_status ts_backward(ts_pass *p, ts_err *err); /* bufs.dres holds the gradient of the last output */
+
+/* sampling.c: the next token; its random number comes from (seed, stream, position). margin, if not NULL: best minus
+ * second of the raw logits. */
+int32_t ts_sampling_next(const ts_sampling *s, const float *logits, size_t vocab, const int32_t *seen, size_t n_seen,
+                         uint64_t stream, size_t position, float *margin);
 
 /* net.c */
 TS_MUST_USE ts_status ts_need_floats(float **p, size_t *have, size_t floats, const char *what, ts_err *err);

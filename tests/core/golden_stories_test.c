@@ -222,6 +222,38 @@ static void logits_with_the_adapter_are_right(void **state) {
     close_model();
 }
 
+/* Base and tuned items of all prompts in one batch. */
+static void greedy_answers_before_and_after_are_right(void **state) {
+    (void)state;
+    open_model();
+    ts_adapter *a = golden_adapter(model, "golden/stories260K/adapter_final");
+    ts_json *golden = golden_json("golden/stories260K/generate.json");
+    ts_gen_item items[16] = {0};
+    size_t n = 0;
+    for (const ts_json *p = ts_json_child(golden); p; p = ts_json_next(p))
+        for (int side = 0; side < 2; side++, n++) {
+            items[n].prompt = golden_ids(ts_json_get(p, "ids"), &items[n].n_prompt);
+            items[n].adapter = side ? a : NULL;
+        }
+    ts_gen_options o = {.max_new_tokens = 64, .sampling = TS_SAMPLING_GREEDY};
+    assert_ok(ts_net_generate(net, items, n, &o, NULL, &err));
+    size_t i = 0;
+    for (const ts_json *p = ts_json_child(golden); p; p = ts_json_next(p))
+        for (int side = 0; side < 2; side++, i++) {
+            size_t len;
+            int32_t *want = golden_ids(ts_json_get(p, side ? "after_lora" : "before"), &len);
+            assert_int_equal(items[i].out.n, len);
+            assert_memory_equal(items[i].out.items, want, len * sizeof *want);
+            assert_int_equal(items[i].stop, TS_STOP_LENGTH);
+            free(want);
+            free((void *)items[i].prompt);
+        }
+    ts_gen_release(items, n);
+    ts_adapter_free(a);
+    ts_json_free(golden);
+    close_model();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(logits_are_right),
@@ -231,6 +263,7 @@ int main(void) {
         cmocka_unit_test(twenty_steps_are_right),
         cmocka_unit_test(twenty_steps_with_schedule_and_clipping_are_right),
         cmocka_unit_test(logits_with_the_adapter_are_right),
+        cmocka_unit_test(greedy_answers_before_and_after_are_right),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

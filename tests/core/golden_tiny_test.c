@@ -34,6 +34,15 @@ static void check_tiny(const char *name) {
     assert_int_equal(count[0] + count[1], (size_t)ts_json_num(ts_json_get(g, "label_tokens"), 0));
     assert_near((nll[0] + nll[1]) / (double)(count[0] + count[1]), ts_json_num(ts_json_get(g, "loss_f64"), NAN), 2e-6,
                 name);
+    ts_gen_item item = {.prompt = b.seqs[0].ids, .n_prompt = 8};
+    ts_gen_options o = {.max_new_tokens = 32, .sampling = TS_SAMPLING_GREEDY};
+    assert_ok(ts_net_generate(n, &item, 1, &o, NULL, &err));
+    size_t len;
+    int32_t *want = golden_ids(ts_json_get(g, "greedy_from_row0_first8"), &len);
+    assert_int_equal(item.out.n, len);
+    assert_memory_equal(item.out.items, want, len * sizeof *want);
+    free(want);
+    ts_gen_release(&item, 1);
     golden_batch_release(&b);
     ts_safetensors_close(s);
     ts_json_free(g);

@@ -1,0 +1,304 @@
+#include "core/engine/decode.h"
+
+#include "core/work/pool.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- cache ---- */
+
+static size_t stride(const ts_net *n) {
+    return (n->m->config.head_dim + 15) & ~(size_t)15;
+}
+
+size_t ts_cache_bytes(const ts_net *n, size_t cap) {
+    return n->m->config.layers * n->m->config.kv_heads * 2 * cap * stride(n) * sizeof(float);
+}
+
+ts_status ts_cache_new(ts_cache *c, const ts_net *n, size_t cap, ts_err *err) {
+    size_t none = 0;
+    *c = (ts_cache){.cap = cap};
+    return ts_need_floats(&c->data, &none, ts_cache_bytes(n, cap) / sizeof(float), "keys and values", err);
+}
+
+void ts_cache_release(ts_cache *c) {
+    free(c->data);
+    *c = (ts_cache){0};
+}
+
+static float *cache_keys(const ts_net *n, const ts_cache *c, size_t layer, size_t kv_head) {
+    return c->data + (layer * n->m->config.kv_heads + kv_head) * 2 * c->cap * stride(n);
+}
+
+static float *cache_values(const ts_net *n, const ts_cache *c, size_t layer, size_t kv_head) {
+    return cache_keys(n, c, layer, kv_head) + c->cap * stride(n);
+}
+
+void ts_cache_store(const ts_net *n, ts_cache *c, size_t layer, const float *qkv, size_t first, size_t count,
+                    size_t at) {
+    const ts_config *m = &n->m->config;
+    for (size_t kv = 0; kv < m->kv_heads; kv++) {
+        float *keys = cache_keys(n, c, layer, kv) + at * stride(n);
+        float *values = cache_values(n, c, layer, kv) + at * stride(n);
+        for (size_t i = 0; i < count; i++) {
+            const float *k = qkv + (first + i) * n->qkv + n->hd + kv * m->head_dim;
+            memcpy(keys + i * stride(n), k, m->head_dim * sizeof *keys);
+            memcpy(values + i * stride(n), k + n->kd, m->head_dim * sizeof *values);
+        }
+    }
+}
+
+/* ---- memory ---- */
+
+void ts_decoder_release_bufs(ts_decoder_bufs *b) {
+    free(b->block);
+    *b = (ts_decoder_bufs){0};
+}
+
+static ts_status need_bufs(const ts_net *n, ts_decoder_bufs *b, size_t rows, size_t ranks, ts_err *err) {
+    if (b->block && b->rows >= rows && b->ranks >= ranks) return TS_OK;
+    rows = TS_MAX(rows, b->rows);
+    ranks = TS_MAX(ranks, b->ranks);
+    ts_decoder_release_bufs(b);
+    float **parts[] = {&b->x, &b->norm, &b->qkv, &b->o, &b->gu, &b->act, &b->u, &b->logits};
+    size_t widths[] = {n->h, n->h, n->qkv, n->hd, 2 * n->f, n->f, ranks, n->m->config.vocab};
+    size_t floats = 0, none = 0;
+    for (size_t i = 0; i < TS_COUNT(widths); i++)
+        floats += (rows * widths[i] + 15) & ~(size_t)15;
+    TS_TRY(ts_need_floats(&b->block, &none, floats, "generation", err));
+    float *at = b->block;
+    for (size_t i = 0; i < TS_COUNT(widths); i++) {
+        *parts[i] = at;
+        at += (rows * widths[i] + 15) & ~(size_t)15;
+    }
+    b->rows = rows;
+    b->ranks = ranks;
+    return TS_OK;
+}
+
+/* ---- linears ---- */
+
+typedef struct step {
+    ts_net *n;
+    ts_decoder_bufs *b;
+    const ts_decode_row *rows;
+    size_t m, layer;
+} step;
+
+/* Rows [first, end) that share an adapter. */
+static size_t same_adapter(const step *s, size_t first) {
+    size_t end = first + 1;
+    while (end < s->m && s->rows[end].adapter == s->rows[first].adapter)
+        end++;
+    return end;
+}
+
+typedef struct linear_job {
+    const step *s;
+    int group; /* -1: the head */
+    const float *x;
+    float *y;
+    size_t in, out, piece;
+    bool residual; /* y += */
+} linear_job;
+
+/* u = s A x for the projections of a group; task: one projection. */
+static void thin_task(void *ctx, size_t i, int worker) {
+    const linear_job *j = ctx;
+    const step *s = j->s;
+    size_t proj = ts_groups[j->group].first + i;
+    for (size_t r = 0, end; r < s->m; r = end) {
+        end = same_adapter(s, r);
+        const ts_lora *lora = s->rows[r].adapter ? &s->rows[r].adapter->lora[s->layer][proj] : NULL;
+        if (!lora || !lora->r) continue;
+        float *u = s->b->u + r * s->b->ranks + ts_rank_column(s->rows[r].adapter, s->layer, proj);
+        ts_dots d = {.type = TS_F32,
+                     .w = lora->a,
+                     .row_bytes = j->in * sizeof(float),
+                     .rows = lora->r,
+                     .k = j->in,
+                     .x = j->x + r * j->in,
+                     .ldx = j->in,
+                     .m = end - r,
+                     .y = u,
+                     .ldy = s->b->ranks,
+                     .scratch = ts_scratch_of(&s->n->scratch, worker)};
+        ts_kernels_get()->dots(&d);
+        for (size_t k = r; k < end; k++)
+            ts_kernels_get()->scale(u + (k - r) * s->b->ranks, lora->r, lora->scale);
+    }
+}
+
+/* Rows [r0, r1) of a weight: y[:, column + r0..] for all items, the adapters' part added. */
+static void weight_rows(const linear_job *j, const ts_weight *w, size_t proj, size_t column, size_t r0, size_t r1,
+                        float *scratch) {
+    const step *s = j->s;
+    const ts_kernels *kn = ts_kernels_get();
+    float *y = j->y + column + r0;
+    ts_dots d = {.type = w->type,
+                 .w = (const char *)w->data + r0 * w->row_bytes,
+                 .row_bytes = w->row_bytes,
+                 .rows = r1 - r0,
+                 .k = w->cols,
+                 .x = j->x,
+                 .ldx = j->in,
+                 .m = s->m,
+                 .y = y,
+                 .ldy = j->out,
+                 .add = j->residual,
+                 .scratch = scratch};
+    kn->dots(&d);
+    if (j->group < 0) return;
+    const float *bias = s->n->m->layer[s->layer].bias[proj];
+    for (size_t i = 0; bias && i < s->m; i++)
+        kn->add(y + i * j->out, bias + r0, r1 - r0);
+    for (size_t r = 0, end; r < s->m; r = end) {
+        end = same_adapter(s, r);
+        const ts_lora *lora = s->rows[r].adapter ? &s->rows[r].adapter->lora[s->layer][proj] : NULL;
+        if (!lora || !lora->r) continue;
+        ts_dots thin = {.type = TS_F32,
+                        .w = lora->b + r0 * lora->r,
+                        .row_bytes = lora->r * sizeof(float),
+                        .rows = r1 - r0,
+                        .k = lora->r,
+                        .x = s->b->u + r * s->b->ranks + ts_rank_column(s->rows[r].adapter, s->layer, proj),
+                        .ldx = s->b->ranks,
+                        .m = end - r,
+                        .y = y + r * j->out,
+                        .ldy = j->out,
+                        .add = true,
+                        .scratch = scratch};
+        kn->dots(&thin);
+    }
+}
+
+static void linear_task(void *ctx, size_t i, int worker) {
+    const linear_job *j = ctx;
+    size_t from = i * j->piece, to = TS_MIN(from + j->piece, j->out), column = 0;
+    float *scratch = ts_scratch_of(&j->s->n->scratch, worker);
+    if (j->group < 0) {
+        weight_rows(j, &j->s->n->m->head, 0, 0, from, to, scratch);
+        return;
+    }
+    for (size_t k = 0; k < ts_groups[j->group].count; k++) {
+        size_t proj = ts_groups[j->group].first + k;
+        const ts_weight *w = &j->s->n->m->layer[j->s->layer].proj[proj];
+        size_t r0 = TS_MAX(from, column), r1 = TS_MIN(to, column + w->rows);
+        if (r0 < r1) weight_rows(j, w, proj, column, r0 - column, r1 - column, scratch);
+        column += w->rows;
+    }
+}
+
+static bool any_adapted(const step *s, int group) {
+    for (size_t r = 0; r < s->m; r = same_adapter(s, r))
+        for (size_t i = 0; s->rows[r].adapter && i < ts_groups[group].count; i++)
+            if (s->rows[r].adapter->lora[s->layer][ts_groups[group].first + i].r) return true;
+    return false;
+}
+
+static void linear(const step *s, int group, const float *x, float *y, bool residual) {
+    linear_job j = {.s = s, .group = group, .x = x, .y = y, .residual = residual};
+    j.in = group < 0 ? s->n->h : ts_group_in(s->n, group);
+    j.out = group < 0 ? s->n->m->config.vocab : ts_group_out(s->n, group);
+    if (group >= 0 && any_adapted(s, group)) ts_parallel(ts_groups[group].count, thin_task, &j);
+    size_t pieces = (size_t)ts_pool_threads() * 4;
+    j.piece = TS_MAX(((j.out + pieces - 1) / pieces + 15) & ~(size_t)15, 16);
+    ts_parallel((j.out + j.piece - 1) / j.piece, linear_task, &j);
+}
+
+/* ---- attention of one query per item ---- */
+
+/* Task: an item and a kv head with the query heads that use it. */
+static void attention_task(void *ctx, size_t i, int worker) {
+    const step *s = ctx;
+    const ts_net *n = s->n;
+    const ts_config *c = &n->m->config;
+    const ts_kernels *kn = ts_kernels_get();
+    size_t row = i / c->kv_heads, kv = i % c->kv_heads, group = c->heads / c->kv_heads, d = c->head_dim;
+    ts_cache *cache = s->rows[row].cache;
+    size_t len = cache->len + 1, at = cache->len;
+    float *q = s->b->qkv + row * n->qkv + kv * group * d, *k = s->b->qkv + row * n->qkv + n->hd + kv * d;
+    float *keys = cache_keys(n, cache, s->layer, kv), *values = cache_values(n, cache, s->layer, kv);
+    float *scores = ts_scratch_of(&n->scratch, worker), *scratch = scores + group * len;
+    float *out = scratch + 4 * d;
+    kn->rope(q, group, d, n->rope + at * d, false);
+    kn->rope(k, 1, d, n->rope + at * d, false);
+    memcpy(keys + at * stride(n), k, d * sizeof *k);
+    memcpy(values + at * stride(n), k + n->kd, d * sizeof *k);
+    ts_dots dots = {.type = TS_F32,
+                    .w = keys,
+                    .row_bytes = stride(n) * sizeof(float),
+                    .rows = len,
+                    .k = d,
+                    .x = q,
+                    .ldx = d,
+                    .m = group,
+                    .y = scores,
+                    .ldy = len,
+                    .scratch = scratch};
+    kn->dots(&dots);
+    float scale = (float)(1 / sqrt((double)d));
+    for (size_t h = 0; h < group; h++) {
+        float *p = scores + h * len;
+        kn->scale(p, len, 1 / kn->exp_sum(p, len, scale, kn->max(p, len) * scale));
+    }
+    for (size_t col = 0; col < stride(n); col += TS_PANEL) {
+        ts_panel p = {.m = group,
+                      .n = TS_MIN(stride(n) - col, (size_t)TS_PANEL),
+                      .k = len,
+                      .a = scores,
+                      .lda = len,
+                      .b = values + col,
+                      .ldb = stride(n),
+                      .c = out + col,
+                      .ldc = stride(n)};
+        kn->panel(&p);
+    }
+    for (size_t h = 0; h < group; h++)
+        memcpy(s->b->o + row * n->hd + (kv * group + h) * d, out + h * stride(n), d * sizeof *out);
+}
+
+/* ---- the step ---- */
+
+static void norm_rows(const step *s, const float *w) {
+    ts_norm_rows(s->n, s->b->x, w, s->m, s->b->norm);
+}
+
+static ts_status prepare(const step *s, ts_err *err) {
+    const ts_config *c = &s->n->m->config;
+    size_t longest = 0, ranks = 0, group = c->heads / c->kv_heads;
+    for (size_t i = 0; i < s->m; i++) {
+        longest = TS_MAX(longest, s->rows[i].cache->len + 1);
+        ranks = TS_MAX(ranks, ts_ranks(s->rows[i].adapter));
+    }
+    TS_TRY(need_bufs(s->n, s->b, s->m, ranks, err));
+    TS_TRY(ts_rope_need(s->n, longest, err));
+    size_t widest = 4 * TS_MAX(TS_MAX(s->n->h, s->n->hd), s->n->f);
+    size_t attention = group * longest + 4 * c->head_dim + group * stride(s->n);
+    ts_scratch_need(&s->n->scratch, TS_MAX(widest, attention + attention / 2));
+    return TS_OK;
+}
+
+ts_status ts_decode_step(ts_net *n, ts_decoder_bufs *b, const ts_decode_row *rows, size_t m, ts_err *err) {
+    step s = {.n = n, .b = b, .rows = rows, .m = m};
+    TS_TRY(prepare(&s, err));
+    for (size_t i = 0; i < m; i++)
+        ts_weight_rows(&n->m->embed, (size_t)rows[i].id, 1, b->x + i * n->h);
+    for (s.layer = 0; s.layer < n->m->config.layers; s.layer++) {
+        const ts_layer *w = &n->m->layer[s.layer];
+        norm_rows(&s, w->attn_norm);
+        linear(&s, TS_GROUP_QKV, b->norm, b->qkv, false);
+        ts_parallel(m * n->m->config.kv_heads, attention_task, &s);
+        linear(&s, TS_GROUP_O, b->o, b->x, true);
+        norm_rows(&s, w->ffn_norm);
+        linear(&s, TS_GROUP_GU, b->norm, b->gu, false);
+        ts_swiglu_rows(n, b->gu, m, b->act);
+        linear(&s, TS_GROUP_DOWN, b->act, b->x, true);
+    }
+    norm_rows(&s, n->m->final_norm);
+    linear(&s, -1, b->norm, b->logits, false);
+    for (size_t i = 0; i < m; i++)
+        rows[i].cache->len++;
+    return TS_OK;
+}
