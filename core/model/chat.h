@@ -27,6 +27,7 @@ typedef struct ts_rendered {
     ts_buf text;
     ts_span *spans; /* ascending, disjoint */
     size_t n_spans, cap_spans;
+    bool generation; /* the template has generation blocks, and the spans are those */
 } ts_rendered;
 void ts_rendered_release(ts_rendered *r);
 
