@@ -232,7 +232,7 @@ static jv path(jx *x, jv v, jv name) {
         next = strchr(part, '.');
         if (next) *next++ = 0;
         if (*part && strspn(part, "0123456789") == strlen(part)) {
-            v = jitem(x, v, jint(atoi(part)));
+            v = jitem(x, v, jint(strtol(part, NULL, 10)));
             continue;
         }
         jstr room; /* an item goes before an attribute here, as in Jinja's environment.getitem */

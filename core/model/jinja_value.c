@@ -381,7 +381,7 @@ static void print_float(jx *x, jbuild *b, double f) {
     do /* the shortest that reads back the same */
         snprintf(digits, sizeof digits, "%.*e", count - 1, f);
     while (strtod(digits, NULL) != f && ++count < 18);
-    int exponent = atoi(strchr(digits, 'e') + 1);
+    int exponent = (int)strtol(strchr(digits, 'e') + 1, NULL, 10);
     if (exponent >= -4 && exponent < 16) {
         snprintf(text, sizeof text, "%.*f", TS_MAX(count - 1 - exponent, 1), f);
         jadd(x, b, text, strlen(text));
