@@ -14,7 +14,7 @@ typedef struct ts_run_info {
     char *note;       /* "" */
     char *model_name; /* last part of the model's path */
     bool readable;    /* run.json could be read; else `problem` says why and the rest is empty */
-    char problem[256];
+    char problem[512];
     ts_run_settings settings;
     ts_follow follow; /* as far as it is: state, losses, points */
 } ts_run_info;

@@ -1,0 +1,399 @@
+/* Training on a tiny model: it learns, it resumes to the bit, and bad input ends with a sentence. */
+#include "core/base/rand.h"
+#include "core/engine/train.h"
+#include "core/model/adapter.h"
+#include "tests/support.h"
+#include "tests/tiny_model.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static ts_err err;
+static const char *here;
+
+static int fresh(void **state) {
+    (void)state;
+    here = ts_test_dir();
+    return 0;
+}
+
+static char *path_of(const char *name) {
+    return ts_path_join(here, name);
+}
+
+static void write_file(const char *name, const char *text) {
+    char *path = path_of(name);
+    assert_ok(ts_file_write(path, text, strlen(text), &err));
+    free(path);
+}
+
+/* n rows of ids: a supervised pattern that can be learned, of different lengths. */
+static void write_rows(const char *name, size_t n, uint64_t seed) {
+    ts_buf out = TS_BUF_INIT;
+    ts_rand r;
+    ts_rand_seed(&r, seed);
+    for (size_t i = 0; i < n; i++) {
+        ts_buf ids = TS_BUF_INIT, labels = TS_BUF_INIT;
+        size_t prompt = 2 + ts_rand_below(&r, 6), answer = 3 + ts_rand_below(&r, 8);
+        for (size_t k = 0; k < prompt + answer; k++) {
+            int id = k < prompt ? (int)(3 + ts_rand_below(&r, 250)) : (int)(20 + k - prompt);
+            ts_buf_printf(&ids, "%s%d", k ? "," : "", id);
+            ts_buf_printf(&labels, "%s%d", k ? "," : "", k < prompt ? -100 : id);
+        }
+        ts_buf_printf(&out, "{\"ids\":[%s],\"labels\":[%s]}\n", ids.data, labels.data);
+        ts_buf_release(&ids);
+        ts_buf_release(&labels);
+    }
+    write_file(name, out.data);
+    ts_buf_release(&out);
+}
+
+static void set(ts_run_settings *s, const char *option, const char *value) {
+    assert_ok(ts_run_settings_set(s, option, value, &err));
+}
+
+static void settings(ts_run_settings *s) {
+    char *model = path_of("tiny");
+    if (!ts_is_dir(model)) ts_tiny_hf(model, NULL);
+    ts_run_settings_init(s);
+    ts_run_set(&s->model, model);
+    set(s, "r", "4");
+    set(s, "batch-size", "4");
+    set(s, "learning-rate", "0.01");
+    set(s, "epochs", "3");
+    set(s, "eval-every", "2");
+    set(s, "lora-dropout", "0.1");
+    free(model);
+}
+
+/* A run folder here/name from train.jsonl (and valid.jsonl if `valid`). The path is the caller's; s is released. */
+static char *create(const char *name, ts_run_settings *s, bool valid) {
+    char *dir = path_of(name), *train = path_of("train.jsonl"), *held = path_of("valid.jsonl");
+    assert_ok(ts_run_create(dir, s, train, valid ? held : NULL, NULL, &err));
+    ts_run_settings_release(s);
+    free(train);
+    free(held);
+    return dir;
+}
+
+static ts_follow follow(const char *dir) {
+    ts_follow f;
+    bool changed;
+    ts_follow_init(&f, dir);
+    assert_ok(ts_follow_poll(&f, &changed, &err));
+    return f;
+}
+
+static void assert_same_file(const char *a_dir, const char *b_dir, const char *name) {
+    ts_buf a = TS_BUF_INIT, b = TS_BUF_INIT;
+    char *pa = ts_path_join(a_dir, name), *pb = ts_path_join(b_dir, name);
+    assert_ok(ts_file_read(pa, 1 << 24, &a, &err));
+    assert_ok(ts_file_read(pb, 1 << 24, &b, &err));
+    assert_int_equal(a.len, b.len);
+    assert_memory_equal(a.data, b.data, a.len);
+    ts_buf_release(&a);
+    ts_buf_release(&b);
+    free(pa);
+    free(pb);
+}
+
+static void learns_and_tells(void **state) {
+    (void)state;
+    ts_run_settings s;
+    ts_train_result r;
+    settings(&s);
+    set(&s, "epochs", "8");
+    write_rows("train.jsonl", 10, 1);
+    write_rows("valid.jsonl", 4, 2);
+    char *dir = create("run", &s, true);
+    assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
+    ts_follow f = follow(dir);
+    assert_int_equal(r.state, TS_RUN_DONE);
+    assert_int_equal(r.steps, 24); /* 10 rows in batches of 4: three steps an epoch */
+    assert_int_equal(f.state, TS_RUN_DONE);
+    assert_int_equal(f.n_points, 24);
+    assert_true(f.points[23].loss < 0.6 * f.points[0].loss);
+    assert_int_equal(f.evals[0].step, 0);
+    assert_false(f.evals[0].best);
+    assert_true(f.best_valid_loss < f.evals[0].loss);
+    assert_near(f.best_valid_loss, r.best_valid_loss, 0, "best");
+    char *best = ts_path_join(dir, "best/adapter_config.json"),
+         *last = ts_path_join(dir, "adapter/adapter_config.json");
+    assert_true(ts_is_file(best));
+    assert_true(ts_is_file(last));
+    assert_ok(ts_train_run(dir, NULL, NULL, &r, &err)); /* a finished run: told once more, nothing trained */
+    assert_int_equal(r.steps, 24);
+    ts_follow_release(&f);
+    free(best);
+    free(last);
+    free(dir);
+}
+
+struct stopper {
+    ts_progress progress;
+    int lines, at;
+};
+
+static void stop_after(void *ctx, const char *line) {
+    struct stopper *s = ctx;
+    (void)line;
+    if (++s->lines == s->at) ts_cancel(&s->progress);
+}
+
+/* Stopped after every possible line of its report and resumed each time, a run ends with the bytes of one left alone.
+ * Dropout, shuffling, warm-up, best-so-far and patience all take part. */
+static void resumes_to_the_bit(void **state) {
+    (void)state;
+    ts_run_settings s;
+    ts_train_result whole, r;
+    write_rows("train.jsonl", 11, 3);
+    write_rows("valid.jsonl", 3, 4);
+    settings(&s);
+    char *left_alone = create("alone", &s, true);
+    assert_ok(ts_train_run(left_alone, NULL, NULL, &whole, &err));
+    settings(&s);
+    char *stopped = create("stopped", &s, true);
+    int starts = 0;
+    do {
+        struct stopper st = {.at = 2 + starts % 3};
+        ts_train_options o = {.on_line = stop_after, .ctx = &st};
+        assert_ok(ts_train_run(stopped, &o, &st.progress, &r, &err));
+        assert_true(++starts < 40);
+    } while (r.state == TS_RUN_STOPPED);
+    assert_true(starts > 3);
+    assert_same_file(left_alone, stopped, "adapter/adapter_model.safetensors");
+    assert_same_file(left_alone, stopped, "best/adapter_model.safetensors");
+    ts_follow a = follow(left_alone), b = follow(stopped);
+    assert_int_equal(a.n_points, b.n_points);
+    assert_int_equal(a.n_evals, b.n_evals);
+    for (size_t i = 0; i < a.n_points; i++)
+        assert_true(a.points[i].loss == b.points[i].loss && a.points[i].step == b.points[i].step);
+    assert_true(whole.best_valid_loss == r.best_valid_loss);
+    ts_follow_release(&a);
+    ts_follow_release(&b);
+    free(left_alone);
+    free(stopped);
+}
+
+/* A batch is one sum over its tokens, however it is cut into calls and micro-batches. */
+static void accumulation_equals_a_big_batch(void **state) {
+    (void)state;
+    static const char *const ways[][3] = {{"8", "1", "1024"}, {"2", "4", "1024"}, {"8", "1", "16"}};
+    double losses[TS_COUNT(ways)] = {0};
+    write_rows("train.jsonl", 16, 5);
+    for (size_t i = 0; i < TS_COUNT(ways); i++) {
+        ts_run_settings s;
+        ts_train_result r;
+        char name[16];
+        settings(&s);
+        set(&s, "lora-dropout", "0");
+        set(&s, "batch-size", ways[i][0]);
+        set(&s, "grad-accum", ways[i][1]);
+        set(&s, "micro-tokens", ways[i][2]);
+        snprintf(name, sizeof name, "way%zu", i);
+        char *dir = create(name, &s, false);
+        assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
+        assert_int_equal(r.steps, 6);
+        losses[i] = r.train_loss;
+        free(dir);
+    }
+    assert_true(losses[0] == losses[1]);
+    assert_near(losses[0], losses[2], 2e-5, "micro-batches");
+}
+
+static void patience_ends_the_run(void **state) {
+    (void)state;
+    ts_run_settings s;
+    ts_train_result r;
+    settings(&s);
+    set(&s, "epochs", "200");
+    set(&s, "learning-rate", "0.1");
+    set(&s, "schedule", "constant");
+    set(&s, "patience", "3");
+    write_rows("train.jsonl", 4, 6);
+    write_rows("valid.jsonl", 2, 7);
+    char *dir = create("run", &s, true);
+    assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
+    assert_int_equal(r.state, TS_RUN_DONE);
+    assert_true(r.steps < 200);
+    assert_int_equal(r.steps - r.best_step, 6);
+    free(dir);
+}
+
+static void one_row_is_enough(void **state) {
+    (void)state;
+    ts_run_settings s;
+    ts_train_result r;
+    settings(&s);
+    write_file("train.jsonl", "{\"ids\":[1,5],\"labels\":[-100,5]}"); /* and no newline at the end */
+    char *dir = create("run", &s, false);
+    assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
+    assert_int_equal(r.steps, 3);
+    assert_int_equal(r.best_step, -1);
+    assert_true(isnan(r.valid_loss));
+    free(dir);
+}
+
+/* Trains rows that must be refused; the text must hold `word`. */
+static void refused(const char *name, const char *rows, const char *word) {
+    ts_run_settings s;
+    ts_train_result r;
+    settings(&s);
+    set(&s, "max-length", "6");
+    write_file("train.jsonl", rows);
+    char *dir = create(name, &s, false);
+    assert_int_not_equal(ts_train_run(dir, NULL, NULL, &r, &err), TS_OK);
+    if (!strstr(err.text, word)) fail_msg("\"%s\" does not say \"%s\"", err.text, word);
+    ts_follow f = follow(dir);
+    assert_int_equal(f.state, TS_RUN_FAILED); /* a detached run has no other voice */
+    assert_non_null(strstr(f.reason, word));
+    ts_follow_release(&f);
+    free(dir);
+}
+
+static void bad_rows_are_named(void **state) {
+    (void)state;
+    refused("masked", "{\"ids\":[1,5,6],\"labels\":[-100,-100,-100]}\n", "nothing to learn");
+    refused("first", "{\"ids\":[1,5],\"labels\":[1,-100]}\n", "nothing to learn"); /* the first label never counts */
+    refused("cut", "{\"ids\":[1,5,6,7,8,9,10,11],\"labels\":[-100,-100,-100,-100,-100,-100,10,11]}\n",
+            "nothing to learn");
+    refused("unequal", "\n{\"ids\":[1,5,6],\"labels\":[-100,5]}\n", "line 2");
+    refused("large", "{\"ids\":[1,99999],\"labels\":[-100,5]}\n", "token id");
+    refused("negative", "{\"ids\":[1,5],\"labels\":[-100,-3]}\n", "-3");
+    refused("neither", "{\"text\":\"x\"}\n", "neither");
+    refused("json", "{\"ids\":[1,5\n", "line 1");
+}
+
+static void what_is_left_out_is_counted(void **state) {
+    (void)state;
+    ts_run_settings s;
+    ts_train_result r;
+    settings(&s);
+    set(&s, "max-length", "4");
+    write_file("train.jsonl", "{\"ids\":[1,5,6],\"labels\":[-100,5,6]}\n"
+                              "{\"ids\":[1,5,6],\"labels\":[-100,-100,-100]}\n"
+                              "{\"ids\":[1,5,6,7,8,9],\"labels\":[-100,5,6,7,8,9]}\n");
+    char *dir = create("run", &s, false);
+    assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
+    ts_follow f = follow(dir);
+    assert_int_equal(f.examples, 2);
+    assert_int_equal(f.truncated, 1);
+    assert_int_equal(f.unsupervised, 1);
+    assert_int_equal(f.supervised_per_epoch, 5);
+    bool told = false;
+    for (size_t i = 0; i < f.n_log; i++)
+        told |= strstr(f.log[i], "the first is line 2") != NULL;
+    assert_true(told);
+    ts_follow_release(&f);
+    free(dir);
+}
+
+static void changed_files_are_refused(void **state) {
+    (void)state;
+    ts_run_settings s;
+    ts_train_result r;
+    struct stopper st = {.at = 2};
+    ts_train_options o = {.on_line = stop_after, .ctx = &st};
+    settings(&s);
+    write_rows("train.jsonl", 9, 8);
+    char *dir = create("run", &s, false);
+    assert_ok(ts_train_run(dir, &o, &st.progress, &r, &err));
+    assert_int_equal(r.state, TS_RUN_STOPPED);
+    write_file("run/train.jsonl", "{\"ids\":[1,5],\"labels\":[-100,5]}\n");
+    assert_int_equal(ts_train_run(dir, NULL, NULL, &r, &err), TS_CORRUPT);
+    assert_non_null(strstr(err.text, "train.jsonl"));
+    ts_tiny other = {.seed = 77};
+    char *model = path_of("tiny2");
+    ts_tiny_hf(model, &other);
+    o = (ts_train_options){.model = model};
+    assert_int_equal(ts_train_run(dir, &o, NULL, &r, &err), TS_CORRUPT);
+    assert_non_null(strstr(err.text, "model"));
+    free(model);
+    free(dir);
+}
+
+static void one_process_at_a_time(void **state) {
+    (void)state;
+    ts_run_settings s;
+    ts_train_result r;
+    ts_lock lock = TS_LOCK_INIT;
+    settings(&s);
+    write_rows("train.jsonl", 2, 9);
+    char *dir = create("run", &s, false), *path = ts_path_join(dir, "lock");
+    assert_ok(ts_lock_take(&lock, path, "somehost someboot 4121", &err));
+    assert_int_equal(ts_train_run(dir, NULL, NULL, &r, &err), TS_BUSY);
+    assert_non_null(strstr(err.text, "4121"));
+    ts_lock_release(&lock);
+    assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
+    assert_int_equal(ts_train_run(here, NULL, NULL, &r, &err), TS_NOT_FOUND);
+    free(path);
+    free(dir);
+}
+
+/* An adapter whose product overflows: the run stops, names the example and keeps what it had. */
+static void overflow_stops_the_run(void **state) {
+    (void)state;
+    ts_run_settings s;
+    ts_train_result r;
+    ts_model *m = NULL;
+    ts_adapter *a = NULL;
+    settings(&s);
+    char *wild = path_of("wild");
+    assert_ok(ts_model_open(&m, s.model, &err));
+    assert_ok(ts_adapter_new(&a, m, 4, 8, 0, false, 1U << TS_O, 1, &err));
+    for (size_t i = 0; i < a->n_params; i++)
+        a->block[i] = 3e37f;
+    assert_ok(ts_adapter_save(a, wild, &err));
+    write_rows("train.jsonl", 3, 10);
+    ts_run_set(&s.init_adapter, wild);
+    char *dir = create("run", &s, false);
+    assert_int_equal(ts_train_run(dir, NULL, NULL, &r, &err), TS_INVALID);
+    assert_non_null(strstr(err.text, "not finite"));
+    assert_non_null(strstr(err.text, "line "));
+    assert_int_equal(r.state, TS_RUN_FAILED);
+    ts_adapter_free(a);
+    ts_model_close(m);
+    free(wild);
+    free(dir);
+}
+
+/* Same seed: same first adapter and order; another seed: another. */
+static void seeds_decide(void **state) {
+    (void)state;
+    double loss[3];
+    static const char *const seeds[] = {"1", "1", "2"};
+    write_rows("train.jsonl", 12, 11);
+    for (int i = 0; i < 3; i++) {
+        ts_run_settings s;
+        ts_train_result r;
+        char name[16];
+        settings(&s);
+        set(&s, "seed", seeds[i]);
+        snprintf(name, sizeof name, "seed%d", i);
+        char *dir = create(name, &s, false);
+        assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
+        loss[i] = r.train_loss;
+        free(dir);
+    }
+    assert_true(loss[0] == loss[1]);
+    assert_true(loss[0] != loss[2]);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(learns_and_tells, fresh),
+        cmocka_unit_test_setup(resumes_to_the_bit, fresh),
+        cmocka_unit_test_setup(accumulation_equals_a_big_batch, fresh),
+        cmocka_unit_test_setup(patience_ends_the_run, fresh),
+        cmocka_unit_test_setup(one_row_is_enough, fresh),
+        cmocka_unit_test_setup(bad_rows_are_named, fresh),
+        cmocka_unit_test_setup(what_is_left_out_is_counted, fresh),
+        cmocka_unit_test_setup(changed_files_are_refused, fresh),
+        cmocka_unit_test_setup(one_process_at_a_time, fresh),
+        cmocka_unit_test_setup(overflow_stops_the_run, fresh),
+        cmocka_unit_test_setup(seeds_decide, fresh),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
