@@ -31,7 +31,8 @@ static void mutate(ts_rand *r, ts_buf *b, const ts_buf *seeds, size_t n_seeds) {
     size_t changes = 1 + (size_t)ts_rand_below(r, 6);
     for (size_t i = 0; i < changes; i++) {
         size_t at = b->len ? (size_t)ts_rand_below(r, b->len) : 0;
-        size_t span = TS_MIN(b->len - at, (size_t)ts_rand_below(r, 64));
+        size_t span = (size_t)ts_rand_below(r, 64);
+        span = TS_MIN(span, b->len - at); /* the macro evaluates its arguments twice */
         const ts_buf *other = &seeds[ts_rand_below(r, n_seeds)];
         switch (ts_rand_below(r, 6)) {
         case 0: /* a bit */
