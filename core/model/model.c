@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 const ts_tensor *ts_store_find(const struct ts_model_store *s, const char *name, const char **type) {
     if (s->gguf) {
@@ -47,11 +48,9 @@ static void close_store(struct ts_model_store *s) {
         ts_safetensors_close(s->shards[i]);
     for (size_t i = 0; i < s->n_paths; i++)
         free(s->paths[i]);
-    for (size_t i = 0; i < s->n_copies; i++)
-        free(s->copies[i]);
+    if (s->block) munmap(s->block, s->block_bytes);
     free(s->shards);
     free(s->paths);
-    free(s->copies);
     ts_arena_release(&s->arena);
     pthread_mutex_destroy(&s->lock);
     free(s);

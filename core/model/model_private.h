@@ -43,8 +43,8 @@ struct ts_model_store {
     ts_safetensors **shards;
     char **paths; /* files that belong to the hash, in order */
     size_t n_shards, n_paths, cap_paths;
-    void **copies; /* blocks to free */
-    size_t n_copies, cap_copies;
+    void *block; /* mapped: q and k in another row order; NULL: none */
+    size_t block_bytes;
     ts_arena arena; /* small f32 vectors */
     pthread_mutex_t lock;
     char hash[33]; /* "" until asked for; guarded by lock */
