@@ -1,19 +1,19 @@
-/* What training takes from a workspace: the rows that a query selects, frozen as files of {"messages":[..]} lines, split
- * into training and validation. */
+/* What training takes from a workspace: the rows that a query selects, frozen as files of {"messages":[..]} lines,
+ * split into training and validation. */
 #ifndef TS_DATASET_SNAPSHOT_H
 #define TS_DATASET_SNAPSHOT_H
 
 #include "dataset/store.h"
 
 typedef struct ts_snapshot_options {
-    const char *where; /* NULL: status=accepted */
+    const char *where;     /* NULL: status=accepted */
     double valid_fraction; /* share of the rows held out, 0 to below 1 */
     uint64_t seed;
 } ts_snapshot_options;
 
 typedef struct ts_snapshot {
-    int64_t train, valid;   /* rows written */
-    char data_hash[33];     /* of the bytes of both files */
+    int64_t train, valid; /* rows written */
+    char data_hash[33];   /* of the bytes of both files */
 } ts_snapshot;
 
 /* Writes both files (each whole or not at all), rows in the order of their ids. The split follows from seed and rows
@@ -21,9 +21,9 @@ typedef struct ts_snapshot {
  * one row stays for training, and at least one is held out when valid_fraction > 0 and the rows allow it. valid_path
  * NULL: everything is for training. The split of each row is stored for the query field `split`. No rows: TS_INVALID
  * with a sentence that names the query. A job: reads in pieces, looks at progress->cancel. */
-TS_MUST_USE ts_status ts_dataset_write_messages(ts_store *st, const ts_snapshot_options *options, const char *train_path,
-                                                const char *valid_path, ts_progress *progress, ts_snapshot *out,
-                                                ts_err *err);
+TS_MUST_USE ts_status ts_dataset_write_messages(ts_store *st, const ts_snapshot_options *options,
+                                                const char *train_path, const char *valid_path, ts_progress *progress,
+                                                ts_snapshot *out, ts_err *err);
 
 /* Appends one row as a line {"messages":[..]} without the line end: an alpaca row becomes system (if it has one), user
  * (instruction, and input behind a line end) and assistant; typed content parts become plain text. */

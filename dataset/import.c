@@ -1,0 +1,342 @@
+#include "dataset/import.h"
+
+#include "core/base/clock.h"
+#include "core/base/file.h"
+#include "core/base/hash.h"
+#include "dataset/db.h"
+#include "dataset/formats.h"
+#include "dataset/splitter.h"
+
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SAMPLE_ROWS = 50, KEPT_TEXT = 256 * 1024 };
+
+/* ---- rows that are there already: an open-addressed set of text hashes ---- */
+
+struct known {
+    uint64_t *slots; /* 0: free */
+    size_t n, cap;   /* cap is a power of two, at most half full */
+};
+
+static bool known_find(const struct known *k, uint64_t hash, size_t *slot) {
+    hash += hash == 0;
+    size_t i = (size_t)hash & (k->cap - 1);
+    while (k->slots[i] && k->slots[i] != hash)
+        i = (i + 1) & (k->cap - 1);
+    *slot = i;
+    return k->slots[i] == hash;
+}
+
+static void known_add(struct known *k, uint64_t hash) {
+    size_t slot;
+    if (known_find(k, hash, &slot)) return;
+    k->slots[slot] = hash + (hash == 0);
+    if (++k->n * 2 <= k->cap) return;
+    struct known larger = {ts_calloc(k->cap * 2, sizeof *k->slots), 0, k->cap * 2};
+    for (size_t i = 0; i < k->cap; i++)
+        if (k->slots[i] && !known_find(&larger, k->slots[i], &slot)) {
+            larger.slots[slot] = k->slots[i];
+            larger.n++;
+        }
+    free(k->slots);
+    *k = larger;
+}
+
+static ts_status known_load(struct known *k, ts_store *st, ts_err *err) {
+    sqlite3_stmt *s = ts_db_stmt(st, "SELECT hash FROM example WHERE batch NOT IN " TS_HIDDEN, err);
+    if (!s) return err ? err->code : TS_IO;
+    k->cap = 1024;
+    k->slots = ts_calloc(k->cap, sizeof *k->slots);
+    int rc;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW)
+        known_add(k, (uint64_t)sqlite3_column_int64(s, 0));
+    sqlite3_reset(s);
+    return rc == SQLITE_DONE ? TS_OK : ts_db_fail(st, "look for known rows", err);
+}
+
+/* ---- one file ---- */
+
+struct importing {
+    ts_act *act;
+    ts_store *st;
+    const ts_import_options *options;
+    ts_progress *progress;
+    struct known known;
+    int64_t total_bytes, done_bytes;
+    int64_t next_id; /* the counter is brought up to it once, at the end */
+    /* of the file being read */
+    ts_import_file *file;
+    const ts_format *format;
+    int64_t batch;
+    ts_parts parts;
+    ts_buf first_keys; /* of its first object, for the sentence when nothing fits */
+};
+
+static void note_keys(ts_buf *out, ts_jview row) {
+    ts_jview at = {0}, key, value;
+    size_t n = 0;
+    while (!out->len && ts_jview_kind(row) == '{' && n++ < 8 && ts_jview_next(row, &at, &key, &value)) {
+        ts_buf names = TS_BUF_INIT;
+        do {
+            if (names.len) ts_buf_puts(&names, ", ");
+            ts_jview_string(key, &names);
+        } while (n++ < 8 && ts_jview_next(row, &at, &key, &value));
+        ts_buf_add(out, names.data, TS_MIN(names.len, (size_t)120));
+        ts_buf_release(&names);
+    }
+}
+
+/* The format that most of the first rows have. NULL when none fits any. */
+static ts_status detect(struct importing *im, const char *path, ts_err *err) {
+    ts_splitter *sp = NULL;
+    size_t best = 0, votes[32] = {0};
+    ts_piece piece;
+    bool more = true;
+    ts_status status;
+    TS_TRY(ts_splitter_open(&sp, path, err));
+    ts_buf_reset(&im->first_keys);
+    for (int i = 0; i < SAMPLE_ROWS; i++) {
+        size_t at;
+        TS_GOTO(ts_splitter_next(sp, &piece, &more, err));
+        if (!more) break;
+        if (piece.too_large || ts_json_check(piece.text, piece.n, &at) != TS_JSON_FINE) continue;
+        ts_jview row = ts_jview_of(piece.text, piece.n);
+        note_keys(&im->first_keys, row);
+        for (size_t f = 0; ts_formats[f].name; f++)
+            votes[f] += ts_format_fits(&ts_formats[f], row);
+    }
+    im->format = NULL;
+    for (size_t f = 0; ts_formats[f].name; f++)
+        if (votes[f] > best) {
+            best = votes[f];
+            im->format = &ts_formats[f];
+        }
+    status = TS_OK;
+out:
+    ts_splitter_close(sp);
+    return status;
+}
+
+static ts_status nothing_fits(const struct importing *im, const char *path, ts_err *err) {
+    ts_buf list = TS_BUF_INIT;
+    for (const ts_format *f = ts_formats; f->name; f++)
+        ts_buf_printf(&list, "%s%s %s", list.len ? "; " : "", f->name, f->shape);
+    ts_status status;
+    if (im->first_keys.len)
+        status = ts_fail(err, TS_FORMAT,
+                         "%s has no row we can read: its first object has %s. Known: %s. Nothing was imported", path,
+                         im->first_keys.data, list.data);
+    else
+        status =
+            ts_fail(err, TS_FORMAT, "%s has no row we can read: none is a JSON object. Nothing was imported", path);
+    ts_buf_release(&list);
+    return status;
+}
+
+static ts_status reject(struct importing *im, const ts_piece *piece, const char *code, ts_err *err) {
+    for (size_t i = 0; ts_reasons[i].code; i++)
+        im->file->reasons[i] += strcmp(ts_reasons[i].code, code) == 0;
+    im->file->rejected++;
+    if (strcmp(code, "known") == 0) return TS_OK; /* not lost: it is there */
+    sqlite3_stmt *s =
+        ts_db_stmt(im->st, "INSERT INTO reject(batch,line,code,detail,text,cut) VALUES(?1,?2,?3,?4,?5,?6)", err);
+    if (s) {
+        size_t n = TS_MIN(piece->n, (size_t)KEPT_TEXT);
+        sqlite3_bind_int64(s, 1, im->batch);
+        sqlite3_bind_int64(s, 2, piece->line);
+        sqlite3_bind_text(s, 3, code, -1, SQLITE_STATIC);
+        sqlite3_bind_text(s, 4, im->parts.detail, -1, SQLITE_STATIC);
+        sqlite3_bind_blob64(s, 5, piece->text, n, SQLITE_STATIC);
+        sqlite3_bind_int(s, 6, piece->too_large || n < piece->n);
+    }
+    return ts_db_step(im->st, s, "keep a rejected row", err);
+}
+
+/* NULL when the row was read into im->parts, else the code of the refusal. */
+static const char *read_row(struct importing *im, const ts_piece *piece) {
+    size_t at;
+    ts_parts_reset(&im->parts);
+    if (piece->too_large) return "too_large";
+    ts_json_fault fault = ts_json_check(piece->text, piece->n, &at);
+    if (fault != TS_JSON_FINE) return ts_reason_of_fault(fault);
+    ts_jview row = ts_jview_of(piece->text, piece->n);
+    if (ts_jview_kind(row) != '{') return "data_type";
+    return im->format->read(im->format, row, &im->parts);
+}
+
+static ts_status import_row(struct importing *im, const ts_piece *piece, ts_err *err) {
+    const char *code = read_row(im, piece);
+    im->file->read++;
+    if (code) return reject(im, piece, code, err);
+    ts_draft d = ts_parts_draft(&im->parts);
+    int64_t hash = ts_texts_hash(&d);
+    size_t slot;
+    bool known = known_find(&im->known, (uint64_t)hash, &slot);
+    im->file->known += known;
+    if (known && im->options->skip_known) return reject(im, piece, "known", err);
+    TS_TRY(ts_row_insert(im->st, im->next_id++, im->batch, piece->line, 0, hash, &d, err));
+    im->file->imported++;
+    im->act->rows++;
+    return TS_OK;
+}
+
+static ts_status write_batch(struct importing *im, const char *path, ts_err *err) {
+    char *whole = ts_path_absolute(path);
+    sqlite3_stmt *s = ts_db_stmt(im->st, "INSERT INTO batch VALUES(?1,?2,?3,?4,?5,?6,?7,?8,0)", err);
+    if (s) {
+        sqlite3_bind_int64(s, 1, im->batch);
+        sqlite3_bind_int64(s, 2, im->act->step);
+        sqlite3_bind_text(s, 3, whole, -1, SQLITE_STATIC);
+        sqlite3_bind_text(s, 4, im->format->name, -1, SQLITE_STATIC);
+        sqlite3_bind_int64(s, 5, im->file->read);
+        sqlite3_bind_int64(s, 6, im->file->imported);
+        sqlite3_bind_int64(s, 7, im->file->rejected);
+        sqlite3_bind_int64(s, 8, ts_wall_ms());
+    }
+    ts_status status = ts_db_step(im->st, s, "note the import", err);
+    free(whole);
+    return status;
+}
+
+static ts_status import_pieces(struct importing *im, ts_splitter *sp, ts_err *err) {
+    ts_piece piece;
+    bool more = true;
+    for (;;) {
+        TS_TRY(ts_splitter_next(sp, &piece, &more, err));
+        if (!more) return TS_OK;
+        TS_TRY(import_row(im, &piece, err));
+        ts_progress_set(im->progress, im->done_bytes + ts_splitter_offset(sp), im->total_bytes);
+        if (ts_cancelled(im->progress)) return ts_fail(err, TS_CANCELLED, "the import was stopped; nothing was kept");
+    }
+}
+
+static ts_status import_file(struct importing *im, ts_import_file *file, ts_err *err) {
+    ts_splitter *sp = NULL;
+    const char *path = file->path;
+    ts_status status;
+    im->file = file;
+    if (im->options->format && strcmp(im->options->format, "auto") != 0)
+        im->format = ts_format_find(im->options->format);
+    else
+        TS_TRY(detect(im, path, err));
+    if (!im->format) return nothing_fits(im, path, err);
+    file->format = im->format->name;
+    TS_TRY(ts_db_next(im->st, "batch", 1, &im->batch, err));
+    TS_GOTO(ts_splitter_open(&sp, path, err));
+    TS_GOTO(import_pieces(im, sp, err));
+    im->done_bytes += ts_splitter_offset(sp);
+    if (!file->imported && !file->known) {
+        const char *code = NULL;
+        for (size_t i = 0; ts_reasons[i].code && !code; i++)
+            if (file->reasons[i]) code = ts_reasons[i].sentence;
+        status = ts_fail(err, TS_FORMAT, "%s has no row we can read as %s: %s%s. Nothing was imported", path,
+                         im->format->name, file->read == 1 ? "" : "for example, ", code ? code : "it has no rows");
+        goto out;
+    }
+    status = write_batch(im, path, err);
+out:
+    ts_splitter_close(sp);
+    return status;
+}
+
+/* ---- the act ---- */
+
+/* Rows of imports that were undone and can no longer be redone. */
+static ts_status clear_dropped(ts_store *st, ts_err *err) {
+    if (!ts_db_int(st, "SELECT EXISTS(SELECT 1 FROM batch WHERE state=2)", 0)) return TS_OK;
+    return ts_db_run(
+        st,
+        "DELETE FROM body WHERE id IN (SELECT id FROM example WHERE batch IN (SELECT id FROM batch WHERE state=2));"
+        "DELETE FROM metric WHERE id IN (SELECT id FROM example WHERE batch IN (SELECT id FROM batch WHERE state=2));"
+        "DELETE FROM score WHERE id IN (SELECT id FROM example WHERE batch IN (SELECT id FROM batch WHERE state=2));"
+        "DELETE FROM dup WHERE id IN (SELECT id FROM example WHERE batch IN (SELECT id FROM batch WHERE state=2));"
+        "DELETE FROM example WHERE batch IN (SELECT id FROM batch WHERE state=2);"
+        "DELETE FROM reject WHERE batch IN (SELECT id FROM batch WHERE state=2);"
+        "DELETE FROM batch WHERE state=2",
+        "clear what was undone", err);
+}
+
+/* All names first, so that a mistyped one costs nothing. */
+static ts_status look_at_files(struct importing *im, const char *const *paths, size_t n, ts_err *err) {
+    for (size_t i = 0; i < n; i++) {
+        ts_splitter *sp = NULL;
+        TS_TRY(ts_splitter_open(&sp, paths[i], err));
+        ts_splitter_close(sp);
+        im->total_bytes += TS_MAX(ts_file_size(paths[i]), 0);
+    }
+    return TS_OK;
+}
+
+static ts_status commit(struct importing *im, size_t n, ts_import_file *results, ts_done *done, ts_err *err) {
+    char words[48];
+    ts_rows_words(im->act->rows, words);
+    if (!im->act->rows) { /* all known: nothing to undo, nothing to note */
+        ts_act_abandon(im->act);
+        if (done) *done = (ts_done){0};
+        return TS_OK;
+    }
+    if (n == 1)
+        return ts_act_commit(im->act, done, err, "imported %s from %.100s", words, ts_path_base(results[0].path));
+    return ts_act_commit(im->act, done, err, "imported %s from %zu files", words, n);
+}
+
+ts_status ts_import(ts_store *st, const char *const *paths, size_t n, const ts_import_options *options,
+                    ts_progress *progress, ts_import_file *results, ts_done *done, ts_err *err) {
+    static const ts_import_options defaults;
+    ts_act act = {0};
+    struct importing im = {.act = &act, .st = st, .options = options ? options : &defaults, .progress = progress};
+    ts_status status;
+    for (size_t i = 0; i < n; i++)
+        results[i] = (ts_import_file){.path = paths[i]};
+    if (im.options->format && strcmp(im.options->format, "auto") != 0 && !ts_format_find(im.options->format))
+        return ts_fail(err, TS_INVALID, "there is no import format \"%.40s\"", im.options->format);
+    ts_progress_what(progress, "importing");
+    TS_GOTO(look_at_files(&im, paths, n, err));
+    TS_GOTO(ts_act_begin(&act, st, TS_KIND_IMPORT, "import", err));
+    TS_GOTO(clear_dropped(st, err));
+    TS_GOTO(known_load(&im.known, st, err));
+    int64_t first = im.next_id = ts_db_int(st, "SELECT value+1 FROM counter WHERE name='example'", 1);
+    for (size_t i = 0; i < n; i++)
+        TS_GOTO(import_file(&im, &results[i], err));
+    if (im.next_id > first) TS_GOTO(ts_db_next(st, "example", im.next_id - first, &first, err));
+    status = commit(&im, n, results, done, err);
+out:
+    if (status != TS_OK) ts_act_abandon(&act);
+    free(im.known.slots);
+    ts_parts_release(&im.parts);
+    ts_buf_release(&im.first_keys);
+    return status;
+}
+
+ts_status ts_rejects_read(ts_store *st, int64_t after, size_t limit, ts_reject **out, size_t *n, ts_arena *arena,
+                          ts_err *err) {
+    sqlite3_stmt *s = ts_db_stmt(st,
+                                 "SELECT r.id,r.line,t.path,r.code,r.detail,r.text,r.cut FROM reject r JOIN batch t ON"
+                                 " t.id=r.batch WHERE r.id>?1 AND t.state=0 ORDER BY r.id LIMIT ?2",
+                                 err);
+    ts_reject *list = NULL;
+    size_t cap = 0;
+    if (!s) return err ? err->code : TS_IO;
+    *n = 0;
+    sqlite3_bind_int64(s, 1, after);
+    sqlite3_bind_int64(s, 2, limit ? (int64_t)limit : -1);
+    while (sqlite3_step(s) == SQLITE_ROW) {
+        ts_reject r = {
+            .id = sqlite3_column_int64(s, 0), .line = sqlite3_column_int64(s, 1), .cut = sqlite3_column_int(s, 6)};
+        r.file = ts_path_base(ts_db_copy(s, 2, arena));
+        r.code = ts_db_copy(s, 3, arena);
+        r.detail = ts_db_copy(s, 4, arena);
+        size_t len = (size_t)sqlite3_column_bytes(s, 5);
+        const void *blob = sqlite3_column_blob(s, 5);
+        r.text = (ts_text){ts_arena_strndup(arena, blob ? blob : "", len), len};
+        TS_PUSH(list, *n, cap, r);
+    }
+    sqlite3_reset(s);
+    *out = ts_arena_alloc(arena, TS_MAX(*n, 1) * sizeof **out);
+    if (*n) memcpy(*out, list, *n * sizeof **out);
+    free(list);
+    return TS_OK;
+}

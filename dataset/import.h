@@ -1,0 +1,42 @@
+/* Import: files into the workspace, every row accounted for.
+ *
+ * A file that cannot be read as what it claims to be fails the whole act and nothing is written. A row that is no good
+ * is rejected with its line, a code (dataset/formats.h) and its text, and the rest is imported: read = imported +
+ * rejected. All files of one call are one transaction and one step of history. Rows keep their file's order in their
+ * ids. */
+#ifndef TS_DATASET_IMPORT_H
+#define TS_DATASET_IMPORT_H
+
+#include "dataset/store.h"
+
+typedef struct ts_import_options {
+    const char *format; /* a name of ts_formats; NULL or "auto": found out from the first rows */
+    bool skip_known;    /* leave out rows whose texts were there before this import */
+} ts_import_options;
+
+enum { TS_IMPORT_REASONS = 32 };
+
+typedef struct ts_import_file {
+    const char *path;   /* borrowed */
+    const char *format; /* a constant */
+    int64_t read, imported, rejected;
+    int64_t known; /* of the rows read, how many were there before (imported or, with skip_known, rejected) */
+    int64_t reasons[TS_IMPORT_REASONS]; /* rejected rows by index in ts_reasons */
+} ts_import_file;
+
+/* results: n of them, filled as far as it came. A job: progress counts bytes; cancelled, nothing is kept. */
+TS_MUST_USE ts_status ts_import(ts_store *st, const char *const *paths, size_t n, const ts_import_options *options,
+                                ts_progress *progress, ts_import_file *results, ts_done *done, ts_err *err);
+
+/* A rejected row. */
+typedef struct ts_reject {
+    int64_t id, line;
+    const char *file, *code, *detail;
+    ts_text text; /* as it was read, at most 256 KB of it; may be no UTF-8 */
+    bool cut;     /* there was more */
+} ts_reject;
+/* Rejected rows in order, from the one behind id `after`, at most `limit`, in `arena`. */
+TS_MUST_USE ts_status ts_rejects_read(ts_store *st, int64_t after, size_t limit, ts_reject **out, size_t *n,
+                                      ts_arena *arena, ts_err *err);
+
+#endif
