@@ -165,12 +165,14 @@ static const char *put_sharegpt_turn(ts_parts *p, ts_jview turn) {
 }
 
 static const char *read_sharegpt(const ts_format *f, ts_jview row, ts_parts *p) {
-    ts_jview at = {0}, key, value, turns = {0}, system = {0}, turn;
+    ts_jview at = {0}, key, value, turns = {0}, system = {0}, chosen = {0}, turn;
     while (ts_jview_next(row, &at, &key, &value)) {
         if (ts_jview_equals(key, f->needs[0]))
             turns = value;
         else if (ts_jview_equals(key, "system") && ts_jview_kind(value) == '"')
             system = value;
+        else if (ts_jview_equals(key, "chosen") && ts_jview_kind(value) == '{')
+            chosen = value; /* a preference pair: its answer; `rejected` stays beside it */
         else
             keep_member(p, key, value);
     }
@@ -184,6 +186,8 @@ static const char *read_sharegpt(const ts_format *f, ts_jview row, ts_parts *p) 
         const char *fault = put_sharegpt_turn(p, turn);
         if (fault) return fault;
     }
+    const char *fault = chosen.p ? put_sharegpt_turn(p, chosen) : NULL;
+    if (fault) return fault;
     ts_buf_putc(&p->messages, ']');
     return take_turns(p, ts_jview_of(p->messages.data, p->messages.len));
 }
