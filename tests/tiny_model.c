@@ -426,13 +426,6 @@ static void put_model_keys(const ts_tiny *t, ts_buf *b, size_t *n) {
     key_u32(b, n, arch, "vocab_size", t->vocab);
     key_f32(b, n, arch, "attention.layer_norm_rms_epsilon", 1e-5f);
     key_f32(b, n, arch, "rope.freq_base", t->qwen2 ? 1e6f : 1e4f);
-    if (t->extra_text) {
-        key_text(b, n, t->extra_key, t->extra_text);
-    } else if (t->extra_key) {
-        put_text(b, t->extra_key);
-        put32(b, U32), put32(b, t->extra_number);
-        ++*n;
-    }
 }
 
 static void put_tokenizer_keys(const ts_tiny *t, ts_buf *b, size_t *n) {

@@ -20,9 +20,6 @@ typedef struct ts_tiny {
     size_t hidden, ffn, layers, heads, kv_heads, head_dim, vocab; /* [64, 96, 2, 4, 2, hidden / heads, 288] */
     ts_dtype type; /* of the matrices [f32]; with a 4-bit type the embedding is q8_0 */
     uint64_t seed;
-    const char *extra_key; /* GGUF: one more key, a number or (if not NULL) a text */
-    uint32_t extra_number;
-    const char *extra_text;
 } ts_tiny;
 
 /* Both fail the running test when something cannot be written. `t` may be NULL: all defaults. */

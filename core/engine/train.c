@@ -238,6 +238,11 @@ static ts_status find_place(struct trainer *t, ts_err *err) {
     TS_TRY(ts_events_open(&t->events, t->dir, t->at.events_bytes, err));
     TS_TRY(settle_machine(t, err));
     TS_TRY(report_start(t, err));
+    if (t->options && t->options->on_start) {
+        char line[160];
+        ts_trainable_line(t->adapter->n_params, t->model->params, line, sizeof line);
+        t->options->on_start(t->options->ctx, line);
+    }
     if (!t->resumed) TS_TRY(report_data(t, err));
     if (before && !t->resumed) say(t, "there was no checkpoint yet: the run starts from the beginning");
     if (t->resumed) say(t, "resumed at step %lld of %lld", (long long)t->at.step, (long long)t->steps);
@@ -464,18 +469,18 @@ static ts_status loop(struct trainer *t, ts_err *err) {
 /* --- the end --- */
 
 /* Rates and the training loss come from the events themselves: of all starts of this run, not only this one. */
-static ts_status sum_up(const char *dir, ts_train_result *r, bool *done, ts_err *err) {
+ts_status ts_train_result_read(const char *run_dir, ts_train_result *r, ts_err *err) {
     ts_follow f;
     bool changed;
     double tokens = 0, supervised = 0, seconds = 0;
-    ts_follow_init(&f, dir);
+    ts_follow_init(&f, run_dir);
     ts_status status = ts_follow_poll(&f, &changed, err);
     for (size_t i = 0; i < f.n_points; i++) {
         tokens += f.points[i].tokens;
         supervised += f.points[i].supervised;
         seconds += f.points[i].seconds;
     }
-    *done = status == TS_OK && f.ended && f.end_state == TS_RUN_DONE;
+    r->state = f.ended ? f.end_state : f.state;
     r->steps = f.step;
     r->train_loss = f.train_loss;
     r->valid_loss = f.valid_loss;
@@ -484,8 +489,17 @@ static ts_status sum_up(const char *dir, ts_train_result *r, bool *done, ts_err 
     r->seconds = f.seconds;
     r->tokens_per_second = seconds > 0 ? tokens / seconds : NAN;
     r->supervised_tokens_per_second = seconds > 0 ? supervised / seconds : NAN;
-    r->peak_rss_bytes = TS_MAX(f.peak_rss, *done ? 0 : peak_rss());
+    r->peak_rss_bytes = f.peak_rss;
     ts_follow_release(&f);
+    return status;
+}
+
+/* The same while this process trains, which knows how it ended. */
+static ts_status sum_up(const char *dir, ts_train_result *r, ts_err *err) {
+    ts_run_state state = r->state;
+    ts_status status = ts_train_result_read(dir, r, err);
+    r->state = state;
+    r->peak_rss_bytes = TS_MAX(r->peak_rss_bytes, peak_rss());
     return status;
 }
 
@@ -509,7 +523,6 @@ static ts_status report_end(struct trainer *t, const ts_train_result *r, const c
 static ts_status finish(struct trainer *t, ts_status status, ts_train_result *r, ts_err *err) {
     ts_err second;
     char reason[sizeof err->text] = "";
-    bool done;
     if (status == TS_CANCELLED) {
         r->state = TS_RUN_STOPPED;
         snprintf(reason, sizeof reason, "stopped on request at step %lld of %lld", (long long)t->at.step,
@@ -525,7 +538,7 @@ static ts_status finish(struct trainer *t, ts_status status, ts_train_result *r,
     }
     ts_status saved = r->state == TS_RUN_DONE ? TS_OK : checkpoint(t, &second);
     if (saved == TS_OK) saved = save_adapter(t, "adapter", &second);
-    if (saved == TS_OK) saved = sum_up(t->dir, r, &done, &second);
+    if (saved == TS_OK) saved = sum_up(t->dir, r, &second);
     if (status == TS_OK && saved != TS_OK) {
         r->state = TS_RUN_FAILED;
         snprintf(reason, sizeof reason, "%s", second.text);
@@ -581,9 +594,9 @@ static ts_status prepare(struct trainer *t, ts_err *err) {
 /* A finished run is not trained again: its result is told once more. */
 static bool already_done(const char *dir, ts_train_result *r) {
     ts_err ignored;
-    ts_train_result found = {.state = TS_RUN_DONE};
-    bool done = false;
-    if (sum_up(dir, &found, &done, &ignored) == TS_OK && done) *r = found;
+    ts_train_result found;
+    bool done = ts_train_result_read(dir, &found, &ignored) == TS_OK && found.state == TS_RUN_DONE;
+    if (done) *r = found;
     return done;
 }
 
@@ -623,11 +636,10 @@ static void put_num_or_null(ts_jw *w, const char *key, double v, bool there) {
     ts_jw_knum(w, key, there ? v : NAN);
 }
 
-void ts_train_result_write(const ts_train_result *r, const char *run, const char *dir, const char *precision,
-                           ts_buf *out) {
+void ts_train_result_write(const ts_train_result *r, int64_t run, const char *dir, const char *precision, ts_buf *out) {
     ts_jw w = ts_jw_to(out);
     ts_jw_obj(&w);
-    ts_jw_kstr(&w, "run", run);
+    put_num_or_null(&w, "run", (double)run, run > 0);
     ts_jw_kstr(&w, "dir", dir);
     ts_jw_kstr(&w, "state", ts_run_state_names[r->state]);
     ts_jw_kint(&w, "steps", r->steps);

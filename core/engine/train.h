@@ -21,6 +21,8 @@ typedef struct ts_train_options {
     const char *model; /* instead of the path in run.json (the folder was moved); its content hash must be the same */
     /* Called after every step and evaluation from the training thread with one line for people. May be NULL. */
     void (*on_line)(void *ctx, const char *line);
+    /* Called once before the first step with PEFT's line: "trainable params: 4,884,480 || all params: ..." */
+    void (*on_start)(void *ctx, const char *trainable_line);
     void *ctx;
 } ts_train_options;
 
@@ -28,9 +30,10 @@ typedef struct ts_train_options {
  * checkpoint are not those the run was made with; the text says which. A failure is also the run's end event. */
 TS_MUST_USE ts_status ts_train_run(const char *run_dir, const ts_train_options *o, ts_progress *progress,
                                    ts_train_result *result, ts_err *err);
-/* The last line of `train --json`. */
-void ts_train_result_write(const ts_train_result *r, const char *run, const char *dir, const char *precision,
-                           ts_buf *out);
+/* The same from what the run's folder tells, finished or not. */
+TS_MUST_USE ts_status ts_train_result_read(const char *run_dir, ts_train_result *r, ts_err *err);
+/* The last line of `train --json`; run 0: a run without a number. */
+void ts_train_result_write(const ts_train_result *r, int64_t run, const char *dir, const char *precision, ts_buf *out);
 
 /* What a run would cost, before it is started: `plan`, and the form. */
 typedef struct ts_train_plan {

@@ -51,6 +51,33 @@ static char **child_environment(void) {
     return list;
 }
 
+/* The words of /proc/self/cmdline, NULL at the end; the memory is the process's. */
+static char **own_arguments(void) {
+    ts_buf text = TS_BUF_INIT;
+    ts_err ignored;
+    char **argv = NULL;
+    size_t n = 0, cap = 0;
+    if (ts_file_read("/proc/self/cmdline", 1 << 22, &text, &ignored) != TS_OK) return NULL;
+    for (size_t at = 0; at < text.len; at += strlen(text.data + at) + 1)
+        TS_PUSH(argv, n, cap, text.data + at);
+    TS_PUSH(argv, n, cap, NULL);
+    return argv;
+}
+
+void ts_child_restart_clean(void) {
+    ts_buf cleared = TS_BUF_INIT;
+    const char *keep = getenv("TUNESMITH_KEEP_OPENBLAS");
+    for (char **v = environ; v && *v; v++)
+        if (strncmp(*v, "OPENBLAS_", 9) == 0) ts_buf_printf(&cleared, "%s%s", cleared.len ? " " : "", *v);
+    char **argv = cleared.len && !(keep && strcmp(keep, "1") == 0) ? own_arguments() : NULL;
+    if (argv && argv[0]) {
+        setenv("TUNESMITH_CLEARED", cleared.data, 1);
+        execve("/proc/self/exe", argv, child_environment());
+    }
+    free(argv);
+    ts_buf_release(&cleared);
+}
+
 static char **child_arguments(const ts_child_options *o) {
     size_t n = 0;
     while (o->args && o->args[n])

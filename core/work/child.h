@@ -31,6 +31,10 @@ typedef struct ts_child_options {
 
 /* The program to start as "ourselves": TUNESMITH_BINARY (tests) or /proc/self/exe. */
 const char *ts_child_self(void);
+/* For a process that calculates itself: starts this program over, with the same arguments, when OPENBLAS_ variables are
+ * set that OpenBLAS has obeyed by now. Their names are kept in TUNESMITH_CLEARED, for `doctor`. Returns when there is
+ * nothing to clear (or it cannot be done). Call it before threads and files are open. */
+void ts_child_restart_clean(void);
 /* A program that cannot be started is an error here, not a child that ends at once. */
 TS_MUST_USE ts_status ts_child_start(ts_child *c, const ts_child_options *o, ts_err *err);
 /* Waits at most `seconds` (0: only looks) for the end; true when it is over, with waitpid's status in *how (may be

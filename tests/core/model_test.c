@@ -253,50 +253,6 @@ static void broken_gguf_files_are_named(void **state) {
     free(path);
 }
 
-static void gguf_settings_we_do_not_do_are_refused_by_name(void **state) {
-    (void)state;
-    const struct {
-        ts_tiny tiny;
-        const char *words; /* NULL: fine */
-    } cases[] = {
-        {{.extra_key = "llama.attention.sliding_window", .extra_number = 128}, "window of 128"},
-        {{.extra_key = "llama.attention.sliding_window", .extra_number = 512}, NULL},
-        {{.extra_key = "llama.expert_count", .extra_number = 8}, "mixture of experts"},
-        {{.extra_key = "llama.rope.scaling.type", .extra_text = "yarn"}, "type yarn"},
-        {{.extra_key = "llama.rope.scaling.type", .extra_text = "none"}, NULL},
-        {{.extra_key = "split.count", .extra_number = 3}, "one part of a split"},
-    };
-    char *path = ts_path_join(ts_test_dir(), "m.gguf");
-    for (size_t i = 0; i < TS_COUNT(cases); i++) {
-        ts_tiny_gguf(path, &cases[i].tiny);
-        if (cases[i].words)
-            refused(path, TS_UNSUPPORTED, cases[i].words);
-        else
-            ts_model_close(open_ok(path));
-    }
-    free(path);
-}
-
-static void a_quantisation_we_do_not_read_is_named(void **state) {
-    (void)state;
-    const char *dir = ts_test_dir();
-    char *path = ts_path_join(dir, "m.gguf");
-    ts_buf file = TS_BUF_INIT;
-    ts_tiny_gguf(path, &(ts_tiny){.hidden = 256, .type = TS_Q8_0});
-    assert_ok(ts_file_read(path, 1 << 24, &file, &err));
-    static const char name[] = "blk.1.attn_v.weight";
-    char *type = (char *)memmem(file.data, file.len, name, sizeof name - 1) + sizeof name - 1 + 4 + 2 * 8;
-    assert_int_equal(*type, 8);
-    *type = 14; /* q6_k: rows of 256 fit, and it is smaller */
-    assert_ok(ts_file_write(path, file.data, file.len, &err));
-    refused(path, TS_UNSUPPORTED, "blk.1.attn_v.weight has the type q6_k");
-    *type = 99;
-    assert_ok(ts_file_write(path, file.data, file.len, &err));
-    refused(path, TS_UNSUPPORTED, "type 99");
-    ts_buf_release(&file);
-    free(path);
-}
-
 /* The GGUF file and the folder that was made from it in Hugging Face's row order hold the same bits. */
 static void gguf_and_its_folder_are_the_same_model(void **state) {
     (void)state;
@@ -334,8 +290,6 @@ int main(void) {
         cmocka_unit_test(a_window_as_long_as_the_context_does_not_matter),
         cmocka_unit_test(broken_folders_are_named),
         cmocka_unit_test(broken_gguf_files_are_named),
-        cmocka_unit_test(gguf_settings_we_do_not_do_are_refused_by_name),
-        cmocka_unit_test(a_quantisation_we_do_not_read_is_named),
         cmocka_unit_test(gguf_and_its_folder_are_the_same_model),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,198 @@
+/* generate: answers of a model, with and without adapters, to one prompt or a file of them. */
+#include "core/base/file.h"
+#include "tui/cli_engine.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct generate_opts {
+    const char *model, *prompt, *messages, *system, *precision, *ws;
+    ts_texts adapter;
+    bool raw;
+    int64_t max_new_tokens, top_k, seed;
+    double temperature, top_p, min_p, repetition_penalty;
+};
+
+/* What the callback needs to print answers in order as they come. */
+struct printing {
+    const ts_cmd *cmd;
+    const ts_sides *sides;
+    const int64_t *lines; /* of the file, per prompt */
+    size_t n_prompts;
+    bool streaming;
+};
+
+static void print_json(const struct printing *p, const ts_engine_event *e) {
+    ts_buf line = TS_BUF_INIT;
+    ts_jw w = ts_jw_to(&line);
+    ts_jw_obj(&w);
+    ts_jw_kint(&w, "line", p->lines[e->prompt]);
+    ts_jw_kstr(&w, "adapter", p->sides->dirs[e->side] ? p->sides->names[e->side] : NULL);
+    ts_jw_kstr(&w, "text", e->text);
+    ts_put_tree(&w, "ids", e->ids);
+    ts_jw_kstr(&w, "stop", e->stop);
+    ts_jw_end_obj(&w);
+    ts_cmd_print_line(&line);
+    ts_buf_release(&line);
+}
+
+static void on_event(void *ctx, const ts_engine_event *e) {
+    struct printing *p = ctx;
+    if (e->kind == TS_ENGINE_TOKEN && p->streaming) {
+        fputs(e->text, stdout);
+        fflush(stdout);
+    }
+    if (e->kind != TS_ENGINE_ANSWER || e->prompt >= p->n_prompts || e->side >= p->sides->n) return;
+    if (p->cmd->json) {
+        print_json(p, e);
+    } else if (p->streaming) {
+        printf("\n");
+    } else {
+        if (p->n_prompts > 1 || p->sides->n > 1)
+            printf("--- %lld %s (%s)\n", (long long)p->lines[e->prompt], p->sides->names[e->side], e->stop);
+        printf("%s\n", e->text);
+    }
+}
+
+/* The single prompt of --prompt as the engine's items. */
+static void one_prompt(const struct generate_opts *o, ts_buf *items) {
+    ts_jw w = ts_jw_to(items);
+    ts_jw_arr(&w);
+    ts_jw_obj(&w);
+    if (o->raw) {
+        ts_jw_kstr(&w, "text", o->prompt);
+    } else {
+        ts_jw_key(&w, "messages");
+        ts_jw_arr(&w);
+        for (int i = o->system ? 0 : 1; i < 2; i++) {
+            ts_jw_obj(&w);
+            ts_jw_kstr(&w, "role", i == 0 ? "system" : "user");
+            ts_jw_kstr(&w, "content", i == 0 ? o->system : o->prompt);
+            ts_jw_end_obj(&w);
+        }
+        ts_jw_end_arr(&w);
+    }
+    ts_jw_end_obj(&w);
+    ts_jw_end_arr(&w);
+}
+
+/* A line of the file: {"messages":[..]}, {"text":..}, {"ids":[..]} or a bare array of messages. */
+static ts_status add_line(const char *path, const char *text, size_t n, int64_t number, ts_buf *items, ts_err *err) {
+    ts_json *row = ts_json_parse(text, n, err);
+    if (!row) return ts_wrap(err, TS_FORMAT, "%s line %lld", path, (long long)number);
+    bool array = ts_json_is_array(row), fine = array || ts_json_is_object(row);
+    ts_json_free(row);
+    if (!fine) return ts_fail(err, TS_FORMAT, "%s line %lld is no prompt object", path, (long long)number);
+    ts_buf_puts(items, items->len > 1 ? "," : "");
+    ts_buf_puts(items, array ? "{\"messages\":" : "");
+    ts_buf_add(items, text, n);
+    ts_buf_puts(items, array ? "}" : "");
+    return TS_OK;
+}
+
+static ts_status file_prompts(const char *path, ts_buf *items, int64_t **lines, size_t *n_lines, ts_err *err) {
+    ts_buf text = TS_BUF_INIT;
+    size_t cap = 0;
+    int64_t number = 0;
+    TS_TRY(ts_file_read(path, (size_t)1 << 28, &text, err));
+    ts_status status = TS_OK;
+    ts_buf_putc(items, '[');
+    for (size_t at = 0; at < text.len && status == TS_OK;) {
+        char *end = memchr(text.data + at, '\n', text.len - at);
+        size_t n = end ? (size_t)(end - text.data) - at : text.len - at;
+        number++;
+        text.data[at + n] = 0;
+        if (strspn(text.data + at, " \t\r") < n) {
+            status = add_line(path, text.data + at, n, number, items, err);
+            TS_PUSH(*lines, *n_lines, cap, number);
+        }
+        at += n + 1;
+    }
+    ts_buf_putc(items, ']');
+    ts_buf_release(&text);
+    if (status == TS_OK && *n_lines == 0) status = ts_fail(err, TS_INVALID, "%s holds no prompts", path);
+    return status;
+}
+
+static ts_status ask(const ts_cmd *cmd, const struct generate_opts *o, const ts_sides *sides, const char *items,
+                     struct printing *p, ts_err *err) {
+    ts_progress progress = {0};
+    ts_ask a = {.model = o->model,
+                .sides = (const char *const *)sides->dirs,
+                .n_sides = sides->n,
+                .items = items,
+                .max_new_tokens = o->max_new_tokens,
+                .top_k = o->top_k,
+                .seed = o->seed,
+                .temperature = o->temperature,
+                .top_p = o->top_p,
+                .min_p = o->min_p,
+                .repetition_penalty = o->repetition_penalty,
+                .stream = p->streaming};
+    ts_engine *e = ts_engine_new(NULL, on_event, p);
+    ts_cmd silent = *cmd;
+    silent.quiet |= p->streaming && isatty(STDOUT_FILENO); /* the text itself shows that it goes on */
+    ts_meter *meter = ts_meter_start(&silent, &progress, "generating", "tokens");
+    int64_t id = ts_engine_generate(e, &a, err);
+    ts_status status = id ? ts_engine_wait(e, id, &progress, err) : err->code;
+    ts_meter_stop(meter);
+    ts_engine_free(e);
+    return status;
+}
+
+static int run_generate(const ts_cmd *cmd, const void *opts) {
+    const struct generate_opts *o = opts;
+    ts_err err;
+    ts_sides sides;
+    ts_buf items = TS_BUF_INIT;
+    int64_t one = 1, *lines = NULL;
+    size_t n_lines = 0;
+    if (!o->model) return ts_cmd_usage(cmd, "--model is missing");
+    if (!o->prompt == !o->messages) return ts_cmd_usage(cmd, "say one of --prompt TEXT and --messages FILE");
+    int code = ts_check_precision(cmd, o->precision);
+    if (code) return code;
+    ts_status status = ts_sides_find(&sides, o->ws, &o->adapter, &err);
+    if (status == TS_OK && o->messages) status = file_prompts(o->messages, &items, &lines, &n_lines, &err);
+    if (!o->messages) one_prompt(o, &items);
+    struct printing p = {cmd, &sides, lines ? lines : &one, lines ? n_lines : 1, false};
+    p.streaming = !cmd->json && p.n_prompts == 1 && sides.n == 1;
+    if (status == TS_OK) status = ask(cmd, o, &sides, items.data, &p, &err);
+    ts_sides_release(&sides);
+    ts_buf_release(&items);
+    free(lines);
+    return status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);
+}
+
+#define AT(member) offsetof(struct generate_opts, member)
+static const ts_opt generate_table[] = {
+    {"model", TS_OPT_TEXT, AT(model), "MODEL", "folder, GGUF file or name"},
+    {"adapter", TS_OPT_LIST, AT(adapter), "A", "PEFT folder, run:3, run:3/best, or base; may be repeated"},
+    {"prompt", TS_OPT_TEXT, AT(prompt), "TEXT", "a user turn"},
+    {"system", TS_OPT_TEXT, AT(system), "TEXT", "a system turn before it"},
+    {"raw", TS_OPT_FLAG, AT(raw), NULL, "the prompt is plain text, without the chat template"},
+    {"messages", TS_OPT_TEXT, AT(messages), "FILE", "JSONL of {\"messages\":[..]}, {\"text\":..} or {\"ids\":[..]}"},
+    {"max-new-tokens", TS_OPT_INT, AT(max_new_tokens), "N", "stop after N tokens"},
+    {"temperature", TS_OPT_NUM, AT(temperature), "T", "0: the likeliest token"},
+    {"top-k", TS_OPT_INT, AT(top_k), "K", "0: off"},
+    {"top-p", TS_OPT_NUM, AT(top_p), "P", "1: off"},
+    {"min-p", TS_OPT_NUM, AT(min_p), "P", "0: off"},
+    {"repetition-penalty", TS_OPT_NUM, AT(repetition_penalty), "R", "1: off"},
+    {"seed", TS_OPT_INT, AT(seed), "N", "of the random numbers"},
+    {"precision", TS_OPT_TEXT, AT(precision), "NAME", "f32 or auto"},
+    {"workspace", TS_OPT_TEXT, AT(ws), "WS", "where run:N is looked up (this folder)"},
+};
+static const struct generate_opts generate_defaults = {
+    .max_new_tokens = 256, .top_p = 1, .repetition_penalty = 1, .seed = 42, .precision = "auto"};
+
+const ts_verb ts_verb_generate = {
+    .name = "generate",
+    .args = "",
+    .help = "answers of a model, with and without adapters",
+    .opts = generate_table,
+    .n_opts = TS_COUNT(generate_table),
+    .size = sizeof(struct generate_opts),
+    .defaults = &generate_defaults,
+    .run = run_generate,
+};

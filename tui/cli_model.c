@@ -1,0 +1,364 @@
+/* nll, tokenize, render, inspect, engine: what a model says about text, and what it is. */
+#include "core/base/file.h"
+#include "core/engine/serve.h"
+#include "core/model/chat.h"
+#include "core/model/inspect.h"
+#include "core/work/child.h"
+#include "tui/cli_engine.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* --- lines of a file or of stdin --- */
+
+typedef ts_status line_fn(void *ctx, const char *text, size_t n, int64_t number, ts_err *err);
+
+/* Calls fn for every line that is not blank. path "-" or NULL: stdin. */
+static ts_status each_line(const char *path, line_fn *fn, void *ctx, ts_err *err) {
+    bool standard = !path || strcmp(path, "-") == 0;
+    ts_lines l = {0};
+    ts_status status = TS_OK;
+    const char *line;
+    size_t n;
+    int64_t number = 0;
+    if (!standard && ts_is_dir(path)) return ts_fail(err, TS_INVALID, "%s is a folder; a file is needed here", path);
+    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return ts_fail_errno(err, "cannot open %s", path);
+    while (status == TS_OK && !l.eof) {
+        status = ts_lines_fill(&l, fd, err);
+        if (l.eof && l.buf.len > l.next) ts_buf_putc(&l.buf, '\n');
+        while (status == TS_OK && ts_lines_next(&l, &line, &n)) {
+            number++;
+            if (strspn(line, " \t\r") < n) status = fn(ctx, line, n, number, err);
+        }
+    }
+    if (!standard) close(fd);
+    ts_lines_release(&l);
+    return status;
+}
+
+/* --- nll --- */
+
+enum { ROWS_AT_ONCE = 64 };
+
+struct nll_opts {
+    const char *model, *precision, *ws;
+    ts_texts adapter;
+    bool per_token;
+};
+
+struct scoring {
+    const ts_cmd *cmd;
+    const struct nll_opts *o;
+    const ts_sides *sides;
+    const char *path;
+    ts_engine *engine;
+    ts_progress *progress;
+    ts_buf rows, numbers;
+    int64_t lines[ROWS_AT_ONCE];
+    size_t n;
+    int64_t all_rows;
+    double nll;
+    int64_t tokens;
+};
+
+static void print_nll(void *ctx, const ts_engine_event *e) {
+    struct scoring *s = ctx;
+    if (e->kind != TS_ENGINE_NLL || e->prompt >= s->n || e->side >= s->sides->n) return;
+    ts_buf line = TS_BUF_INIT;
+    ts_jw w = ts_jw_to(&line);
+    ts_jw_obj(&w);
+    ts_jw_kint(&w, "line", s->lines[e->prompt]);
+    if (s->sides->n > 1) ts_jw_kstr(&w, "adapter", s->sides->dirs[e->side] ? s->sides->names[e->side] : NULL);
+    ts_jw_knum(&w, "nll", e->nll);
+    ts_jw_kint(&w, "tokens", e->tokens);
+    if (e->nlls) ts_put_tree(&w, "nlls", e->nlls);
+    ts_jw_end_obj(&w);
+    s->nll += e->nll;
+    s->tokens += e->tokens;
+    ts_cmd_print_line(&line);
+    ts_buf_release(&line);
+}
+
+static ts_status score_rows(struct scoring *s, ts_err *err) {
+    ts_buf_putc(&s->rows, ']');
+    ts_buf_putc(&s->numbers, ']');
+    ts_ask a = {.model = s->o->model,
+                .sides = (const char *const *)s->sides->dirs,
+                .n_sides = s->sides->n,
+                .items = s->rows.data,
+                .numbers = s->numbers.data,
+                .per_token = s->o->per_token};
+    int64_t id = s->n ? ts_engine_nll(s->engine, &a, err) : 0;
+    ts_status status = s->n == 0 ? TS_OK : id ? ts_engine_wait(s->engine, id, NULL, err) : err->code;
+    if (status == TS_OK && ts_cancelled(s->progress)) status = ts_fail(err, TS_CANCELLED, "stopped");
+    s->all_rows += (int64_t)s->n;
+    ts_progress_set(s->progress, s->all_rows, 0);
+    ts_buf_reset(&s->rows);
+    ts_buf_reset(&s->numbers);
+    s->n = 0;
+    return status == TS_OK || status == TS_CANCELLED ? status : ts_wrap(err, status, "%s", s->path);
+}
+
+static ts_status add_row(void *ctx, const char *text, size_t n, int64_t number, ts_err *err) {
+    struct scoring *s = ctx;
+    ts_json *row = ts_json_parse(text, n, err);
+    if (!row) return ts_wrap(err, TS_FORMAT, "%s line %lld", s->path, (long long)number);
+    ts_json_free(row);
+    ts_buf_putc(&s->rows, s->n ? ',' : '[');
+    ts_buf_add(&s->rows, text, n);
+    ts_buf_printf(&s->numbers, "%c%lld", s->n ? ',' : '[', (long long)number);
+    s->lines[s->n++] = number;
+    return s->n == ROWS_AT_ONCE ? score_rows(s, err) : TS_OK;
+}
+
+static int run_nll(const ts_cmd *cmd, const void *opts) {
+    const struct nll_opts *o = opts;
+    ts_err err;
+    ts_sides sides;
+    ts_progress progress = {0};
+    if (!o->model) return ts_cmd_usage(cmd, "--model is missing");
+    int code = ts_check_precision(cmd, o->precision);
+    if (code) return code;
+    ts_status status = ts_sides_find(&sides, o->ws, &o->adapter, &err);
+    if (status != TS_OK) return ts_cmd_fail(cmd, &err);
+    struct scoring s = {.cmd = cmd, .o = o, .sides = &sides, .path = cmd->args[0], .progress = &progress};
+    s.engine = ts_engine_new(NULL, print_nll, &s);
+    ts_meter *meter = ts_meter_start(cmd, &progress, "scoring", "rows");
+    status = each_line(cmd->args[0], add_row, &s, &err);
+    if (status == TS_OK && s.n) status = score_rows(&s, &err);
+    ts_meter_stop(meter);
+    if (status == TS_OK && s.all_rows == 0) status = ts_fail(&err, TS_INVALID, "%s holds no rows", cmd->args[0]);
+    if (status == TS_OK && s.tokens > 0 && sides.n == 1)
+        ts_cmd_note(cmd, "%lld rows, %lld supervised tokens, mean NLL %.4f a token", (long long)s.all_rows,
+                    (long long)s.tokens, s.nll / (double)s.tokens);
+    ts_engine_free(s.engine);
+    ts_sides_release(&sides);
+    ts_buf_release(&s.rows);
+    ts_buf_release(&s.numbers);
+    return status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);
+}
+
+#define NLL(member) offsetof(struct nll_opts, member)
+static const ts_opt nll_table[] = {
+    {"model", TS_OPT_TEXT, NLL(model), "MODEL", "folder, GGUF file or name"},
+    {"adapter", TS_OPT_LIST, NLL(adapter), "A", "PEFT folder, run:3, run:3/best, or base; may be repeated"},
+    {"per-token", TS_OPT_FLAG, NLL(per_token), NULL, "also the NLL of every supervised token"},
+    {"precision", TS_OPT_TEXT, NLL(precision), "NAME", "f32 or auto"},
+    {"workspace", TS_OPT_TEXT, NLL(ws), "WS", "where run:N is looked up (this folder)"},
+};
+static const struct nll_opts nll_defaults = {.precision = "f32"};
+
+const ts_verb ts_verb_nll = {
+    .name = "nll",
+    .args = "FILE",
+    .help = "how likely a model finds the answers of a JSONL file: sum of NLL and tokens a line",
+    .more =
+        "Lines are {\"messages\":[..]} or {\"ids\":[..],\"labels\":[..]}; label -100 is not supervised. FILE may be -.",
+    .min_args = 1,
+    .max_args = 1,
+    .opts = nll_table,
+    .n_opts = TS_COUNT(nll_table),
+    .size = sizeof(struct nll_opts),
+    .defaults = &nll_defaults,
+    .run = run_nll,
+};
+
+/* --- tokenize --- */
+
+struct text_opts {
+    const char *model;
+    bool special;
+};
+
+struct texts {
+    ts_tokenizer *tokenizer;
+    ts_chat *chat;
+    bool special;
+};
+
+static ts_status tokenize_line(void *ctx, const char *text, size_t n, int64_t number, ts_err *err) {
+    const struct texts *t = ctx;
+    ts_ids ids = {0};
+    ts_buf line = TS_BUF_INIT;
+    ts_json *v = ts_json_parse(text, n, err);
+    if (v && !ts_json_is_string(v)) ts_fail(err, TS_FORMAT, "a JSON string is needed");
+    if (!ts_json_is_string(v)) {
+        ts_json_free(v);
+        return ts_wrap(err, TS_FORMAT, "line %lld", (long long)number);
+    }
+    const char *words = ts_json_str(v, "");
+    ts_tokenizer_encode(t->tokenizer, words, strlen(words), t->special, &ids, NULL);
+    ts_jw w = ts_jw_to(&line);
+    ts_jw_arr(&w);
+    for (size_t i = 0; i < ids.n; i++)
+        ts_jw_int(&w, ids.items[i]);
+    ts_jw_end_arr(&w);
+    ts_cmd_print_line(&line);
+    ts_buf_release(&line);
+    ts_ids_release(&ids);
+    ts_json_free(v);
+    return TS_OK;
+}
+
+static int run_tokenize(const ts_cmd *cmd, const void *opts) {
+    const struct text_opts *o = opts;
+    struct texts t = {.special = o->special};
+    ts_err err;
+    if (!o->model) return ts_cmd_usage(cmd, "--model is missing");
+    ts_status status = ts_tokenizer_open(&t.tokenizer, o->model, &err);
+    if (status == TS_OK) status = each_line(NULL, tokenize_line, &t, &err);
+    ts_tokenizer_free(t.tokenizer);
+    return status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);
+}
+
+static const ts_opt tokenize_table[] = {
+    {"model", TS_OPT_TEXT, offsetof(struct text_opts, model), "MODEL", "folder, GGUF file or name"},
+    {"special", TS_OPT_FLAG, offsetof(struct text_opts, special), NULL, "also what the tokenizer adds (BOS)"},
+};
+
+const ts_verb ts_verb_tokenize = {
+    .name = "tokenize",
+    .args = "",
+    .help = "JSON strings on stdin, a line each, to JSON arrays of token ids",
+    .opts = tokenize_table,
+    .n_opts = TS_COUNT(tokenize_table),
+    .size = sizeof(struct text_opts),
+    .run = run_tokenize,
+};
+
+/* --- render --- */
+
+/* The members of a row that are template variables: all but the conversation itself. */
+static ts_json *variables(const ts_json *row) {
+    ts_buf text = TS_BUF_INIT;
+    ts_jw w = ts_jw_to(&text);
+    ts_jw_obj(&w);
+    for (const ts_json *m = ts_json_child(row); m; m = ts_json_next(m)) {
+        const char *key = ts_json_key(m);
+        if (strcmp(key, "messages") == 0 || strcmp(key, "add_generation_prompt") == 0) continue;
+        ts_buf value = TS_BUF_INIT;
+        ts_json_print(m, &value);
+        ts_jw_key(&w, key);
+        ts_jw_raw(&w, ts_buf_str(&value), value.len);
+        ts_buf_release(&value);
+    }
+    ts_jw_end_obj(&w);
+    ts_json *vars = ts_json_parse(text.data, text.len, NULL);
+    ts_buf_release(&text);
+    return vars;
+}
+
+static void print_rendered(ts_status status, const ts_rendered *r, const ts_err *err) {
+    ts_buf line = TS_BUF_INIT;
+    ts_jw w = ts_jw_to(&line);
+    if (status == TS_OK) {
+        ts_jw_strn(&w, ts_buf_str(&r->text), r->text.len);
+    } else {
+        ts_jw_obj(&w);
+        ts_jw_kstr(&w, "error", err->text);
+        ts_jw_end_obj(&w);
+    }
+    ts_cmd_print_line(&line);
+    ts_buf_release(&line);
+}
+
+static ts_status render_line(void *ctx, const char *text, size_t n, int64_t number, ts_err *err) {
+    const struct texts *t = ctx;
+    ts_rendered out = {0};
+    ts_json *row = ts_json_parse(text, n, err);
+    const ts_json *messages = ts_json_get(row, "messages");
+    if (row && !ts_json_is_array(messages)) ts_fail(err, TS_FORMAT, "there is no list of \"messages\"");
+    if (!ts_json_is_array(messages)) {
+        ts_json_free(row);
+        return ts_wrap(err, TS_FORMAT, "line %lld", (long long)number);
+    }
+    ts_json *vars = variables(row);
+    ts_err why = {0};
+    ts_status status =
+        ts_chat_render(t->chat, messages, ts_json_is_true(ts_json_get(row, "add_generation_prompt")), vars, &out, &why);
+    print_rendered(status, &out, &why);
+    ts_rendered_release(&out);
+    ts_json_free(vars);
+    ts_json_free(row);
+    return TS_OK;
+}
+
+static int run_render(const ts_cmd *cmd, const void *opts) {
+    const struct text_opts *o = opts;
+    struct texts t = {0};
+    ts_err err;
+    if (!o->model) return ts_cmd_usage(cmd, "--model is missing");
+    ts_status status = ts_tokenizer_open(&t.tokenizer, o->model, &err);
+    if (status == TS_OK) status = ts_chat_open(&t.chat, t.tokenizer, NULL, &err);
+    if (status == TS_OK) status = each_line(cmd->args[0], render_line, &t, &err);
+    ts_chat_free(t.chat);
+    ts_tokenizer_free(t.tokenizer);
+    return status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);
+}
+
+const ts_verb ts_verb_render = {
+    .name = "render",
+    .args = "FILE",
+    .help = "conversations through the model's chat template, a JSON string a line",
+    .more =
+        "Lines are {\"messages\":[..],\"add_generation_prompt\":bool}; other members are template variables. FILE may "
+        "be -.",
+    .min_args = 1,
+    .max_args = 1,
+    .opts = tokenize_table,
+    .n_opts = 1,
+    .size = sizeof(struct text_opts),
+    .run = run_render,
+};
+
+/* --- inspect --- */
+
+struct no_opts {
+    char unused;
+};
+
+static int run_inspect(const ts_cmd *cmd, const void *opts) {
+    ts_buf out = TS_BUF_INIT;
+    ts_err err;
+    (void)opts;
+    ts_status status = ts_model_inspect(cmd->args[0], cmd->json, &out, &err);
+    if (status == TS_OK) fputs(ts_buf_str(&out), stdout);
+    if (status == TS_OK && out.len && out.data[out.len - 1] != '\n') printf("\n");
+    ts_buf_release(&out);
+    return status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);
+}
+
+const ts_verb ts_verb_inspect = {
+    .name = "inspect",
+    .args = "MODEL|ADAPTER",
+    .help = "what a model or an adapter is: sizes, types, tokenizer, norms",
+    .min_args = 1,
+    .max_args = 1,
+    .size = sizeof(struct no_opts),
+    .run = run_inspect,
+};
+
+/* --- engine --- */
+
+static int run_engine(const ts_cmd *cmd, const void *opts) {
+    ts_err err;
+    (void)opts;
+    ts_child_restart_clean();
+    signal(SIGINT, SIG_IGN); /* Ctrl-C is for the program in front, which then asks for a stop */
+    ts_status status = ts_serve(STDIN_FILENO, STDOUT_FILENO, &err);
+    return status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);
+}
+
+const ts_verb ts_verb_engine = {
+    .name = "engine",
+    .args = "",
+    .help = "hold a model and answer requests: JSON lines on stdin and stdout (core/engine/serve.h)",
+    .size = sizeof(struct no_opts),
+    .run = run_engine,
+    .hidden = true,
+};

@@ -1,0 +1,426 @@
+/* train, plan: a run from a workspace, from files, or an existing run folder. The options come from TS_RUN_OPTIONS. */
+#include "core/base/clock.h"
+#include "core/model/adapter.h"
+#include "core/work/child.h"
+#include "eval/runs.h"
+#include "tui/cli.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define DECLARE_TEXT(member) const char *member;
+#define DECLARE_INT(member) const char *member;
+#define DECLARE_NUM(member) const char *member;
+#define DECLARE_BOOL(member) bool member;
+#define DECLARE(option, member, kind, value, help, otherwise, least, most) DECLARE_##kind(member)
+
+struct train_opts {
+    const char *model, *run, *data, *valid_data, *out, *name;
+    bool detach;
+    TS_RUN_OPTIONS(DECLARE)
+};
+
+#define DEFAULT_TEXT(member, otherwise) .member = otherwise,
+#define DEFAULT_INT(member, otherwise) .member = otherwise,
+#define DEFAULT_NUM(member, otherwise) .member = otherwise,
+#define DEFAULT_BOOL(member, otherwise) .member = false,
+#define DEFAULT(option, member, kind, value, help, otherwise, least, most) DEFAULT_##kind(member, otherwise)
+static const struct train_opts defaults = {TS_RUN_OPTIONS(DEFAULT).detach = false};
+
+#define KIND_TEXT TS_OPT_TEXT
+#define KIND_INT TS_OPT_TEXT
+#define KIND_NUM TS_OPT_TEXT
+#define KIND_BOOL TS_OPT_FLAG
+#define ROW(option, member, kind, value, help, otherwise, least, most)                                                 \
+    {option, KIND_##kind, offsetof(struct train_opts, member), value, help},
+
+/* --- options to settings --- */
+
+static ts_status set_text(ts_run_settings *s, const char *option, const char *value, ts_err *err) {
+    return value ? ts_run_settings_set(s, option, value, err) : TS_OK;
+}
+static ts_status set_flag(ts_run_settings *s, const char *option, bool value, ts_err *err) {
+    return value ? ts_run_settings_set(s, option, "yes", err) : TS_OK;
+}
+#define SET_TEXT(option, member) set_text(s, option, o->member, err)
+#define SET_INT(option, member) set_text(s, option, o->member, err)
+#define SET_NUM(option, member) set_text(s, option, o->member, err)
+#define SET_BOOL(option, member) set_flag(s, option, o->member, err)
+#define SET(option, member, kind, value, help, otherwise, least, most)                                                 \
+    if (status == TS_OK) status = SET_##kind(option, member);
+
+static ts_status settings_of(const struct train_opts *o, ts_run_settings *s, ts_err *err) {
+    ts_status status = TS_OK;
+    ts_run_settings_init(s);
+    TS_RUN_OPTIONS(SET)
+    if (o->model) ts_run_set(&s->model, o->model);
+    return status;
+}
+
+/* The name of an option that was given although the run has its settings already; NULL: none. */
+#define GIVEN(option, member, kind, value, help, otherwise, least, most)                                               \
+    if (o->member != defaults.member) return option;
+static const char *given(const struct train_opts *o) {
+    TS_RUN_OPTIONS(GIVEN)
+    return o->out ? "out" : o->data ? "data" : o->valid_data ? "valid-data" : o->name ? "name" : NULL;
+}
+
+/* --- training in this process --- */
+
+static _Atomic(ts_progress *) terminated;
+
+static void on_terminate(int sig) {
+    (void)sig;
+    ts_cancel(atomic_load(&terminated));
+}
+
+struct report {
+    const ts_cmd *cmd;
+    ts_meter *meter;
+    bool terminal;
+};
+
+static void on_line(void *ctx, const char *line) {
+    struct report *r = ctx;
+    if (r->cmd->quiet) return;
+    if (r->terminal && strncmp(line, "step ", 5) == 0)
+        ts_meter_say(r->meter, "%s", line);
+    else
+        fprintf(stderr, "%s%s\n", r->terminal ? "\r\033[K" : "", line);
+}
+
+static void on_start(void *ctx, const char *trainable_line) {
+    struct report *r = ctx;
+    if (!r->cmd->json && !r->cmd->quiet) {
+        printf("%s%s\n", r->terminal ? "\r\033[K" : "", trainable_line);
+        fflush(stdout);
+    }
+}
+
+static void put_loss(ts_buf *out, const char *what, double v) {
+    if (isfinite(v)) ts_buf_printf(out, ", %s %.4f", what, v);
+}
+
+/* What a person wants to know at the end. */
+static void print_result(const ts_train_result *r, const char *dir) {
+    char time[32];
+    ts_buf line = TS_BUF_INIT;
+    ts_format_duration(r->seconds, time);
+    ts_buf_printf(&line, "%s after %lld steps", ts_run_state_names[r->state], (long long)r->steps);
+    put_loss(&line, "train loss", r->train_loss);
+    put_loss(&line, "validation", r->valid_loss);
+    put_loss(&line, "best", r->best_valid_loss);
+    if (r->best_step >= 0) ts_buf_printf(&line, " at step %lld", (long long)r->best_step);
+    ts_buf_printf(&line, ", %s", time);
+    if (isfinite(r->tokens_per_second)) ts_buf_printf(&line, ", %.0f tok/s", r->tokens_per_second);
+    if (r->peak_rss_bytes) ts_buf_printf(&line, ", %.2f GB", (double)r->peak_rss_bytes / 1e9);
+    ts_buf_printf(&line, "\nadapter: %s/%s", dir, r->best_step >= 0 ? "best (and the last one in adapter)" : "adapter");
+    if (r->state == TS_RUN_STOPPED) ts_buf_printf(&line, "\nto go on: tunesmith train --run %s", dir);
+    ts_cmd_print_line(&line);
+    ts_buf_release(&line);
+}
+
+static int finish(const ts_cmd *cmd, const ts_train_result *r, int64_t run, const char *dir) {
+    ts_run_settings s;
+    ts_err err;
+    if (cmd->json) {
+        ts_buf line = TS_BUF_INIT;
+        bool known = ts_run_settings_read(dir, &s, &err) == TS_OK;
+        ts_train_result_write(r, run, dir, known ? s.precision : NULL, &line);
+        ts_cmd_print_line(&line);
+        ts_buf_release(&line);
+        if (known) ts_run_settings_release(&s);
+    } else if (!cmd->quiet) {
+        print_result(r, dir);
+    }
+    return r->state == TS_RUN_STOPPED ? TS_EXIT_INTERRUPTED : TS_EXIT_OK;
+}
+
+static int train_here(const ts_cmd *cmd, const char *dir, const char *model) {
+    ts_progress progress = {0};
+    ts_train_result result;
+    ts_err err;
+    struct report report = {cmd, NULL, isatty(STDERR_FILENO)};
+    ts_train_options o = {.model = model, .on_line = on_line, .on_start = on_start, .ctx = &report};
+    struct sigaction act = {.sa_handler = on_terminate, .sa_flags = SA_RESTART};
+    atomic_store(&terminated, &progress);
+    sigaction(SIGTERM, &act, NULL);
+    sigaction(SIGHUP, &act, NULL);
+    report.meter = ts_meter_start(cmd, &progress, "training", "steps");
+    ts_status status = ts_train_run(dir, &o, &progress, &result, &err);
+    ts_meter_stop(report.meter);
+    signal(SIGTERM, SIG_DFL);
+    return status == TS_OK ? finish(cmd, &result, 0, dir) : ts_cmd_fail(cmd, &err);
+}
+
+static int train_files(const ts_cmd *cmd, const struct train_opts *o, ts_run_settings *s) {
+    ts_err err;
+    ts_progress progress = {0};
+    if (!o->out) return ts_cmd_usage(cmd, "--data needs --out with the folder to make the run in");
+    if (!o->model) return ts_cmd_usage(cmd, "--data needs --model");
+    ts_meter *meter = ts_meter_start(cmd, &progress, "making the run", "bytes");
+    ts_status status = ts_run_create(o->out, s, o->data, o->valid_data, &progress, &err);
+    ts_meter_stop(meter);
+    return status == TS_OK ? train_here(cmd, o->out, NULL) : ts_cmd_fail(cmd, &err);
+}
+
+/* --- training in a detached child, followed --- */
+
+static void show(const ts_cmd *cmd, ts_meter *meter, const ts_follow *f, size_t *shown, ts_progress *p) {
+    char line[160];
+    if (!cmd->json && !cmd->quiet && *shown == 0 && f->trainable_params) {
+        ts_trainable_line((size_t)f->trainable_params, (size_t)(f->all_params - f->trainable_params), line,
+                          sizeof line);
+        printf("%s%s\n", isatty(STDERR_FILENO) ? "\r\033[K" : "", line);
+        fflush(stdout);
+        *shown = 1;
+    }
+    ts_progress_set(p, f->step, f->steps);
+    if (f->n_points)
+        ts_meter_say(meter, "loss %.3f%s%.0f tok/s", f->points[f->n_points - 1].loss, "  ", f->tokens_per_second);
+}
+
+static ts_status follow(const ts_cmd *cmd, const char *dir, ts_err *err) {
+    ts_follow f;
+    ts_progress progress = {0};
+    bool changed, asked = false;
+    size_t shown = 0;
+    ts_status status;
+    ts_follow_init(&f, dir);
+    ts_progress_what(&progress, "training");
+    ts_meter *meter = ts_meter_start(cmd, &progress, "training", "steps");
+    do {
+        nanosleep(&(struct timespec){0, 100 * 1000000L}, NULL);
+        status = ts_follow_poll(&f, &changed, err);
+        if (changed) show(cmd, meter, &f, &shown, &progress);
+        if (ts_cancelled(&progress) && !asked) {
+            ts_err ignored;
+            ts_status stopped = ts_run_stop(dir, &ignored);
+            (void)stopped;
+            asked = true;
+            ts_meter_say(meter, "stopping: a checkpoint is being written");
+        }
+    } while (status == TS_OK && f.state == TS_RUN_RUNNING);
+    ts_meter_stop(meter);
+    if (status == TS_OK && f.state == TS_RUN_FAILED) status = ts_fail(err, TS_INVALID, "%s", f.reason);
+    if (status == TS_OK && f.state == TS_RUN_CRASHED)
+        status = ts_fail(err, TS_IO,
+                         "the training process was killed at step %lld (out of memory?); tunesmith train --run %s goes "
+                         "on from the last checkpoint",
+                         (long long)f.step, dir);
+    ts_follow_release(&f);
+    return status;
+}
+
+static void tell_run(const ts_cmd *cmd, int64_t id, const char *dir, const ts_run_settings *s, bool detach) {
+    if (cmd->quiet || (cmd->json && !detach)) return;
+    if (cmd->json) {
+        ts_buf line = TS_BUF_INIT;
+        ts_jw w = ts_jw_to(&line);
+        ts_jw_obj(&w);
+        ts_jw_kint(&w, "run", id);
+        ts_jw_kstr(&w, "dir", dir);
+        ts_jw_kstr(&w, "state", "running");
+        ts_jw_end_obj(&w);
+        ts_cmd_print_line(&line);
+        ts_buf_release(&line);
+        return;
+    }
+    printf("run %lld: %lld examples, %lld held out, in %s\n", (long long)id, (long long)s->train_rows,
+           (long long)s->valid_rows, dir);
+    fflush(stdout);
+}
+
+static int train_workspace(const ts_cmd *cmd, const struct train_opts *o, ts_run_settings *s) {
+    ts_err err;
+    ts_progress progress = {0};
+    ts_train_result result = {.state = TS_RUN_NEW};
+    int64_t id = 0;
+    char *dir = NULL;
+    int code;
+    ts_meter *meter = ts_meter_start(cmd, &progress, "making the run", "rows");
+    ts_status status = ts_runs_create_from(cmd->args[0], o->name, s, &id, &dir, &progress, &err);
+    ts_meter_stop(meter);
+    if (status == TS_OK) status = ts_runs_start(dir, &err);
+    if (status == TS_OK) tell_run(cmd, id, dir, s, o->detach);
+    if (status == TS_OK && !o->detach) {
+        status = follow(cmd, dir, &err);
+        if (status == TS_OK) status = ts_train_result_read(dir, &result, &err);
+    }
+    if (status != TS_OK)
+        code = ts_cmd_fail(cmd, &err);
+    else
+        code = o->detach ? TS_EXIT_OK : finish(cmd, &result, id, dir);
+    free(dir);
+    return code;
+}
+
+static int run_train(const ts_cmd *cmd, const void *opts) {
+    const struct train_opts *o = opts;
+    ts_run_settings s;
+    ts_err err;
+    int ways = (o->run != NULL) + (o->data != NULL) + (cmd->n_args > 0), code;
+    if (ways != 1)
+        return ts_cmd_usage(cmd, "say one of: a workspace, --data FILE with --out, or --run with a run folder");
+    if (o->run) {
+        const char *extra = given(o);
+        if (extra) return ts_cmd_usage(cmd, "--%s cannot be changed for a run that exists: it has its settings", extra);
+        ts_child_restart_clean();
+        return train_here(cmd, o->run, o->model);
+    }
+    if (settings_of(o, &s, &err) != TS_OK) {
+        code = ts_cmd_usage(cmd, "%s", err.text);
+    } else if (o->data) {
+        ts_child_restart_clean();
+        code = train_files(cmd, o, &s);
+    } else {
+        code = train_workspace(cmd, o, &s);
+    }
+    ts_run_settings_release(&s);
+    return code;
+}
+
+static const ts_opt train_table[] = {
+    {"model", TS_OPT_TEXT, offsetof(struct train_opts, model), "MODEL",
+     "base model: folder, GGUF file or name (the workspace's)"},
+    {"data", TS_OPT_TEXT, offsetof(struct train_opts, data), "FILE", "JSONL to train on, instead of a workspace"},
+    {"valid-data", TS_OPT_TEXT, offsetof(struct train_opts, valid_data), "FILE", "with --data: JSONL held out"},
+    {"out", TS_OPT_TEXT, offsetof(struct train_opts, out), "DIR", "with --data: the run folder to make"},
+    {"run", TS_OPT_TEXT, offsetof(struct train_opts, run), "DIR", "go on with this run folder"},
+    {"name", TS_OPT_TEXT, offsetof(struct train_opts, name), "NAME", "what stands behind the run's number"},
+    {"detach", TS_OPT_FLAG, offsetof(struct train_opts, detach), NULL, "leave it running and return"},
+    TS_RUN_OPTIONS(ROW) /* */
+};
+
+const ts_verb ts_verb_train = {
+    .name = "train",
+    .args = "[WS]",
+    .help = "train a LoRA adapter: on a workspace's accepted rows, on a file, or go on with a run",
+    .more =
+        "From a workspace the training runs in a process of its own, which goes on when the terminal closes; Ctrl-C "
+        "stops it\nwith a checkpoint. Lines of --data are {\"messages\":[..]} or {\"ids\":[..],\"labels\":[..]}.",
+    .min_args = 0,
+    .max_args = 1,
+    .opts = train_table,
+    .n_opts = TS_COUNT(train_table),
+    .size = sizeof(struct train_opts),
+    .defaults = &defaults,
+    .run = run_train,
+};
+
+/* --- plan --- */
+
+static void put_warnings(ts_jw *w, const ts_train_plan *p, const ts_run_settings *s, ts_buf *text) {
+    char line[160];
+    ts_jw_key(w, "warnings");
+    ts_jw_arr(w);
+    for (int i = 0; i < 2; i++) {
+        int64_t n = i == 0 ? p->truncated : p->unsupervised;
+        if (n == 0) continue;
+        if (i == 0)
+            snprintf(line, sizeof line, "%lld examples are longer than %lld tokens: cut at the end", (long long)n,
+                     (long long)s->max_length);
+        else
+            snprintf(line, sizeof line, "%lld examples have no supervised token: left out", (long long)n);
+        ts_jw_str(w, line);
+        ts_buf_printf(text, "warning    %s\n", line);
+    }
+    ts_jw_end_arr(w);
+}
+
+static void print_plan(const ts_cmd *cmd, const ts_train_plan *p, const ts_run_settings *s) {
+    ts_buf json = TS_BUF_INIT, text = TS_BUF_INIT;
+    char line[160];
+    ts_trainable_line((size_t)p->trainable_params, (size_t)(p->all_params - p->trainable_params), line, sizeof line);
+    ts_buf_printf(&text,
+                  "examples   %lld\ntokens     %lld, %lld supervised, the longest example %lld\nsteps      %lld\n",
+                  (long long)p->examples, (long long)p->tokens, (long long)p->supervised_tokens, (long long)p->longest,
+                  (long long)p->steps);
+    ts_buf_printf(&text, "memory     about %.2f GB\n%s\n", (double)p->memory_bytes / 1e9, line);
+    ts_jw w = ts_jw_to(&json);
+    ts_jw_obj(&w);
+    ts_jw_kint(&w, "examples", p->examples);
+    ts_jw_kint(&w, "tokens", p->tokens);
+    ts_jw_kint(&w, "supervised_tokens", p->supervised_tokens);
+    ts_jw_kint(&w, "truncated", p->truncated);
+    ts_jw_kint(&w, "unsupervised", p->unsupervised);
+    ts_jw_kint(&w, "steps", p->steps);
+    ts_jw_kint(&w, "trainable_params", p->trainable_params);
+    ts_jw_kint(&w, "all_params", p->all_params);
+    ts_jw_kint(&w, "memory_bytes", p->memory_bytes);
+    ts_jw_knum(&w, "seconds", p->seconds);
+    put_warnings(&w, p, s, &text);
+    ts_jw_end_obj(&w);
+    if (cmd->json)
+        ts_cmd_print_line(&json);
+    else
+        fputs(text.data, stdout);
+    ts_buf_release(&json);
+    ts_buf_release(&text);
+}
+
+static ts_status plan(const ts_cmd *cmd, const struct train_opts *o, ts_run_settings *s, ts_progress *progress,
+                      ts_train_plan *out, ts_err *err) {
+    ts_err ignored;
+    int64_t n_train, n_valid;
+    if (o->data) return ts_train_plan_make(s, o->data, progress, out, err);
+    const char *base = getenv("TMPDIR");
+    char *temp = ts_printf("%s/tunesmith-plan-%ld", base && *base ? base : "/tmp", (long)getpid());
+    char *train = ts_path_join(temp, "train.jsonl"), *valid = ts_path_join(temp, "valid.jsonl");
+    ts_status status = ts_runs_model(cmd->args[0], s, err);
+    if (status == TS_OK) status = ts_run_settings_check(s, err);
+    if (status == TS_OK) status = ts_mkdirs(temp, err);
+    if (status == TS_OK)
+        status = ts_runs_export(cmd->args[0], s, train, s->valid_fraction > 0 ? valid : NULL, &n_train, &n_valid,
+                                progress, err);
+    if (status == TS_OK) status = ts_train_plan_make(s, train, progress, out, err);
+    ts_status removed = ts_remove_tree(temp, &ignored);
+    (void)removed;
+    free(temp);
+    free(train);
+    free(valid);
+    return status;
+}
+
+static int run_plan(const ts_cmd *cmd, const void *opts) {
+    const struct train_opts *o = opts;
+    ts_run_settings s;
+    ts_train_plan p;
+    ts_progress progress = {0};
+    ts_err err;
+    int code = TS_EXIT_OK;
+    if ((o->data != NULL) == (cmd->n_args > 0)) return ts_cmd_usage(cmd, "say one of: a workspace, or --data FILE");
+    if (settings_of(o, &s, &err) != TS_OK) {
+        code = ts_cmd_usage(cmd, "%s", err.text);
+    } else if (o->data && !o->model) {
+        code = ts_cmd_usage(cmd, "--data needs --model");
+    } else {
+        ts_meter *meter = ts_meter_start(cmd, &progress, "counting tokens", "bytes");
+        ts_status status = plan(cmd, o, &s, &progress, &p, &err);
+        ts_meter_stop(meter);
+        if (status == TS_OK)
+            print_plan(cmd, &p, &s);
+        else
+            code = ts_cmd_fail(cmd, &err);
+    }
+    ts_run_settings_release(&s);
+    return code;
+}
+
+const ts_verb ts_verb_plan = {
+    .name = "plan",
+    .args = "[WS]",
+    .help = "what a training run would take: tokens, steps, parameters, memory; nothing is written",
+    .min_args = 0,
+    .max_args = 1,
+    .opts = train_table,
+    .n_opts = TS_COUNT(train_table),
+    .size = sizeof(struct train_opts),
+    .defaults = &defaults,
+    .run = run_plan,
+};
