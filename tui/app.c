@@ -169,7 +169,7 @@ static void act_run(ts_job *job) {
     job->status = a->run(a, a->app->writer, &job->err);
 }
 
-static void act_done(ts_job *job) {
+void ts_act_done(ts_job *job) {
     ts_act *a = (ts_act *)job;
     ts_app *app = a->app;
     if (job->status != TS_OK && job->status != TS_CANCELLED)
@@ -188,7 +188,7 @@ static void act_done(ts_job *job) {
 
 ts_act *ts_act_new(ts_app *app, ts_status (*run)(ts_act *a, ts_store *st, ts_err *err)) {
     ts_act *a = ts_calloc(1, sizeof *a);
-    *a = (ts_act){.job = {.run = act_run, .done = act_done}, .app = app, .run = run};
+    *a = (ts_act){.job = {.run = act_run, .done = ts_act_done}, .app = app, .run = run};
     return a;
 }
 
@@ -433,6 +433,8 @@ static void tick(ts_app *app, double now) {
         bool visible = i == (int)app->current;
         if (s->ops->tick && (visible || every)) s->ops->tick(s, now, visible);
     }
+    for (ts_layer *l = app->layers; l; l = l->below)
+        if (l->ops->tick) l->ops->tick(l, now);
     for (const ts_job *j = ts_queue_jobs(app->jobs); j; j = j->next_alive)
         if (j->title && now - j->begun > 0.3) app->dirty = true;
 }

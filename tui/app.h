@@ -67,7 +67,7 @@ typedef struct ts_layer_ops {
     bool (*input)(ts_layer *l, const ts_input *in); /* true: used up; false: the screen's turn (rare) */
     void (*draw)(ts_layer *l, ts_canvas *c);
     void (*free)(ts_layer *l);
-    bool passes_ticks;
+    void (*tick)(ts_layer *l, double now); /* about ten times a second; may be NULL */
 } ts_layer_ops;
 
 struct ts_layer {
@@ -183,6 +183,7 @@ struct ts_act {
 };
 /* A new act, to fill in and push. */
 ts_act *ts_act_new(ts_app *app, ts_status (*run)(ts_act *a, ts_store *st, ts_err *err));
-void ts_act_push(ts_act *a); /* says what it did, or why it failed */
+void ts_act_done(ts_job *job); /* what its job's done is; for acts with more to free */
+void ts_act_push(ts_act *a);   /* says what it did, or why it failed */
 
 #endif

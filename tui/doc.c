@@ -112,6 +112,21 @@ static void draw_line(const ts_doc *d, const ts_doc_line *l, ts_canvas *c, int x
     }
 }
 
+void ts_put_hits(ts_canvas *c, int x, int y, int w, ts_role role, const char *s, size_t n, ts_matcher *hits) {
+    ts_doc d = {.hits = hits};
+    size_t fits = ts_cells_fit(s, n, (size_t)TS_MAX(w, 0), NULL);
+    if (!hits || w < 2) {
+        ts_putn(c, x, y, w, role, s, n);
+        return;
+    }
+    if (fits < n) {
+        fits = ts_cells_fit(s, n, (size_t)w - 1, NULL);
+        ts_put(c, x + w - 1, y, 1, TS_R_DIM, ">");
+    }
+    ts_doc_line line = {.s = s, .to = fits, .role = role};
+    draw_line(&d, &line, c, x, y, w);
+}
+
 bool ts_doc_draw(const ts_doc *d, ts_canvas *c, ts_rect r, size_t *scroll) {
     size_t height = (size_t)TS_MAX(r.h, 0), last = d->n > height ? d->n - height : 0;
     if (*scroll > last) *scroll = last;

@@ -31,7 +31,17 @@ struct ts_record {
     size_t n_messages;
     struct field *fields;
     size_t n, cap, chosen, top;
-    bool typing, saving;
+    bool typing;
+    struct save *saving; /* under way */
+};
+
+struct save {
+    ts_act act; /* first */
+    ts_edit edits[TS_PARTS_MAX];
+    ts_buf texts[TS_PARTS_MAX];
+    size_t n;
+    int64_t revision;
+    ts_record *record; /* NULL when it was closed meanwhile */
 };
 
 static bool differs(const struct field *f) {
@@ -119,6 +129,7 @@ ts_record *ts_record_new_row(ts_app *app) {
 
 void ts_record_free(ts_record *r) {
     if (!r) return;
+    if (r->saving) r->saving->record = NULL;
     drop_fields(r);
     free(r->fields);
     free(r);
@@ -129,14 +140,6 @@ void ts_record_changed(ts_record *r) {
 }
 
 /* ---- saving ---- */
-
-struct save {
-    ts_act act; /* first */
-    ts_edit edits[TS_PARTS_MAX];
-    ts_buf texts[TS_PARTS_MAX];
-    size_t n;
-    int64_t revision;
-};
 
 /* The array of messages with the texts of the fields; everything else in it stays as it was. */
 static void write_messages(const ts_record *r, ts_buf *out) {
@@ -184,20 +187,10 @@ static ts_status run_save(ts_act *a, ts_store *st, ts_err *err) {
     return ts_row_add(st, &draft, &a->id, &a->done, err);
 }
 
-static void release_save(struct save *s) {
-    for (size_t i = 0; i < TS_PARTS_MAX; i++)
-        ts_buf_release(&s->texts[i]);
-}
-
-/* Runs before the act is freed, also when it failed: an act's `done` wrapped. */
-static void (*act_done)(ts_job *job);
-static ts_record *waiting; /* the record whose save is under way; NULL when it was closed */
-
 static void save_done(ts_job *job) {
     struct save *s = (struct save *)job;
-    ts_record *r = waiting;
-    waiting = NULL;
-    if (r) r->saving = false;
+    ts_record *r = s->record;
+    if (r) r->saving = NULL;
     if (r && job->status == TS_OK) {
         r->id = s->act.id;
         r->typing = false;
@@ -209,8 +202,9 @@ static void save_done(ts_job *job) {
         }
         load(r);
     }
-    release_save(s);
-    act_done(job);
+    for (size_t i = 0; i < TS_PARTS_MAX; i++)
+        ts_buf_release(&s->texts[i]);
+    ts_act_done(job);
 }
 
 static void save(ts_record *r) {
@@ -224,7 +218,6 @@ static void save(ts_record *r) {
     struct save *s = ts_calloc(1, sizeof *s);
     s->act = *plain;
     free(plain);
-    act_done = s->act.job.done;
     s->act.job.done = save_done;
     s->act.id = r->id;
     s->act.rows_change = r->id == 0;
@@ -242,8 +235,8 @@ static void save(ts_record *r) {
         s->edits[s->n] = (ts_edit){f->field, keep(s, f->editor.text.data, f->editor.text.len)};
         s->n++;
     }
-    r->saving = true;
-    waiting = r;
+    s->record = r;
+    r->saving = s;
     ts_act_push(&s->act);
 }
 

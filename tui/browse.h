@@ -1,0 +1,59 @@
+/* The state of Browse, shared by its files: screen_browse.c (commands, jobs) and draw_browse.c. */
+#ifndef TS_TUI_BROWSE_H
+#define TS_TUI_BROWSE_H
+
+#include "core/text/match.h"
+#include "tui/app.h"
+#include "tui/idset.h"
+#include "tui/record.h"
+
+/* A finished view that jobs may still read when the screen has a newer one. Counted on the UI thread. */
+struct shared_view {
+    ts_view *view;
+    int users;
+};
+
+enum browse_pane { PANE_LIST, PANE_DETAIL };
+
+struct browse {
+    ts_screen screen;
+    struct shared_view *view; /* NULL until the first one is built */
+    ts_list list;
+    char *filter, *sort; /* "" and "id" at first */
+    bool reverse;
+    ts_counts counts; /* as of the view */
+    ts_idset marks;
+    int64_t range_from; /* place in the view where a range of marks begins; -1 */
+    char *pattern;      /* what is searched for; NULL */
+    ts_regex *regex;
+    ts_matcher *hits;
+    size_t find_origin; /* where the cursor stood when the search was begun */
+    unsigned find_number;
+    ts_record *record; /* an example is open */
+    enum browse_pane pane;
+    bool zoom;
+    size_t scroll; /* of the detail pane */
+    int64_t scroll_of;
+    ts_rect list_rect, detail_rect; /* of the last draw, for the mouse */
+};
+
+static inline size_t browse_count(const struct browse *b) {
+    return b->view ? ts_view_count(b->view->view) : 0;
+}
+/* The row under the cursor; 0: none. */
+static inline int64_t browse_row(const struct browse *b) {
+    return b->list.cursor < browse_count(b) ? ts_view_id(b->view->view, b->list.cursor) : 0;
+}
+
+void browse_draw(ts_screen *s, ts_canvas *c, ts_rect body);
+void browse_status(ts_screen *s, char *left, char *right);
+/* browse_find.c */
+void browse_find(struct browse *b);
+void browse_find_next(struct browse *b, int direction);
+void browse_find_clear(struct browse *b);
+void shared_view_drop(struct shared_view *v);
+/* browse_files.c */
+void browse_import(struct browse *b, const char *arg);
+void browse_write(struct browse *b, const char *arg);
+
+#endif
