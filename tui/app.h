@@ -101,9 +101,9 @@ void ts_menu_open(ts_app *app, const char *title, const char *const *items, size
 void ts_pager_open(ts_app *app, const char *title, const char *text);
 void ts_palette_open(ts_app *app);
 void ts_help_open(ts_app *app);
-/* The train form (form_train.c). settings_of: id of a run whose settings to begin with, 0: the defaults; where: the
- * rows. */
-void ts_train_form_open(ts_app *app, const char *where, int64_t settings_of);
+/* The train form (form_train.c). where: the rows; like: folder of a run whose settings to begin with, NULL: the
+ * defaults. */
+void ts_train_form_open(ts_app *app, const char *where, const char *like);
 
 /* ---- the app ---- */
 

@@ -32,7 +32,8 @@ struct browse {
     ts_record *record; /* an example is open */
     enum browse_pane pane;
     bool zoom;
-    size_t scroll; /* of the detail pane */
+    char *write_path; /* of the export asked for last */
+    size_t scroll;    /* of the detail pane */
     int64_t scroll_of;
     ts_rect list_rect, detail_rect; /* of the last draw, for the mouse */
 };

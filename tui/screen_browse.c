@@ -302,6 +302,7 @@ static void browse_free(ts_screen *s) {
     shared_view_drop(b->view);
     free(b->filter);
     free(b->sort);
+    free(b->write_path);
     free(b);
 }
 
@@ -494,7 +495,7 @@ static bool list_command(struct browse *b, ts_command_id id, const char *arg) {
         browse_write(b, arg);
         return true;
     case TS_DO_TRAIN:
-        ts_train_form_open(app, *b->filter ? b->filter : "status=accepted", 0);
+        ts_train_form_open(app, *b->filter ? b->filter : "status=accepted", NULL);
         return true;
     default:
         return false;

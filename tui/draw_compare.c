@@ -1,0 +1,214 @@
+#include "core/text/cells.h"
+#include "tui/compare.h"
+#include "tui/row.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static char sign_of(const struct compare *k, const struct shown_prompt *p) {
+    size_t done = 0;
+    for (size_t i = 0; i < k->n_sides; i++)
+        done += p->answers[i].complete;
+    return done == k->n_sides ? '+' : done || p->answers[0].text.len ? '~' : '.';
+}
+
+static void draw_prompts(struct compare *k, ts_canvas *c, ts_rect r) {
+    ts_putf(c, r.x + 2, r.y, r.w - 2, TS_R_DIM, "prompts");
+    ts_list_fit(&k->list, k->n_prompts, r.h - 1);
+    for (int i = 0; i < r.h - 1 && k->list.top + (size_t)i < k->n_prompts; i++) {
+        size_t at = k->list.top + (size_t)i;
+        const struct shown_prompt *p = &k->prompts[at];
+        int y = r.y + 1 + i;
+        bool here = at == k->list.cursor;
+        ts_put(c, r.x, y, 1, TS_R_KEY, here ? ">" : " ");
+        ts_putf(c, r.x + 2, y, 1, sign_of(k, p) == '+' ? TS_R_OK : TS_R_DIM, "%c", sign_of(k, p));
+        ts_putf(c, r.x + 4, y, 3, TS_R_DIM, "%3zu", at + 1);
+        ts_put(c, r.x + 8, y, r.w - 9, here ? TS_R_STRONG : TS_R_TEXT, p->text);
+        if (here && k->on_list) ts_select(c, r.x, y, r.w);
+    }
+}
+
+/* Without colours the marks are written into the text, as git does. */
+static char *with_signs(ts_arena *arena, const ts_buf *text, const ts_spans *marks, bool gone, size_t *n) {
+    ts_buf b = TS_BUF_INIT;
+    size_t at = 0;
+    for (size_t i = 0; i < marks->n; i++) {
+        ts_buf_add(&b, text->data + at, marks->items[i].from - at);
+        ts_buf_puts(&b, gone ? "[-" : "{+");
+        ts_buf_add(&b, text->data + marks->items[i].from, marks->items[i].to - marks->items[i].from);
+        ts_buf_puts(&b, gone ? "-]" : "+}");
+        at = marks->items[i].to;
+    }
+    ts_buf_add(&b, text->data + at, text->len - at);
+    char *out = ts_arena_strndup(arena, ts_buf_str(&b), b.len);
+    *n = b.len;
+    ts_buf_release(&b);
+    return out;
+}
+
+/* The words of this side that the first one lacks; for the first: what the second lacks. */
+static bool find_marks(const struct compare *k, const struct shown_prompt *p, size_t side, ts_spans *out) {
+    const ts_buf *a = &p->answers[0].text, *b = &p->answers[side ? side : 1].text;
+    ts_spans other = {0};
+    if (!k->words || k->n_sides < 2 || !a->len || !b->len) return false;
+    bool marks = side ? ts_worddiff(a->data, a->len, b->data, b->len, &other, out)
+                      : ts_worddiff(a->data, a->len, b->data, b->len, out, &other);
+    ts_spans_release(&other);
+    return marks;
+}
+
+static void fact_lines(const struct shown_answer *a, char lines[2][120]) {
+    char loss[40] = "", repeat[40] = "";
+    if (!a->complete) {
+        snprintf(lines[0], 120, "%s", a->text.len ? "writing" : "waiting");
+        lines[1][0] = 0;
+        return;
+    }
+    if (!isnan(a->reference_loss)) snprintf(loss, sizeof loss, "loss on reference %.3f", a->reference_loss);
+    if (!isnan(a->repetition)) snprintf(repeat, sizeof repeat, "%srepeats %.2f", *loss ? "   " : "", a->repetition);
+    snprintf(lines[0], 120, "%lld tokens   end: %s%s", (long long)a->tokens, a->stop,
+             a->checked ? a->passed ? "   check: passed" : "   check: failed" : "");
+    snprintf(lines[1], 120, "%s%s", loss, repeat);
+}
+
+static size_t draw_side(struct compare *k, const struct shown_prompt *p, size_t side, ts_canvas *c, ts_rect r) {
+    ts_arena *arena = &k->screen.app->frame;
+    const struct shown_answer *a = &p->answers[side];
+    bool mono = k->screen.app->term->mono;
+    char lines[2][120];
+    size_t scroll = k->scroll;
+    ts_spans *marks = ts_arena_alloc(arena, sizeof *marks);
+    *marks = (ts_spans){0};
+    bool marked = find_marks(k, p, side, marks);
+    ts_put(c, r.x + 1, r.y, r.w - 2, TS_R_TITLE, k->sides[side]);
+    ts_doc d = ts_doc_new(arena, r.w - 2);
+    size_t n = a->text.len;
+    const char *text = ts_buf_str(&a->text);
+    if (marked && mono) text = with_signs(arena, &a->text, marks, side == 0, &n);
+    if (n)
+        ts_doc_text(&d, 0, TS_R_TEXT, text, n, marked && !mono ? marks : NULL, side ? TS_R_ADDED : TS_R_GONE);
+    else if (a->complete)
+        ts_doc_line_put(&d, 0, TS_R_DIM, "(an empty answer)");
+    bool more = ts_doc_draw(&d, c, (ts_rect){r.x + 1, r.y + 2, r.w - 2, r.h - 5}, &scroll);
+    if (more) ts_put(c, r.x + 1, r.y + r.h - 3, r.w - 2, TS_R_DIM, "more below: j");
+    fact_lines(a, lines);
+    ts_put(c, r.x + 1, r.y + r.h - 2, r.w - 2, a->checked && !a->passed ? TS_R_WARN : TS_R_DIM, lines[0]);
+    ts_put(c, r.x + 1, r.y + r.h - 1, r.w - 2, TS_R_DIM, lines[1]);
+    size_t height = d.n;
+    ts_doc_release(&d);
+    ts_spans_release(marks);
+    return height;
+}
+
+static int draw_question(struct compare *k, const struct shown_prompt *p, ts_canvas *c, ts_rect r) {
+    char from[48] = "", number[32];
+    size_t scroll = 0;
+    if (p->example) snprintf(from, sizeof from, "   held out, row #%s", ts_thousands(p->example, number));
+    ts_putf(c, r.x + 1, r.y, r.w - 2, TS_R_LABEL, "prompt %zu of %zu%s", k->list.cursor + 1, k->n_prompts, from);
+    ts_doc d = ts_doc_new(&k->screen.app->frame, r.w - 3);
+    ts_doc_text(&d, 0, TS_R_STRONG, p->text, strlen(p->text), NULL, TS_R_TEXT);
+    int h = (int)TS_MIN(d.n, (size_t)TS_MAX(2, r.h / 5));
+    ts_doc_draw(&d, c, (ts_rect){r.x + 1, r.y + 1, r.w - 3, h}, &scroll);
+    if ((size_t)h < d.n) ts_put_right(c, r.x, r.y + h, r.w, TS_R_DIM, " ..");
+    ts_doc_release(&d);
+    return h + 1;
+}
+
+static int draw_reference(struct compare *k, const struct shown_prompt *p, ts_canvas *c, ts_rect r) {
+    size_t scroll = 0;
+    if (!p->reference || r.h < 24) return 0;
+    ts_doc d = ts_doc_new(&k->screen.app->frame, r.w - 3);
+    ts_doc_text(&d, 0, TS_R_DIM, p->reference, strlen(p->reference), NULL, TS_R_TEXT);
+    int h = (int)TS_MIN(d.n, (size_t)(r.h / 4)) + 2;
+    int y = r.y + r.h - h;
+    ts_hline(c, r.x, y, r.w);
+    ts_put(c, r.x + 1, y + 1, r.w - 2, TS_R_LABEL, "reference, as it stands in the data");
+    ts_doc_draw(&d, c, (ts_rect){r.x + 1, y + 2, r.w - 3, h - 2}, &scroll);
+    ts_doc_release(&d);
+    return h;
+}
+
+static void draw_sides(struct compare *k, const struct shown_prompt *p, ts_canvas *c, ts_rect r) {
+    int fit = TS_MAX(2, r.w / 36), n = TS_MIN((int)k->n_sides, fit), w = (r.w - (n - 1)) / n;
+    size_t tallest = 0;
+    ts_hline(c, r.x, r.y, r.w);
+    for (int i = 0; i < n; i++) {
+        int x = r.x + i * (w + 1);
+        size_t height = draw_side(k, p, (size_t)i, c, (ts_rect){x, r.y + 1, i + 1 == n ? r.x + r.w - x : w, r.h - 1});
+        tallest = TS_MAX(tallest, height);
+        if (i + 1 < n) {
+            ts_vline(c, x + w, r.y + 1, r.h - 1);
+            ts_put(c, x + w, r.y, 1, TS_R_RULE, c->ascii ? "+" : "┬");
+        }
+    }
+    size_t rows = (size_t)TS_MAX(r.h - 6, 1);
+    k->scroll = TS_MIN(k->scroll, tallest > rows ? tallest - rows : 0);
+}
+
+static void draw_empty(const struct compare *k, ts_canvas *c, ts_rect r) {
+    ts_doc d = ts_doc_new(&k->screen.app->frame, r.w - 6);
+    size_t scroll = 0;
+    if (k->running) {
+        ts_doc_line_put(&d, 0, TS_R_STRONG, "Loading the model.");
+    } else if (*k->problem) {
+        ts_doc_line_put(&d, 0, TS_R_ERROR, "No answers:");
+        ts_doc_text(&d, 0, TS_R_TEXT, k->problem, strlen(k->problem), NULL, TS_R_TEXT);
+    } else {
+        ts_doc_line_put(&d, 0, TS_R_STRONG, "Answers beside each other.");
+        ts_doc_line_put(&d, 0, TS_R_TEXT, "R lets the sides answer the held-out prompts.");
+    }
+    ts_doc_blank(&d);
+    ts_buf sides = TS_BUF_INIT;
+    for (size_t i = 0; i < k->n_sides; i++)
+        ts_buf_printf(&sides, "%s%s", i ? ", " : "", k->sides[i]);
+    ts_doc_linef(&d, 0, TS_R_TEXT, "Sides: %s", sides.len ? sides.data : "none; a finished run is needed (4 Runs)");
+    ts_buf_release(&sides);
+    ts_doc_line_put(&d, 0, TS_R_TEXT, "p chooses the sides   e asks something of your own   4 shows the runs");
+    ts_doc_draw(&d, c, (ts_rect){r.x + 3, r.y + 2, r.w - 6, r.h - 3}, &scroll);
+    ts_doc_release(&d);
+}
+
+void compare_draw(ts_screen *s, ts_canvas *c, ts_rect body) {
+    struct compare *k = (struct compare *)s;
+    if (k->n_prompts == 0) {
+        draw_empty(k, c, body);
+        return;
+    }
+    ts_list_fit(&k->list, k->n_prompts, body.h - 1);
+    if (body.w >= 100 && !k->zoom && k->n_prompts > 1) {
+        draw_prompts(k, c, (ts_rect){body.x, body.y, 30, body.h});
+        ts_vline(c, body.x + 30, body.y, body.h);
+        body.x += 31;
+        body.w -= 31;
+    }
+    const struct shown_prompt *p = &k->prompts[k->list.cursor];
+    int top = draw_question(k, p, c, body);
+    body.y += top;
+    body.h -= top;
+    if (*k->problem) {
+        ts_put(c, body.x + 1, body.y, body.w - 2, TS_R_ERROR, k->problem);
+        body.y++;
+        body.h--;
+    }
+    body.h -= draw_reference(k, p, c, body);
+    draw_sides(k, p, c, body);
+    if (!k->on_list) ts_cursor(c, body.x, body.y + 1);
+}
+
+void compare_status(ts_screen *s, char *left, char *right) {
+    struct compare *k = (struct compare *)s;
+    size_t done = 0;
+    int n = 0;
+    for (size_t i = 0; i < k->n_prompts; i++)
+        done += sign_of(k, &k->prompts[i]) == '+';
+    for (size_t i = 0; i < k->n_sides && k->measured && n < 150; i++) {
+        const ts_compare_metrics *m = &k->metrics[i];
+        n += snprintf(left + n, (size_t)(200 - n), "%s%.20s", i ? "   " : "", k->sides[i]);
+        if (!isnan(m->pass_rate)) n += snprintf(left + n, (size_t)(200 - n), " passes %.0f%%", 100 * m->pass_rate);
+        if (!isnan(m->reference_nll)) n += snprintf(left + n, (size_t)(200 - n), " loss %.2f", m->reference_nll);
+    }
+    if (n == 0 && k->n_prompts)
+        snprintf(left, 200, "seed %lld   words %s", (long long)k->seed, k->words ? "marked" : "not marked");
+    if (k->n_prompts) snprintf(right, 200, "%zu / %zu answered", done, k->n_prompts);
+}

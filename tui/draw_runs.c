@@ -1,0 +1,221 @@
+#include "core/base/clock.h"
+#include "core/text/cells.h"
+#include "tui/row.h"
+#include "tui/runs.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static ts_role state_role(ts_run_state s) {
+    switch (s) {
+    case TS_RUN_RUNNING:
+        return TS_R_TITLE;
+    case TS_RUN_DONE:
+        return TS_R_OK;
+    case TS_RUN_FAILED:
+    case TS_RUN_CRASHED:
+        return TS_R_ERROR;
+    case TS_RUN_STOPPED:
+        return TS_R_WARN;
+    default:
+        return TS_R_TEXT;
+    }
+}
+
+static void number(double v, char *out, size_t n) {
+    if (isnan(v))
+        snprintf(out, n, "-");
+    else
+        snprintf(out, n, "%.3f", v);
+}
+
+/* Columns: sign, number, state, base, rows, steps, loss, eval, best, tok/s, started, note; what does not fit goes. */
+static void list_line(ts_canvas *c, ts_rect r, int y, ts_role role, const char *const texts[11]) {
+    static const struct {
+        int width;
+        bool right, wide_only;
+    } columns[11] = {{4, true, false},  {9, false, false}, {20, false, false}, {7, true, false},
+                     {10, true, false}, {7, true, false},  {7, true, false},   {7, true, true},
+                     {6, true, true},   {12, false, true}, {0, false, true}};
+    int x = r.x + 2;
+    for (size_t i = 0; i < TS_COUNT(columns); i++) {
+        int w = columns[i].width ? columns[i].width : r.x + r.w - x;
+        if (columns[i].wide_only && r.w < 100) continue;
+        if (x + w > r.x + r.w || w <= 0) return;
+        if (columns[i].right)
+            ts_put_right(c, x, y, w, role, texts[i]);
+        else
+            ts_put(c, x, y, w, role, texts[i]);
+        x += w + 1 + (i == 0);
+    }
+}
+
+static void list_run(const struct runs *s, ts_canvas *c, ts_rect r, int y, const ts_run_view *v) {
+    char id[16], rows[32], steps[48], loss[24], eval[24], best[24], speed[24];
+    bool overlay = false;
+    for (size_t i = 0; i < s->n_overlays; i++)
+        overlay |= s->overlays[i] == v->id;
+    snprintf(id, sizeof id, "%lld", (long long)v->id);
+    ts_thousands(v->rows, rows);
+    snprintf(steps, sizeof steps, "%lld/%lld", (long long)v->step, (long long)v->steps);
+    number(v->loss, loss, sizeof loss);
+    number(v->valid_loss, eval, sizeof eval);
+    number(v->best_valid_loss, best, sizeof best);
+    snprintf(speed, sizeof speed, isfinite(v->tokens_per_second) ? "%.0f" : "-", v->tokens_per_second);
+    const char *texts[11] = {
+        id, ts_run_state_names[v->state], v->model, rows, steps, loss, eval, best, speed, v->created, v->note};
+    if (overlay) ts_put(c, r.x + 1, y, 1, TS_R_MARK, "*");
+    if (!v->readable) {
+        ts_putf(c, r.x + 2, y, r.w - 3, TS_R_ERROR, "%4s  %s", id, v->problem);
+        return;
+    }
+    list_line(c, r, y, TS_R_TEXT, texts);
+    ts_put(c, r.x + 8, y, 9, state_role(v->state), texts[1]);
+}
+
+static void draw_list(struct runs *s, ts_canvas *c, ts_rect r) {
+    static const char *const head[11] = {"run",  "state", "base",  "rows",    "steps", "loss",
+                                         "eval", "best",  "tok/s", "started", "note"};
+    s->list_rect = r;
+    list_line(c, r, r.y, TS_R_DIM, head);
+    ts_list_fit(&s->list, s->view.n, r.h - 1);
+    for (int i = 0; i < r.h - 1 && s->list.top + (size_t)i < s->view.n; i++) {
+        size_t at = s->list.top + (size_t)i;
+        list_run(s, c, r, r.y + 1 + i, &s->view.items[at]);
+        if (at != s->list.cursor) continue;
+        ts_put(c, r.x, r.y + 1 + i, 1, TS_R_KEY, ">");
+        if (s->pane == RUNS_LIST) ts_select(c, r.x, r.y + 1 + i, r.w);
+    }
+}
+
+/* A rule with words in it: "-- run 8  step 230 of 500  46%  1:42 left ---- loss --" */
+static void titled_rule(ts_canvas *c, ts_rect r, ts_role role, const char *left, const char *right) {
+    ts_hline(c, r.x, r.y, r.w);
+    ts_put(c, r.x + 2, r.y, 1, TS_R_TEXT, " ");
+    int used = ts_put(c, r.x + 3, r.y, r.w - 6, role, left);
+    ts_put(c, r.x + 3 + used, r.y, 1, TS_R_TEXT, " ");
+    if (!*right) return;
+    int w = (int)strlen(right);
+    if (used + w + 12 > r.w) return;
+    ts_putf(c, r.x + r.w - w - 4, r.y, w + 2, TS_R_DIM, " %s ", right);
+}
+
+static void run_head(const ts_run_view *v, char *out, size_t n) {
+    char left[32], spent[32];
+    int percent = v->steps > 0 ? (int)(100 * v->step / v->steps) : 0;
+    ts_format_duration(v->seconds, spent);
+    ts_format_duration(v->eta, left);
+    if (v->state == TS_RUN_RUNNING && v->step > 0)
+        snprintf(out, n, "run %lld  step %lld of %lld  %d%%  %.1f s a step  %s so far  %s left", (long long)v->id,
+                 (long long)v->step, (long long)v->steps, percent, v->seconds / (double)v->step, spent, left);
+    else if (*v->reason)
+        snprintf(out, n, "run %lld  %s: %s", (long long)v->id, ts_run_state_names[v->state], v->reason);
+    else
+        snprintf(out, n, "run %lld  %s  step %lld of %lld  %s", (long long)v->id, ts_run_state_names[v->state],
+                 (long long)v->step, (long long)v->steps, spent);
+}
+
+static const ts_run_view *by_id(const struct runs *s, int64_t id) {
+    for (size_t i = 0; i < s->view.n; i++)
+        if (s->view.items[i].id == id) return &s->view.items[i];
+    return NULL;
+}
+
+static void draw_chart(const struct runs *s, const ts_run_view *v, ts_canvas *c, ts_rect r) {
+    ts_curve curves[8];
+    size_t n = 0;
+    double weight = runs_smoothing[s->smoothing], x_max = (double)v->steps;
+    char names[4][24];
+    for (size_t i = 0; i < s->n_overlays; i++) {
+        const ts_run_view *o = by_id(s, s->overlays[i]);
+        if (!o || o == v || !o->n_points) continue;
+        snprintf(names[i], sizeof names[i], "run %lld", (long long)o->id);
+        curves[n++] = (ts_curve){o->step_x, o->loss_y, o->n_points, TS_R_OTHER, false, names[i]};
+    }
+    double *smooth = ts_arena_alloc(&s->screen.app->frame, (v->n_points + 1) * sizeof *smooth);
+    ts_smooth(v->loss_y, smooth, v->n_points, weight);
+    if (weight > 0) curves[n++] = (ts_curve){v->step_x, v->loss_y, v->n_points, TS_R_DIM, false, NULL};
+    curves[n++] = (ts_curve){v->step_x, smooth, v->n_points, TS_R_TRAIN, false, "train"};
+    curves[n++] = (ts_curve){v->eval_x, v->eval_y, v->n_evals, TS_R_EVAL, true, "held out"};
+    ts_chart_draw(c, r, curves, n, x_max, s->log_scale);
+}
+
+static void draw_rates(const ts_run_view *v, ts_canvas *c, ts_rect r) {
+    int w = TS_MAX(10, TS_MIN(40, r.w - 50));
+    double now = v->n_points ? v->norm_y[v->n_points - 1] : NAN, lr = v->n_points ? v->rate_y[v->n_points - 1] : NAN;
+    char memory[48] = "", trainable[32];
+    if (v->peak_rss) snprintf(memory, sizeof memory, "memory %.2f GB", (double)v->peak_rss / 1e9);
+    ts_put(c, r.x + 1, r.y, 10, TS_R_LABEL, "grad norm");
+    ts_spark_draw(c, r.x + 12, r.y, w, TS_R_TEXT, v->norm_y, v->n_points);
+    ts_putf(c, r.x + 14 + w, r.y, r.w - w - 15, TS_R_TEXT, "%8.3g   lr %.3g", now, lr);
+    if (r.h < 2) return;
+    ts_put(c, r.x + 1, r.y + 1, 10, TS_R_LABEL, "tokens/s");
+    ts_spark_draw(c, r.x + 12, r.y + 1, w, TS_R_TEXT, v->speed_y, v->n_points);
+    ts_putf(c, r.x + 14 + w, r.y + 1, r.w - w - 15, TS_R_TEXT, "%8.0f   trains %s   %s", v->tokens_per_second,
+            ts_thousands(v->trainable, trainable), memory);
+}
+
+static void draw_log(struct runs *s, const ts_run_view *v, ts_canvas *c, ts_rect r) {
+    size_t rows = (size_t)TS_MAX(r.h - 1, 0), last = v->n_log > rows ? v->n_log - rows : 0;
+    if (s->log_back > last) s->log_back = last;
+    titled_rule(c, r, s->pane == RUNS_LOG ? TS_R_TITLE : TS_R_TEXT, "log", s->log_back ? "f follows again" : "");
+    size_t from = last - s->log_back;
+    for (size_t i = 0; i < rows && from + i < v->n_log; i++)
+        ts_put(c, r.x + 1, r.y + 1 + (int)i, r.w - 2, TS_R_TEXT, v->log[from + i]);
+    if (s->pane == RUNS_LOG) ts_cursor(c, r.x, r.y + 1);
+}
+
+static void draw_empty(const struct runs *s, ts_canvas *c, ts_rect r) {
+    if (!s->loaded) {
+        ts_put(c, r.x + 3, r.y + 2, r.w - 4, TS_R_STRONG, "Reading the runs.");
+        return;
+    }
+    ts_put(c, r.x + 3, r.y + 2, r.w - 4, TS_R_STRONG, "No training runs yet.");
+    ts_put(c, r.x + 3, r.y + 3, r.w - 4, TS_R_TEXT,
+           "T trains on the accepted examples; Browse (1) is where you accept them.");
+    ts_put(c, r.x + 3, r.y + 4, r.w - 4, TS_R_TEXT,
+           "A run goes on when you close this program, and is shown again when you return.");
+}
+
+void runs_draw(ts_screen *screen, ts_canvas *c, ts_rect body) {
+    struct runs *s = (struct runs *)screen;
+    char head[400], about[60];
+    s->list_rect = (ts_rect){0};
+    if (s->view.n == 0) {
+        draw_empty(s, c, body);
+        return;
+    }
+    int list_h = TS_MIN((int)s->view.n + 1, TS_MAX(4, body.h / 4));
+    if (s->zoom && s->pane == RUNS_LIST) list_h = body.h;
+    ts_rect r = {body.x, body.y, body.w, list_h};
+    if (!(s->zoom && s->pane == RUNS_LOG)) {
+        draw_list(s, c, r);
+        body.y += list_h;
+        body.h -= list_h;
+    }
+    const ts_run_view *v = runs_chosen(s);
+    if (!v || !v->readable || body.h < 3) return;
+    if (s->zoom && s->pane == RUNS_LOG) {
+        draw_log(s, v, c, body);
+        return;
+    }
+    run_head(v, head, sizeof head);
+    snprintf(about, sizeof about, "%s%s%.1f", s->log_scale ? "loss, log axis" : "loss", "   smoothing ",
+             runs_smoothing[s->smoothing]);
+    titled_rule(c, (ts_rect){body.x, body.y, body.w, 1}, state_role(v->state), head, about);
+    int log_h = body.h >= 24 ? 8 : body.h >= 14 ? 4 : 0, rates_h = body.h >= 12 ? 2 : 0;
+    int chart_h = body.h - 1 - log_h - rates_h - (rates_h ? 1 : 0);
+    draw_chart(s, v, c, (ts_rect){body.x, body.y + 1, body.w - 2, chart_h});
+    if (rates_h) draw_rates(v, c, (ts_rect){body.x, body.y + 1 + chart_h, body.w, rates_h});
+    if (log_h) draw_log(s, v, c, (ts_rect){body.x, body.y + body.h - log_h, body.w, log_h});
+}
+
+void runs_status(ts_screen *screen, char *left, char *right) {
+    struct runs *s = (struct runs *)screen;
+    const ts_run_view *v = runs_chosen(s);
+    if (!v) return;
+    snprintf(left, 200, "%.150s", v->settings);
+    snprintf(right, 200, "%zu of %zu", s->list.cursor + 1, s->view.n);
+}

@@ -1,0 +1,376 @@
+/* The train form: every setting that matters, what the run would be, and the command line that does the same. What it
+ * would be (examples, tokens, steps, parameters) is counted by a job with the model's own tokenizer, again after every
+ * change that matters. Start makes the run folder and a detached process that trains it. */
+#include "core/base/clock.h"
+#include "core/base/json.h"
+#include "tui/form.h"
+#include "tui/row.h"
+#include "tui/runs.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { KIND_PLAN = 3, COLUMNS = 3 };
+
+static const char *const schedules[] = {"cosine", "linear", "constant", NULL};
+
+/* One row: the field of the form and the option of `train` it is. */
+static const struct setting {
+    const char *label, *option, *key;
+    const char *const *choices;
+    bool whole_row;
+} settings[] = {
+    {"rows", "where", "where", NULL, true},
+    {"model", NULL, "model", NULL, true},
+    {"targets", "target-modules", "target_modules", NULL, true},
+    {"rank r", "r", "r", NULL, false},
+    {"alpha", "lora-alpha", "lora_alpha", NULL, false},
+    {"dropout", "lora-dropout", "lora_dropout", NULL, false},
+    {"epochs", "epochs", "epochs", NULL, false},
+    {"max steps", "max-steps", "max_steps", NULL, false},
+    {"batch", "batch-size", "batch_size", NULL, false},
+    {"rate", "learning-rate", "learning_rate", NULL, false},
+    {"schedule", "schedule", "schedule", schedules, false},
+    {"warm-up", "warmup-ratio", "warmup_ratio", NULL, false},
+    {"length", "max-length", "max_length", NULL, false},
+    {"held out", "valid", "valid_fraction", NULL, false},
+    {"seed", "seed", "seed", NULL, false},
+};
+enum { SETTINGS = sizeof settings / sizeof *settings, START = SETTINGS, CANCEL };
+
+struct train_form {
+    ts_layer layer;
+    ts_form form;
+    char *like;      /* folder of the run whose other settings are taken over; NULL: the defaults */
+    double plan_at;  /* when to count: a moment after the last change; 0: not */
+    unsigned number; /* of the count that belongs to what stands in the form */
+    bool planned, starting;
+    ts_train_plan plan;
+    int64_t n_valid;
+    char problem[600];
+};
+
+/* The form's settings; the caller releases. */
+static ts_status read_settings(const struct train_form *t, ts_run_settings *s, ts_err *err) {
+    ts_status status = TS_OK;
+    if (!t->like || ts_run_settings_read(t->like, s, err) != TS_OK) ts_run_settings_init(s);
+    ts_run_set(&s->kernel, "");
+    for (int i = 0; i < SETTINGS && status == TS_OK; i++) {
+        const char *value = ts_form_value(&t->form, (size_t)i);
+        if (!settings[i].option)
+            ts_run_set(&s->model, value);
+        else if (*value)
+            status = ts_run_settings_set(s, settings[i].option, value, err);
+    }
+    if (status == TS_OK) status = ts_run_settings_check(s, err);
+    if (status == TS_OK && !*s->model)
+        status = ts_fail(err, TS_INVALID, "no model: a name, a GGUF file or a Hugging Face folder");
+    return status;
+}
+
+/* ---- counting ---- */
+
+struct plan_job {
+    ts_job job;
+    ts_app *app;
+    unsigned number;
+    ts_run_settings settings;
+    ts_train_plan plan;
+    int64_t n_train, n_valid;
+};
+
+/* The form that is open, if it is one; a job that comes back late finds another or none. */
+static struct train_form *form_of(ts_app *app);
+
+static void plan_run(ts_job *job) {
+    struct plan_job *p = (struct plan_job *)job;
+    const char *tmp = getenv("TMPDIR");
+    char *dir = ts_printf("%s/tunesmith-plan-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    if (!mkdtemp(dir)) {
+        job->status = ts_fail_errno(&job->err, "cannot make a folder for counting in %s", tmp ? tmp : "/tmp");
+        free(dir);
+        return;
+    }
+    char *train = ts_path_join(dir, "train.jsonl"), *valid = ts_path_join(dir, "valid.jsonl");
+    job->status =
+        ts_runs_export(p->app->folder, &p->settings, train, valid, &p->n_train, &p->n_valid, &job->progress, &job->err);
+    if (job->status == TS_OK)
+        job->status = ts_train_plan_make(&p->settings, train, &job->progress, &p->plan, &job->err);
+    ts_err ignored;
+    if (ts_remove_tree(dir, &ignored) != TS_OK && job->status == TS_OK)
+        job->status = ts_fail(&job->err, TS_IO, "%s", ignored.text);
+    free(train);
+    free(valid);
+    free(dir);
+}
+
+static void plan_done(ts_job *job) {
+    struct plan_job *p = (struct plan_job *)job;
+    struct train_form *t = form_of(p->app);
+    if (t && t->number == p->number && job->status != TS_CANCELLED) {
+        t->planned = job->status == TS_OK;
+        t->plan = p->plan;
+        t->n_valid = p->n_valid;
+        snprintf(t->problem, sizeof t->problem, "%s", job->status == TS_OK ? "" : job->err.text);
+    }
+    ts_run_settings_release(&p->settings);
+    free(p);
+}
+
+static void start_plan(struct train_form *t) {
+    ts_err err;
+    struct plan_job *p = ts_calloc(1, sizeof *p);
+    t->plan_at = 0;
+    t->planned = false;
+    ts_queue_cancel(t->layer.app->jobs, KIND_PLAN);
+    p->job = (ts_job){.title = "counting tokens", .kind = KIND_PLAN, .run = plan_run, .done = plan_done};
+    p->app = t->layer.app;
+    p->number = ++t->number;
+    if (read_settings(t, &p->settings, &err) != TS_OK) {
+        snprintf(t->problem, sizeof t->problem, "%s", err.text);
+        ts_run_settings_release(&p->settings);
+        free(p);
+        return;
+    }
+    t->problem[0] = 0;
+    ts_queue_push(t->layer.app->jobs, &p->job);
+}
+
+/* ---- starting ---- */
+
+struct start_job {
+    ts_job job;
+    ts_app *app;
+    ts_run_settings settings;
+    int64_t id;
+    char *dir;
+};
+
+static void start_run(ts_job *job) {
+    struct start_job *s = (struct start_job *)job;
+    job->status = ts_runs_create_from(s->app->folder, NULL, &s->settings, &s->id, &s->dir, &job->progress, &job->err);
+    if (job->status == TS_OK) job->status = ts_runs_start(s->dir, &job->err);
+}
+
+static void start_done(ts_job *job) {
+    struct start_job *s = (struct start_job *)job;
+    struct train_form *t = form_of(s->app);
+    if (t) t->starting = false;
+    if (job->status == TS_OK) {
+        if (t) t->layer.closed = true;
+        ts_app_say(s->app, TS_R_OK, "run %lld trains; it goes on when you quit", (long long)s->id);
+        ts_runs_screen_show(s->app, s->id);
+    } else {
+        ts_app_say(s->app, TS_R_ERROR, "%s", job->err.text);
+        if (t) snprintf(t->problem, sizeof t->problem, "%s", job->err.text);
+    }
+    ts_run_settings_release(&s->settings);
+    free(s->dir);
+    free(s);
+}
+
+static void start(struct train_form *t) {
+    ts_err err;
+    struct start_job *s = ts_calloc(1, sizeof *s);
+    s->job = (ts_job){.title = "starting the run", .run = start_run, .done = start_done};
+    s->app = t->layer.app;
+    if (read_settings(t, &s->settings, &err) != TS_OK) {
+        snprintf(t->problem, sizeof t->problem, "%s", err.text);
+        ts_run_settings_release(&s->settings);
+        free(s);
+        return;
+    }
+    ts_queue_cancel(s->app->jobs, KIND_PLAN);
+    t->starting = true;
+    t->problem[0] = 0;
+    ts_queue_push(s->app->jobs, &s->job);
+}
+
+/* ---- the layer ---- */
+
+static bool train_input(ts_layer *l, const ts_input *in) {
+    struct train_form *t = (struct train_form *)l;
+    if (t->starting) return true;
+    if (in->kind == TS_IN_KEY && (in->key == TS_KEY_ESC || in->key == TS_CTRL('C'))) {
+        l->closed = true;
+        return true;
+    }
+    if (in->kind == TS_IN_KEY && in->key == TS_CTRL('S')) {
+        start(t);
+        return true;
+    }
+    switch (ts_form_input(&t->form, in)) {
+    case TS_FORM_CHANGED:
+        t->planned = false;
+        t->number++;
+        t->plan_at = ts_now() + 0.4;
+        break;
+    case TS_FORM_PRESSED:
+        if (t->form.focus == START) start(t);
+        if (t->form.focus == CANCEL) l->closed = true;
+        break;
+    default:
+        break;
+    }
+    return true;
+}
+
+static void train_tick(ts_layer *l, double now) {
+    struct train_form *t = (struct train_form *)l;
+    if (t->plan_at == 0 || now < t->plan_at) return;
+    start_plan(t);
+    l->app->dirty = true;
+}
+
+static void place_fields(struct train_form *t, int inner) {
+    int step = inner / COLUMNS, y = 0, column = 0;
+    for (int i = 0; i < SETTINGS; i++) {
+        ts_form_field *f = &t->form.fields[i];
+        f->label_width = 10;
+        if (settings[i].whole_row) {
+            f->x = 0;
+            f->width = inner - 10;
+            f->y = y++;
+            continue;
+        }
+        f->x = column * step;
+        f->y = y;
+        f->width = step - 12;
+        column = (column + 1) % COLUMNS;
+        if (column == 0) y++;
+    }
+    t->form.fields[START].x = 0;
+    t->form.fields[CANCEL].x = 12;
+    t->form.fields[START].y = t->form.fields[CANCEL].y = y + 1;
+    t->form.fields[START].width = t->form.fields[CANCEL].width = 12;
+}
+
+static void draw_plan(const struct train_form *t, ts_canvas *c, ts_rect r) {
+    const ts_train_plan *p = &t->plan;
+    char n[5][32];
+    int y = r.y;
+    if (*t->problem) {
+        ts_doc d = ts_doc_new(&t->layer.app->frame, r.w);
+        size_t scroll = 0;
+        ts_doc_text(&d, 0, TS_R_ERROR, t->problem, strlen(t->problem), NULL, TS_R_ERROR);
+        ts_doc_draw(&d, c, (ts_rect){r.x, y, r.w, TS_MIN(4, r.h)}, &scroll);
+        ts_doc_release(&d);
+        return;
+    }
+    if (!t->planned) {
+        ts_put(c, r.x, y, r.w, TS_R_DIM, t->starting ? "starting" : "counting examples and tokens");
+        return;
+    }
+    ts_putf(c, r.x, y++, r.w, TS_R_TEXT, "%s examples, %s held out   %s tokens, %s of them learnt   %s steps",
+            ts_thousands(p->examples, n[0]), ts_thousands(t->n_valid, n[1]), ts_thousands(p->tokens, n[2]),
+            ts_thousands(p->supervised_tokens, n[3]), ts_thousands(p->steps, n[4]));
+    ts_putf(c, r.x, y++, r.w, TS_R_TEXT, "trainable params: %s || all params: %s || trainable%%: %.4f",
+            ts_thousands(p->trainable_params, n[0]), ts_thousands(p->all_params, n[1]),
+            p->all_params ? 100.0 * (double)p->trainable_params / (double)p->all_params : 0.0);
+    ts_putf(c, r.x, y++, r.w, TS_R_TEXT, "about %.2f GB of memory", (double)p->memory_bytes / 1e9);
+    if (p->truncated || p->unsupervised)
+        ts_putf(c, r.x, y, r.w, TS_R_WARN, "%s examples are longer than that and cut at the end, %s teach nothing",
+                ts_thousands(p->truncated, n[0]), ts_thousands(p->unsupervised, n[1]));
+}
+
+static void draw_command(const struct train_form *t, ts_canvas *c, ts_rect r) {
+    ts_run_settings s;
+    ts_err err;
+    size_t scroll = 0;
+    if (r.h < 2) return;
+    ts_put(c, r.x, r.y, r.w, TS_R_LABEL, "the same on the command line");
+    if (read_settings(t, &s, &err) == TS_OK) {
+        ts_buf b = TS_BUF_INIT;
+        ts_run_settings_command(&s, &b);
+        char *line = ts_arena_printf(&t->layer.app->frame, "tunesmith train %s%s%s", t->layer.app->folder,
+                                     b.len && b.data[0] != ' ' ? " " : "", ts_buf_str(&b));
+        ts_doc d = ts_doc_new(&t->layer.app->frame, r.w - 2);
+        ts_doc_text(&d, 2, TS_R_DIM, line, strlen(line), NULL, TS_R_DIM);
+        ts_doc_draw(&d, c, (ts_rect){r.x, r.y + 1, r.w, r.h - 1}, &scroll);
+        ts_doc_release(&d);
+        ts_buf_release(&b);
+    }
+    ts_run_settings_release(&s);
+}
+
+static void train_draw(ts_layer *l, ts_canvas *c) {
+    struct train_form *t = (struct train_form *)l;
+    ts_rect r = {.w = TS_MIN(c->w, 84), .h = TS_MIN(c->h, 22)};
+    r.x = (c->w - r.w) / 2;
+    r.y = (c->h - r.h) / 2;
+    ts_box(c, r, "Train a LoRA adapter");
+    place_fields(t, r.w - 6);
+    ts_form_draw(&t->form, c, r.x + 3, r.y + 1);
+    int below = r.y + 1 + t->form.fields[START].y;
+    ts_put_right(c, r.x + 28, below, r.w - 31, TS_R_DIM, "Tab next field  ^S start  Esc leave");
+    draw_plan(t, c, (ts_rect){r.x + 3, below + 2, r.w - 6, 4});
+    draw_command(t, c, (ts_rect){r.x + 3, below + 7, r.w - 6, r.y + r.h - below - 8});
+}
+
+static void train_free(ts_layer *l) {
+    struct train_form *t = (struct train_form *)l;
+    ts_queue_cancel(l->app->jobs, KIND_PLAN);
+    ts_form_release(&t->form);
+    free(t->like);
+    free(t);
+}
+
+static const ts_layer_ops train_ops = {
+    .input = train_input, .draw = train_draw, .free = train_free, .tick = train_tick};
+
+static struct train_form *form_of(ts_app *app) {
+    for (ts_layer *l = app->layers; l; l = l->below)
+        if (l->ops == &train_ops) return (struct train_form *)l;
+    return NULL;
+}
+
+static void fill(struct train_form *t, const ts_run_settings *s) {
+    ts_buf json = TS_BUF_INIT, value = TS_BUF_INIT;
+    ts_run_settings_write(s, &json);
+    ts_json *root = ts_json_parse(json.data, json.len, NULL);
+    for (int i = 0; i < SETTINGS; i++) {
+        const ts_json *v = ts_json_get(root, settings[i].key);
+        ts_buf_reset(&value);
+        if (ts_json_is_string(v))
+            ts_buf_puts(&value, ts_json_str(v, ""));
+        else if (v && !ts_json_is_null(v))
+            ts_json_print(v, &value);
+        ts_form_add(&t->form, (ts_form_field){.label = settings[i].label, .choices = settings[i].choices},
+                    ts_buf_str(&value));
+    }
+    ts_json_free(root);
+    ts_buf_release(&json);
+    ts_buf_release(&value);
+}
+
+/* The settings of the run folder `like`, or the defaults with the workspace's model. */
+static void first_settings(ts_app *app, ts_run_settings *s, const char *where, const char *like) {
+    ts_buf model = TS_BUF_INIT;
+    ts_err err;
+    if (!like || ts_run_settings_read(like, s, &err) != TS_OK) {
+        ts_run_settings_init(s);
+        if (ts_setting_get(app->reader, "model", &model)) ts_run_set(&s->model, model.data);
+    }
+    if (where) ts_run_set(&s->where, where);
+    if (!s->model) ts_run_set(&s->model, "");
+    ts_buf_release(&model);
+}
+
+void ts_train_form_open(ts_app *app, const char *where, const char *like) {
+    static unsigned last_number; /* a late count never meets a younger form's number */
+    struct train_form *t = ts_calloc(1, sizeof *t);
+    ts_run_settings s = {0};
+    t->layer.ops = &train_ops;
+    t->like = like ? ts_strdup(like) : NULL;
+    first_settings(app, &s, where, like);
+    fill(t, &s);
+    ts_run_settings_release(&s);
+    ts_form_add(&t->form, (ts_form_field){.label = "Start", .button = true}, "");
+    ts_form_add(&t->form, (ts_form_field){.label = "Leave", .button = true}, "");
+    t->form.focus = *ts_form_value(&t->form, 1) ? START : 1;
+    t->number = last_number += 1000;
+    ts_layer_push(app, &t->layer);
+    start_plan(t);
+}

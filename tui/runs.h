@@ -1,0 +1,36 @@
+/* The state of the Runs screen, shared by screen_runs.c (commands, jobs) and draw_runs.c. */
+#ifndef TS_TUI_RUNS_H
+#define TS_TUI_RUNS_H
+
+#include "tui/runs_view.h"
+
+enum runs_pane { RUNS_LIST, RUNS_LOG, RUNS_PANES };
+
+struct runs {
+    ts_screen screen;
+    ts_runs_view view;
+    bool loaded;
+    ts_watcher *watcher; /* the job's while one is under way */
+    bool looking, again, fresh;
+    double next_look;
+    ts_list list;
+    int64_t chosen; /* the run under the cursor, by number; 0: none */
+    int64_t overlays[4];
+    size_t n_overlays;
+    bool log_scale, zoom;
+    int smoothing; /* index into runs_smoothing */
+    enum runs_pane pane;
+    size_t log_back; /* lines scrolled back; 0 follows */
+    ts_rect list_rect;
+};
+extern const double runs_smoothing[3];
+
+const ts_run_view *runs_chosen(const struct runs *r); /* NULL: none */
+void runs_draw(ts_screen *s, ts_canvas *c, ts_rect body);
+void runs_status(ts_screen *s, char *left, char *right);
+/* Shows Runs with this run under the cursor. */
+void ts_runs_screen_show(ts_app *app, int64_t id);
+/* Shows Compare with these sides. */
+void ts_compare_screen_show(ts_app *app, const char *sides);
+
+#endif

@@ -1,0 +1,458 @@
+/* Compare: the same prompts answered by the base model and by runs, beside each other. */
+#include "core/base/file.h"
+#include "core/base/json.h"
+#include "tui/compare.h"
+#include "tui/runs.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PROMPTS_MAX = 60, KIND_ANSWERS = 4 };
+
+/* ---- what is shown ---- */
+
+static void free_prompts(struct shown_prompt *p, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        free(p[i].text);
+        free(p[i].reference);
+        for (size_t k = 0; k < SIDES_MAX; k++)
+            ts_buf_release(&p[i].answers[k].text);
+    }
+    free(p);
+}
+
+static void free_note(struct note *n) {
+    free_prompts(n->prompts, n->n_prompts);
+    ts_buf_release(&n->answer.text);
+    free(n->text);
+    free(n);
+}
+
+static void post(struct inbox *in, struct note *n) {
+    pthread_mutex_lock(&in->lock);
+    if (in->last)
+        in->last->next = n;
+    else
+        in->first = n;
+    in->last = n;
+    pthread_mutex_unlock(&in->lock);
+}
+
+static struct note *take_all(struct inbox *in) {
+    pthread_mutex_lock(&in->lock);
+    struct note *first = in->first;
+    in->first = in->last = NULL;
+    pthread_mutex_unlock(&in->lock);
+    return first;
+}
+
+static void apply(struct compare *k, struct note *n) {
+    if (n->kind == NOTE_PROMPTS) {
+        free_prompts(k->prompts, k->n_prompts);
+        k->prompts = n->prompts;
+        k->n_prompts = n->n_prompts;
+        n->prompts = NULL;
+        n->n_prompts = 0;
+        if (k->list.cursor >= k->n_prompts) k->list.cursor = 0;
+        return;
+    }
+    if (n->prompt >= k->n_prompts || n->side >= k->n_sides) return;
+    struct shown_answer *a = &k->prompts[n->prompt].answers[n->side];
+    if (n->kind == NOTE_TEXT) {
+        ts_buf_puts(&a->text, n->text);
+    } else {
+        ts_buf_release(&a->text);
+        *a = n->answer;
+        n->answer.text = (ts_buf)TS_BUF_INIT;
+    }
+}
+
+static void empty_inbox(struct compare *k) {
+    struct note *n = take_all(&k->inbox), *next;
+    for (; n; n = next) {
+        next = n->next;
+        apply(k, n);
+        free_note(n);
+        k->screen.app->dirty = true;
+    }
+}
+
+/* ---- the job ---- */
+
+struct answers_job {
+    ts_job job;
+    struct compare *screen;
+    ts_compare result;
+    ts_compare_options o;
+    char *sides[SIDES_MAX], *prompts, *check, *log;
+};
+
+static void copy_answer(struct shown_answer *to, const ts_answer *a) {
+    *to = (struct shown_answer){.tokens = (int64_t)a->n_ids,
+                                .repetition = a->repetition,
+                                .complete = a->stop[0] != 0,
+                                .checked = a->checked,
+                                .passed = a->passed,
+                                .reference_loss = NAN};
+    if (a->reference_tokens > 0) to->reference_loss = a->reference_nll / (double)a->reference_tokens;
+    snprintf(to->stop, sizeof to->stop, "%s", a->stop);
+    ts_buf_puts(&to->text, a->text ? a->text : "");
+}
+
+static void on_text(void *ctx, size_t prompt, size_t side, const char *text) {
+    struct answers_job *j = ctx;
+    struct note *n = ts_calloc(1, sizeof *n);
+    *n = (struct note){.kind = NOTE_TEXT, .prompt = prompt, .side = side, .text = ts_strdup(text)};
+    post(&j->screen->inbox, n);
+}
+
+static void on_answer(void *ctx, const ts_compare *c, size_t prompt, size_t side) {
+    struct answers_job *j = ctx;
+    struct note *n = ts_calloc(1, sizeof *n);
+    *n = (struct note){.kind = NOTE_ANSWER, .prompt = prompt, .side = side};
+    copy_answer(&n->answer, &c->answers[prompt * c->n_sides + side]);
+    post(&j->screen->inbox, n);
+}
+
+static void post_prompts(struct answers_job *j) {
+    const ts_compare *c = &j->result;
+    struct note *n = ts_calloc(1, sizeof *n);
+    n->kind = NOTE_PROMPTS;
+    n->prompts = ts_calloc(c->n_prompts + 1, sizeof *n->prompts);
+    n->n_prompts = c->n_prompts;
+    for (size_t i = 0; i < c->n_prompts; i++) {
+        n->prompts[i].text = ts_strdup(c->prompts[i].text ? c->prompts[i].text : "");
+        n->prompts[i].reference = c->prompts[i].reference ? ts_strdup(c->prompts[i].reference) : NULL;
+        n->prompts[i].example = c->prompts[i].example;
+    }
+    post(&j->screen->inbox, n);
+}
+
+static void answers_run(ts_job *job) {
+    struct answers_job *j = (struct answers_job *)job;
+    job->status = ts_compare_prepare(&j->result, &j->o, &job->err);
+    if (job->status != TS_OK) return;
+    post_prompts(j);
+    job->status = ts_compare_run(&j->result, &j->o, &job->progress, &job->err);
+}
+
+static void answers_done(ts_job *job) {
+    struct answers_job *j = (struct answers_job *)job;
+    struct compare *k = j->screen;
+    empty_inbox(k);
+    k->running = false;
+    if (job->status == TS_OK) {
+        for (size_t i = 0; i < j->result.n_prompts && i < k->n_prompts; i++)
+            for (size_t s = 0; s < k->n_sides; s++) {
+                ts_buf_release(&k->prompts[i].answers[s].text);
+                copy_answer(&k->prompts[i].answers[s], &j->result.answers[i * j->result.n_sides + s]);
+            }
+        for (size_t s = 0; s < k->n_sides; s++)
+            k->metrics[s] = j->result.metrics[s];
+        k->measured = true;
+        ts_app_say(k->screen.app, TS_R_OK, "%zu prompts answered in %.1f s", j->result.n_prompts, j->result.seconds);
+    } else {
+        snprintf(k->problem, sizeof k->problem, "%s",
+                 job->status == TS_CANCELLED ? "stopped; R begins again" : job->err.text);
+        ts_app_say(k->screen.app, job->status == TS_CANCELLED ? TS_R_WARN : TS_R_ERROR, "%s", k->problem);
+    }
+    ts_compare_release(&j->result);
+    if (j->prompts) unlink(j->prompts);
+    for (size_t i = 0; i < SIDES_MAX; i++)
+        free(j->sides[i]);
+    free(j->prompts);
+    free(j->check);
+    free(j->log);
+    free(j);
+}
+
+/* A prompt of the person's own as a file of one line, which compare reads like any other. NULL and a message when it
+ * cannot be written. */
+static char *own_prompt_file(struct compare *k) {
+    ts_err err;
+    const char *tmp = getenv("TMPDIR");
+    char *path = ts_printf("%s/tunesmith-prompt-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    int fd = mkstemp(path);
+    ts_buf line = TS_BUF_INIT;
+    ts_jw w = ts_jw_to(&line);
+    ts_jw_obj(&w);
+    ts_jw_kstr(&w, "prompt", k->own);
+    ts_jw_end_obj(&w);
+    ts_buf_putc(&line, '\n');
+    ts_status status = fd < 0 ? ts_fail_errno(&err, "cannot write the prompt to %s", path)
+                              : ts_file_append(fd, path, line.data, line.len, &err);
+    if (fd >= 0) close(fd);
+    ts_buf_release(&line);
+    if (status == TS_OK) return path;
+    ts_app_say(k->screen.app, TS_R_ERROR, "%s", err.text);
+    free(path);
+    return NULL;
+}
+
+static void begin(struct compare *k) {
+    ts_app *app = k->screen.app;
+    ts_buf check = TS_BUF_INIT;
+    char *file = NULL;
+    if (k->running) {
+        ts_app_say(app, TS_R_WARN, "answers are on their way; c stops them");
+        return;
+    }
+    if (k->own && !(file = own_prompt_file(k))) return;
+    struct answers_job *j = ts_calloc(1, sizeof *j);
+    j->job = (ts_job){.title = "answering", .kind = KIND_ANSWERS, .run = answers_run, .done = answers_done};
+    j->screen = k;
+    j->o = (ts_compare_options)TS_COMPARE_DEFAULTS;
+    for (size_t i = 0; i < k->n_sides; i++)
+        j->sides[i] = ts_strdup(k->sides[i]);
+    if (!k->own && ts_setting_get(app->reader, "check", &check)) j->check = ts_buf_take(&check);
+    j->prompts = file;
+    j->log = ts_path_join(app->folder, "engine.log");
+    j->o.ws = app->folder;
+    j->o.sides = (const char *const *)j->sides;
+    j->o.n_sides = k->n_sides;
+    j->o.prompts = j->prompts;
+    j->o.check = j->check;
+    j->o.limit = PROMPTS_MAX;
+    j->o.seed = k->seed;
+    j->o.log = j->log;
+    j->o.on_text = on_text;
+    j->o.on_answer = on_answer;
+    j->o.ctx = j;
+    k->running = true;
+    k->measured = false;
+    k->problem[0] = 0;
+    ts_queue_push(app->models, &j->job);
+}
+
+/* ---- sides ---- */
+
+static void set_sides(struct compare *k, const char *text) {
+    for (size_t i = 0; i < k->n_sides; i++)
+        free(k->sides[i]);
+    k->n_sides = 0;
+    free_prompts(k->prompts, k->n_prompts);
+    k->prompts = NULL;
+    k->n_prompts = 0;
+    k->measured = false;
+    for (const char *at = text; *at && k->n_sides < SIDES_MAX;) {
+        at += strspn(at, " ,");
+        size_t n = strcspn(at, " ,");
+        if (n) k->sides[k->n_sides++] = ts_strndup(at, n);
+        at += n;
+    }
+}
+
+static void sides_entered(ts_app *app, void *ctx, const char *text) {
+    struct compare *k = ctx;
+    if (k->running) {
+        ts_app_say(app, TS_R_WARN, "answers are on their way; c stops them");
+        return;
+    }
+    set_sides(k, text);
+    if (k->n_sides) begin(k);
+}
+
+static void ask_sides(struct compare *k, const char *arg) {
+    if (arg) {
+        sides_entered(k->screen.app, k, arg);
+        return;
+    }
+    ts_buf now = TS_BUF_INIT;
+    for (size_t i = 0; i < k->n_sides; i++)
+        ts_buf_printf(&now, "%s%s", i ? " " : "", k->sides[i]);
+    ts_prompt_open(k->screen.app, &(ts_prompt_options){.label = "sides:",
+                                                       .initial = ts_buf_str(&now),
+                                                       .hint = "base   run:3   run:3/best   a PEFT folder",
+                                                       .done = sides_entered,
+                                                       .ctx = k});
+    ts_buf_release(&now);
+}
+
+static void own_entered(ts_app *app, void *ctx, const char *text) {
+    struct compare *k = ctx;
+    (void)app;
+    free(k->own);
+    k->own = *text ? ts_strdup(text) : NULL; /* empty: the held-out prompts again */
+    begin(k);
+}
+
+void ts_compare_screen_show(ts_app *app, const char *sides) {
+    struct compare *k = (struct compare *)app->screens[TS_SCREEN_COMPARE];
+    ts_app_show(app, TS_SCREEN_COMPARE);
+    free(k->own);
+    k->own = NULL;
+    sides_entered(app, k, sides);
+}
+
+/* Base and the newest run that has an adapter. */
+static void default_sides(struct compare *k) {
+    const struct runs *r = (const struct runs *)k->screen.app->screens[TS_SCREEN_RUNS];
+    char text[48];
+    if (k->n_sides) return;
+    for (size_t i = 0; i < r->view.n; i++)
+        if (r->view.items[i].step > 0) {
+            snprintf(text, sizeof text, "base run:%lld", (long long)r->view.items[i].id);
+            set_sides(k, text);
+            return;
+        }
+}
+
+/* ---- the screen ---- */
+
+static ts_screen *compare_create(ts_app *app) {
+    struct compare *k = ts_calloc(1, sizeof *k);
+    k->screen.app = app;
+    k->words = true;
+    k->seed = 42;
+    pthread_mutex_init(&k->inbox.lock, NULL);
+    return &k->screen;
+}
+
+static void compare_free(ts_screen *s) {
+    struct compare *k = (struct compare *)s;
+    struct note *n = take_all(&k->inbox), *next;
+    for (; n; n = next) {
+        next = n->next;
+        free_note(n);
+    }
+    set_sides(k, "");
+    free(k->own);
+    pthread_mutex_destroy(&k->inbox.lock);
+    free(k);
+}
+
+static void compare_shown(ts_screen *s) {
+    default_sides((struct compare *)s);
+}
+
+static unsigned compare_place(const ts_screen *s) {
+    (void)s;
+    return TS_IN_COMPARE;
+}
+
+static const char *compare_why_not(ts_screen *s, ts_command_id id) {
+    const struct compare *k = (const struct compare *)s;
+    bool needs = id == TS_DO_NEXT || id == TS_DO_PREV || id == TS_DO_WORDS || id == TS_DO_COPY;
+    if (needs && k->n_prompts == 0) return "no answers yet; R makes some";
+    if (id == TS_DO_CANCEL && !k->running) return "no answers are being made";
+    if ((id == TS_DO_RELOAD || id == TS_DO_OWN_PROMPT) && k->n_sides == 0)
+        return "no sides yet; p chooses them, for example: base run:1";
+    return NULL;
+}
+
+static void go(struct compare *k, int by) {
+    ts_list_move(&k->list, by);
+    k->scroll = 0;
+}
+
+static void copy_answers(struct compare *k) {
+    ts_buf b = TS_BUF_INIT;
+    const struct shown_prompt *p = &k->prompts[k->list.cursor];
+    ts_buf_printf(&b, "prompt: %s\n", p->text);
+    for (size_t i = 0; i < k->n_sides; i++)
+        ts_buf_printf(&b, "\n%s: %s\n", k->sides[i], ts_buf_str(&p->answers[i].text));
+    k->screen.app->term->copy(k->screen.app->term, b.data, b.len);
+    ts_app_say(k->screen.app, TS_R_OK, "copied the prompt and its answers");
+    ts_buf_release(&b);
+}
+
+static bool scroll_answers(struct compare *k, ts_command_id id) {
+    ts_list l = {.count = SIZE_MAX / 4, .cursor = k->scroll, .height = 10};
+    if (id == TS_DO_LAST) return k->scroll = SIZE_MAX / 8, true;
+    if (id == TS_DO_FIRST) return k->scroll = 0, true;
+    if (!ts_list_command(&l, id)) return false;
+    k->scroll = l.cursor;
+    return true;
+}
+
+static bool compare_command(ts_screen *s, ts_command_id id, const char *arg) {
+    struct compare *k = (struct compare *)s;
+    if (k->on_list && ts_list_command(&k->list, id)) {
+        k->scroll = 0;
+        return true;
+    }
+    if (!k->on_list && scroll_answers(k, id)) return true;
+    switch (id) {
+    case TS_DO_NEXT:
+    case TS_DO_PREV:
+        go(k, id == TS_DO_NEXT ? 1 : -1);
+        return true;
+    case TS_DO_WORDS:
+        k->words = !k->words;
+        return true;
+    case TS_DO_ZOOM:
+        k->zoom = !k->zoom;
+        return true;
+    case TS_DO_PANE_NEXT:
+    case TS_DO_PANE_PREV:
+    case TS_DO_OPEN:
+        k->on_list = !k->on_list && k->n_prompts > 1;
+        return true;
+    case TS_DO_SIDES:
+        ask_sides(k, arg);
+        return true;
+    case TS_DO_OWN_PROMPT:
+        if (arg)
+            own_entered(s->app, k, arg);
+        else
+            ts_prompt_open(s->app,
+                           &(ts_prompt_options){.label = "ask:", .initial = k->own, .done = own_entered, .ctx = k});
+        return true;
+    case TS_DO_RELOAD:
+        if (k->measured) k->seed++; /* other random numbers than those on the screen */
+        begin(k);
+        return true;
+    case TS_DO_CANCEL:
+        ts_queue_cancel(s->app->models, KIND_ANSWERS);
+        return true;
+    case TS_DO_COPY:
+        copy_answers(k);
+        return true;
+    case TS_DO_BACK:
+    case TS_DO_BACK_OUT:
+        if (k->zoom || k->on_list)
+            k->zoom = k->on_list = false;
+        else
+            ts_app_show(s->app, TS_SCREEN_BROWSE);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool compare_input(ts_screen *s, const ts_input *in) {
+    struct compare *k = (struct compare *)s;
+    if (in->kind != TS_IN_WHEEL) return in->kind == TS_IN_CLICK;
+    bool list = in->x < 30 && s->app->canvas.w >= 100 && k->n_prompts > 1;
+    if (list)
+        go(k, in->delta > 0 ? 1 : -1);
+    else
+        for (int i = 0; i < 3; i++)
+            scroll_answers(k, in->delta > 0 ? TS_DO_DOWN : TS_DO_UP);
+    return true;
+}
+
+static void compare_tick(ts_screen *s, double now, bool visible) {
+    struct compare *k = (struct compare *)s;
+    (void)now;
+    if (k->running) empty_inbox(k);
+    if (visible && k->n_sides == 0) default_sides(k);
+}
+
+const ts_screen_ops ts_compare_ops = {
+    .tab = "5 Compare",
+    .key = TS_DO_SCREEN_COMPARE,
+    .create = compare_create,
+    .free = compare_free,
+    .shown = compare_shown,
+    .place = compare_place,
+    .draw = compare_draw,
+    .status = compare_status,
+    .command = compare_command,
+    .why_not = compare_why_not,
+    .input = compare_input,
+    .tick = compare_tick,
+};

@@ -1,0 +1,426 @@
+/* Runs: the training runs of the workspace, the loss of the chosen one as it comes, and what to do with them. The runs
+ * are processes of their own; this screen only looks at their folders and starts or stops them. */
+#include "core/base/clock.h"
+#include "tui/runs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const double runs_smoothing[3] = {0, 0.6, 0.9};
+
+const ts_run_view *runs_chosen(const struct runs *r) {
+    return r->list.cursor < r->view.n ? &r->view.items[r->list.cursor] : NULL;
+}
+
+/* ---- looking ---- */
+
+struct look {
+    ts_job job;
+    struct runs *runs;
+    int64_t wanted[8];
+    size_t n_wanted;
+    bool fresh, changed;
+    ts_runs_view view;
+};
+
+static void look_run(ts_job *job) {
+    struct look *l = (struct look *)job;
+    struct runs *r = l->runs;
+    job->status = ts_watcher_look(&r->watcher, r->screen.app->folder, l->wanted, l->n_wanted, l->fresh, &l->view,
+                                  &l->changed, &job->err);
+}
+
+static void title_line(struct runs *r) {
+    r->screen.app->run_line[0] = 0;
+    for (size_t i = 0; i < r->view.n; i++) {
+        const ts_run_view *v = &r->view.items[i];
+        if (v->state == TS_RUN_RUNNING && v->steps > 0)
+            snprintf(r->screen.app->run_line, sizeof r->screen.app->run_line, "run %lld %d%%", (long long)v->id,
+                     (int)(100 * v->step / v->steps));
+    }
+}
+
+/* A run that was going on and no longer is: said wherever the person is. */
+static void announce(struct runs *r, const ts_runs_view *now) {
+    for (size_t i = 0; i < r->view.n; i++)
+        for (size_t k = 0; k < now->n; k++) {
+            const ts_run_view *a = &r->view.items[i], *b = &now->items[k];
+            if (a->id != b->id || a->state != TS_RUN_RUNNING || b->state == TS_RUN_RUNNING) continue;
+            bool bad = b->state == TS_RUN_FAILED || b->state == TS_RUN_CRASHED;
+            ts_app_say(r->screen.app, bad ? TS_R_ERROR : TS_R_OK, "run %lld: %s%s%s", (long long)b->id,
+                       ts_run_state_names[b->state], *b->reason ? ": " : "", b->reason);
+        }
+}
+
+static void look_done(ts_job *job) {
+    struct look *l = (struct look *)job;
+    struct runs *r = l->runs;
+    r->looking = false;
+    if (job->status == TS_OK && l->changed) {
+        announce(r, &l->view);
+        ts_runs_view_release(&r->view);
+        r->view = l->view;
+        r->loaded = true;
+        for (size_t i = 0; i < r->view.n; i++)
+            if (r->view.items[i].id == r->chosen) r->list.cursor = i;
+        title_line(r);
+        r->screen.app->dirty = true;
+    } else if (job->status != TS_OK && job->status != TS_CANCELLED) {
+        ts_app_say(r->screen.app, TS_R_ERROR, "%s", job->err.text);
+    }
+    free(l);
+}
+
+static void look(struct runs *r) {
+    const ts_run_view *v = runs_chosen(r);
+    if (r->looking) {
+        r->again = true;
+        return;
+    }
+    struct look *l = ts_calloc(1, sizeof *l);
+    l->job = (ts_job){.run = look_run, .done = look_done};
+    l->runs = r;
+    l->fresh = r->fresh;
+    if (v) l->wanted[l->n_wanted++] = v->id;
+    for (size_t i = 0; i < r->n_overlays; i++)
+        l->wanted[l->n_wanted++] = r->overlays[i];
+    r->looking = true;
+    r->fresh = r->again = false;
+    ts_queue_push(r->screen.app->watch, &l->job);
+}
+
+/* Ten times a second while a run goes on and is looked at, else now and then. */
+static void runs_tick(ts_screen *s, double now, bool visible) {
+    struct runs *r = (struct runs *)s;
+    const ts_run_view *v = runs_chosen(r);
+    if (v && v->readable && !v->step_x && !r->looking) r->again = true; /* its points were not asked for yet */
+    if (now < r->next_look && !r->again) return;
+    r->next_look = now + (visible ? 0.1 : 1);
+    if (visible && !*s->app->run_line) r->next_look = now + 0.5;
+    if (!r->loaded && !visible && r->view.n == 0 && r->next_look == 0) return;
+    look(r);
+}
+
+static void chose(struct runs *r) {
+    const ts_run_view *v = runs_chosen(r);
+    r->chosen = v ? v->id : 0;
+    r->log_back = 0;
+    look(r);
+}
+
+void ts_runs_screen_show(ts_app *app, int64_t id) {
+    struct runs *r = (struct runs *)app->screens[TS_SCREEN_RUNS];
+    r->chosen = id;
+    r->fresh = true;
+    ts_app_show(app, TS_SCREEN_RUNS);
+}
+
+/* ---- what is done to runs ---- */
+
+enum run_act { RUN_STOP, RUN_RESUME, RUN_DELETE, RUN_NOTE };
+
+struct run_job {
+    ts_job job;
+    struct runs *runs;
+    enum run_act act;
+    int64_t id;
+    char *dir, *text;
+};
+
+static void act_run(ts_job *job) {
+    struct run_job *a = (struct run_job *)job;
+    switch (a->act) {
+    case RUN_STOP:
+        job->status = ts_run_stop(a->dir, &job->err);
+        break;
+    case RUN_RESUME:
+        job->status = ts_runs_start(a->dir, &job->err);
+        break;
+    case RUN_DELETE:
+        job->status = ts_runs_delete(a->dir, &job->err);
+        break;
+    case RUN_NOTE:
+        job->status = ts_runs_note(a->dir, a->text, &job->err);
+        break;
+    }
+}
+
+static void act_done(ts_job *job) {
+    static const char *const words[] = {"asked to stop; it writes a checkpoint first", "goes on", "deleted", "noted"};
+    struct run_job *a = (struct run_job *)job;
+    struct runs *r = a->runs;
+    if (job->status == TS_OK)
+        ts_app_say(r->screen.app, TS_R_OK, "run %lld: %s", (long long)a->id, words[a->act]);
+    else
+        ts_app_say(r->screen.app, TS_R_ERROR, "%s", job->err.text);
+    r->fresh = true;
+    look(r);
+    free(a->dir);
+    free(a->text);
+    free(a);
+}
+
+static void act_on_run(struct runs *r, enum run_act act, const char *text) {
+    const ts_run_view *v = runs_chosen(r);
+    if (!v) return;
+    struct run_job *a = ts_calloc(1, sizeof *a);
+    *a = (struct run_job){
+        .job = {.title = act == RUN_RESUME ? "starting the run" : NULL, .run = act_run, .done = act_done},
+        .runs = r,
+        .act = act,
+        .id = v->id,
+        .dir = ts_strdup(v->dir),
+        .text = text ? ts_strdup(text) : NULL};
+    ts_queue_push(r->screen.app->watch, &a->job);
+}
+
+static void stop_answered(ts_app *app, void *ctx, char key) {
+    (void)app;
+    (void)key;
+    act_on_run(ctx, RUN_STOP, NULL);
+}
+
+static void delete_answered(ts_app *app, void *ctx, char key) {
+    (void)app;
+    (void)key;
+    act_on_run(ctx, RUN_DELETE, NULL);
+}
+
+static void note_entered(ts_app *app, void *ctx, const char *text) {
+    (void)app;
+    act_on_run(ctx, RUN_NOTE, text);
+}
+
+static void ask_stop(struct runs *r) {
+    char line[120];
+    snprintf(line, sizeof line, "Run %lld is at step %lld of %lld.", (long long)runs_chosen(r)->id,
+             (long long)runs_chosen(r)->step, (long long)runs_chosen(r)->steps);
+    const char *lines[] = {line, "Stopping writes a checkpoint; r goes on from there later.", "",
+                           "y  stop it        n  let it run (default)", NULL};
+    ts_dialog_open(r->screen.app, "Stop training?", lines, "y", stop_answered, r);
+}
+
+static void ask_delete(struct runs *r) {
+    char line[160];
+    snprintf(line, sizeof line, "Run %lld (%.40s): adapter, checkpoints and curves leave the disk.",
+             (long long)runs_chosen(r)->id, runs_chosen(r)->name);
+    const char *lines[] = {line, "This cannot be undone.", "", "y  delete it for good        n  keep it (default)",
+                           NULL};
+    ts_dialog_open(r->screen.app, "Delete the run?", lines, "y", delete_answered, r);
+}
+
+static void show_details(struct runs *r) {
+    const ts_run_view *v = runs_chosen(r);
+    ts_buf b = TS_BUF_INIT;
+    char title[80], percent[32] = "";
+    snprintf(title, sizeof title, "Run %lld", (long long)v->id);
+    if (v->all > 0) snprintf(percent, sizeof percent, "%.4f", 100.0 * (double)v->trainable / (double)v->all);
+    ts_buf_printf(&b, "state      %s%s%s\nbase       %s\n", ts_run_state_names[v->state], *v->reason ? ": " : "",
+                  v->reason, v->model);
+    ts_buf_printf(&b, "examples   %lld to learn from, %lld held out%s%s\n", (long long)v->rows,
+                  (long long)v->valid_rows, v->where ? "   of " : "", v->where ? v->where : "");
+    ts_buf_printf(&b, "settings   %s\n", v->settings);
+    if (v->all > 0)
+        ts_buf_printf(&b, "trainable params: %lld || all params: %lld || trainable%%: %s\n", (long long)v->trainable,
+                      (long long)v->all, percent);
+    if (v->best_step >= 0)
+        ts_buf_printf(&b, "best       held-out loss %.4f at step %lld\n", v->best_valid_loss, (long long)v->best_step);
+    ts_buf_printf(&b,
+                  "\nfolder     %s\n  adapter/   the last adapter, a PEFT folder\n  best/      the one with the best "
+                  "held-out loss\n"
+                  "  log.txt    what the training process printed\n  events.jsonl  every step\n",
+                  v->dir);
+    ts_buf_printf(&b, "\nthe same again:\n  %s\n", v->command ? v->command : "");
+    ts_pager_open(r->screen.app, title, b.data);
+    ts_buf_release(&b);
+}
+
+static void toggle_overlay(struct runs *r) {
+    int64_t id = runs_chosen(r)->id;
+    for (size_t i = 0; i < r->n_overlays; i++)
+        if (r->overlays[i] == id) {
+            r->overlays[i] = r->overlays[--r->n_overlays];
+            look(r);
+            return;
+        }
+    if (r->n_overlays == TS_COUNT(r->overlays)) {
+        ts_app_say(r->screen.app, TS_R_WARN, "four runs at most can be drawn beside another");
+        return;
+    }
+    r->overlays[r->n_overlays++] = id;
+    ts_list_move(&r->list, 1);
+    chose(r);
+}
+
+/* ---- the screen ---- */
+
+static ts_screen *runs_create(ts_app *app) {
+    struct runs *r = ts_calloc(1, sizeof *r);
+    r->screen.app = app;
+    r->smoothing = 1;
+    return &r->screen;
+}
+
+static void runs_free(ts_screen *s) {
+    struct runs *r = (struct runs *)s;
+    ts_runs_view_release(&r->view);
+    ts_watcher_free(r->watcher);
+    free(r);
+}
+
+static void runs_shown(ts_screen *s) {
+    struct runs *r = (struct runs *)s;
+    r->fresh = true;
+    look(r);
+}
+
+static unsigned runs_place(const ts_screen *s) {
+    (void)s;
+    return TS_IN_RUNS;
+}
+
+static const char *runs_why_not(ts_screen *s, ts_command_id id) {
+    struct runs *r = (struct runs *)s;
+    const ts_run_view *v = runs_chosen(r);
+    bool needs_run = id == TS_DO_TRAIN_SAME || id == TS_DO_RESUME || id == TS_DO_CANCEL || id == TS_DO_COMPARE_RUN ||
+                     id == TS_DO_NOTE || id == TS_DO_DELETE_RUN || id == TS_DO_OVERLAY || id == TS_DO_OPEN ||
+                     id == TS_DO_COPY;
+    if (needs_run && !v) return "there is no run yet; T trains one";
+    if (id == TS_DO_CANCEL && v->state != TS_RUN_RUNNING) return "this run is not going on";
+    if (id == TS_DO_DELETE_RUN && v->state == TS_RUN_RUNNING) return "this run goes on; c stops it first";
+    if (id == TS_DO_RESUME && v->state != TS_RUN_STOPPED && v->state != TS_RUN_CRASHED && v->state != TS_RUN_NEW)
+        return "only a run that was stopped or killed can go on";
+    if (id == TS_DO_COMPARE_RUN && v->step == 0) return "this run has no adapter yet";
+    return NULL;
+}
+
+static bool scroll_log(struct runs *r, ts_command_id id) {
+    ts_list l = {.count = 201, .cursor = 200 - TS_MIN(r->log_back, 200), .height = 4};
+    if (!ts_list_command(&l, id)) return false;
+    r->log_back = 200 - l.cursor;
+    return true;
+}
+
+static bool look_command(struct runs *r, ts_command_id id) {
+    switch (id) {
+    case TS_DO_LOG_SCALE:
+        r->log_scale = !r->log_scale;
+        return true;
+    case TS_DO_SMOOTH:
+        r->smoothing = (r->smoothing + 1) % 3;
+        return true;
+    case TS_DO_FOLLOW:
+        r->log_back = r->log_back ? 0 : 1;
+        return true;
+    case TS_DO_ZOOM:
+        r->zoom = !r->zoom;
+        return true;
+    case TS_DO_PANE_NEXT:
+    case TS_DO_PANE_PREV:
+        r->pane = (r->pane + 1) % RUNS_PANES;
+        return true;
+    case TS_DO_OVERLAY:
+        toggle_overlay(r);
+        return true;
+    case TS_DO_RELOAD:
+        r->fresh = true;
+        look(r);
+        return true;
+    case TS_DO_BACK_OUT:
+    case TS_DO_BACK:
+        if (r->zoom)
+            r->zoom = false;
+        else
+            ts_app_show(r->screen.app, TS_SCREEN_BROWSE);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool runs_command(ts_screen *s, ts_command_id id, const char *arg) {
+    struct runs *r = (struct runs *)s;
+    ts_app *app = s->app;
+    char sides[48];
+    if (r->pane == RUNS_LOG ? scroll_log(r, id) : ts_list_command(&r->list, id)) {
+        if (r->pane == RUNS_LIST) chose(r);
+        return true;
+    }
+    if (look_command(r, id)) return true;
+    switch (id) {
+    case TS_DO_TRAIN:
+        ts_train_form_open(app, "status=accepted", NULL);
+        return true;
+    case TS_DO_TRAIN_SAME:
+        ts_train_form_open(app, runs_chosen(r)->where, runs_chosen(r)->dir);
+        return true;
+    case TS_DO_RESUME:
+        act_on_run(r, RUN_RESUME, NULL);
+        return true;
+    case TS_DO_CANCEL:
+        ask_stop(r);
+        return true;
+    case TS_DO_DELETE_RUN:
+        ask_delete(r);
+        return true;
+    case TS_DO_NOTE:
+        if (arg)
+            act_on_run(r, RUN_NOTE, arg);
+        else
+            ts_prompt_open(app, &(ts_prompt_options){
+                                    .label = "note:", .initial = runs_chosen(r)->note, .done = note_entered, .ctx = r});
+        return true;
+    case TS_DO_OPEN:
+        show_details(r);
+        return true;
+    case TS_DO_COPY:
+        app->term->copy(app->term, runs_chosen(r)->dir, strlen(runs_chosen(r)->dir));
+        ts_app_say(app, TS_R_OK, "copied the path of run %lld", (long long)runs_chosen(r)->id);
+        return true;
+    case TS_DO_COMPARE_RUN:
+        snprintf(sides, sizeof sides, "base run:%lld", (long long)runs_chosen(r)->id);
+        ts_compare_screen_show(app, sides);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool runs_input(ts_screen *s, const ts_input *in) {
+    struct runs *r = (struct runs *)s;
+    bool above = in->y < r->list_rect.y + r->list_rect.h;
+    if (in->kind == TS_IN_WHEEL) {
+        r->pane = above ? RUNS_LIST : RUNS_LOG;
+        if (above) {
+            ts_list_move(&r->list, in->delta > 0 ? 1 : -1);
+            chose(r);
+        } else {
+            scroll_log(r, in->delta > 0 ? TS_DO_DOWN : TS_DO_UP);
+        }
+        return true;
+    }
+    if (in->kind != TS_IN_CLICK) return false;
+    size_t at = r->list.top + (size_t)(in->y - r->list_rect.y - 1);
+    if (above && in->y > r->list_rect.y && at < r->view.n) {
+        r->list.cursor = at;
+        chose(r);
+        if (in->twice) show_details(r);
+    }
+    return true;
+}
+
+const ts_screen_ops ts_runs_ops = {
+    .tab = "4 Runs",
+    .key = TS_DO_SCREEN_RUNS,
+    .create = runs_create,
+    .free = runs_free,
+    .shown = runs_shown,
+    .place = runs_place,
+    .draw = runs_draw,
+    .status = runs_status,
+    .command = runs_command,
+    .why_not = runs_why_not,
+    .input = runs_input,
+    .tick = runs_tick,
+};
