@@ -126,7 +126,7 @@ struct ts_app {
     ts_layer *layers; /* the top one first */
     bool dirty, quit, mouse, suspend;
     double interrupted; /* when ^C was pressed last */
-    char message[400];
+    char message[700];
     ts_role message_role;
     char **log; /* the latest messages */
     size_t n_log, cap_log;

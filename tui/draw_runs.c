@@ -172,11 +172,15 @@ static void draw_empty(const struct runs *s, ts_canvas *c, ts_rect r) {
         ts_put(c, r.x + 3, r.y + 2, r.w - 4, TS_R_STRONG, "Reading the runs.");
         return;
     }
-    ts_put(c, r.x + 3, r.y + 2, r.w - 4, TS_R_STRONG, "No training runs yet.");
-    ts_put(c, r.x + 3, r.y + 3, r.w - 4, TS_R_TEXT,
-           "T trains on the accepted examples; Browse (1) is where you accept them.");
-    ts_put(c, r.x + 3, r.y + 4, r.w - 4, TS_R_TEXT,
-           "A run goes on when you close this program, and is shown again when you return.");
+    static const char text[] =
+        "T trains on the accepted examples; Browse (1) is where you accept them. A run is a process "
+        "of its own: it goes on when you quit, and is shown here again when you return.";
+    ts_doc d = ts_doc_new(&s->screen.app->frame, TS_MIN(r.w - 6, 76));
+    size_t scroll = 0;
+    ts_doc_line_put(&d, 0, TS_R_STRONG, "No training runs yet.");
+    ts_doc_text(&d, 0, TS_R_TEXT, text, strlen(text), NULL, TS_R_TEXT);
+    ts_doc_draw(&d, c, (ts_rect){r.x + 3, r.y + 2, r.w - 6, r.h - 3}, &scroll);
+    ts_doc_release(&d);
 }
 
 void runs_draw(ts_screen *screen, ts_canvas *c, ts_rect body) {

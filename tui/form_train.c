@@ -64,9 +64,10 @@ static ts_status read_settings(const struct train_form *t, ts_run_settings *s, t
         else if (*value)
             status = ts_run_settings_set(s, settings[i].option, value, err);
     }
+    if (status == TS_OK && !(s->model && *s->model))
+        status =
+            ts_fail(err, TS_INVALID, "Which model? A name in the models folder, a GGUF file or a Hugging Face folder.");
     if (status == TS_OK) status = ts_run_settings_check(s, err);
-    if (status == TS_OK && !*s->model)
-        status = ts_fail(err, TS_INVALID, "no model: a name, a GGUF file or a Hugging Face folder");
     return status;
 }
 

@@ -107,6 +107,23 @@ static void draw_hints(ts_app *app, int y) {
     }
 }
 
+/* The message; one that does not fit takes the rows above, for the time it stands there. */
+static void draw_message(ts_app *app) {
+    ts_canvas *c = &app->canvas;
+    size_t n = strlen(app->message), scroll = 0;
+    if (ts_cells_width(app->message, n) <= (size_t)c->w - 2) {
+        ts_put(c, 1, c->h - 1, c->w - 1, app->message_role, app->message);
+        return;
+    }
+    ts_doc d = ts_doc_new(&app->frame, c->w - 2);
+    ts_doc_text(&d, 0, app->message_role, app->message, n, NULL, app->message_role);
+    int h = (int)TS_MIN(d.n, 6);
+    ts_fill(c, (ts_rect){0, c->h - h, c->w, h}, TS_R_TEXT);
+    ts_hline(c, 0, c->h - h - 1, c->w);
+    ts_doc_draw(&d, c, (ts_rect){1, c->h - h, c->w - 2, h}, &scroll);
+    ts_doc_release(&d);
+}
+
 void ts_app_draw(ts_app *app) {
     ts_canvas *c = &app->canvas;
     ts_screen *s = ts_app_screen(app);
@@ -119,7 +136,7 @@ void ts_app_draw(ts_app *app) {
         s->ops->draw(s, c, ts_app_body(app));
         draw_status(app, c->h - 3);
         draw_hints(app, c->h - 2);
-        ts_put(c, 1, c->h - 1, c->w - 1, app->message_role, app->message);
+        draw_message(app);
         ts_layer *stack[16];
         size_t n = 0;
         for (ts_layer *l = app->layers; l && n < TS_COUNT(stack); l = l->below)

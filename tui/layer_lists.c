@@ -177,6 +177,14 @@ static int fits(const char *name, const char *typed, size_t n) {
     return at == n ? score : 0;
 }
 
+/* Words of the help count too, after all names. */
+static int fits_command(const ts_command *c, const char *typed, size_t n) {
+    int score = fits(c->name, typed, n);
+    char word[64];
+    snprintf(word, sizeof word, "%.*s", (int)TS_MIN(n, sizeof word - 1), typed);
+    return score ? score + 1 : strcasestr(c->help, word) != NULL;
+}
+
 static bool recent(const ts_app *app, ts_command_id id) {
     struct ts_history *h = ts_app_history((ts_app *)app, ":");
     for (size_t i = 0; i < h->n; i++)
@@ -191,7 +199,7 @@ static void search(struct palette *p) {
     size_t word = strcspn(typed, " ");
     p->n = 0;
     for (int i = 0; i < TS_COMMAND_COUNT; i++) {
-        int score = fits(ts_commands[i].name, typed, word);
+        int score = fits_command(&ts_commands[i], typed, word);
         if (!score || !(ts_commands[i].places & TS_IN_LISTS)) continue;
         if (ts_app_why_not(p->layer.app, (ts_command_id)i)) score -= 2000;
         if (recent(p->layer.app, (ts_command_id)i)) score += 5;
@@ -365,7 +373,7 @@ static void help_draw(ts_layer *l, ts_canvas *c) {
     struct help *h = (struct help *)l;
     ts_rect r = {0, 1, c->w, c->h - 1};
     ts_box(c, r, "Help");
-    ts_put(c, r.x + 3, r.y + 1, 14, TS_R_DIM, "type to search:");
+    ts_put(c, r.x + 3, r.y + 1, 16, TS_R_DIM, "type to search:");
     ts_editor_draw(&h->editor, c, (ts_rect){r.x + 19, r.y + 1, r.w - 22, 1}, TS_R_TEXT, true);
     ts_list_fit(&h->list, h->n, r.h - 4);
     if (h->n == 0) ts_put(c, r.x + 3, r.y + 3, r.w - 6, TS_R_WARN, "no command here fits that");
@@ -388,7 +396,7 @@ static void help_draw(ts_layer *l, ts_canvas *c) {
         }
     }
     ts_put(c, r.x + 3, r.y + r.h - 1, r.w - 6, TS_R_DIM,
-           " Enter runs the line   Esc closes   + accepted  x rejected  ? later  . new  ~ edited ");
+           " Enter runs it   Esc closes   signs: + accepted  x rejected  ? later  . new ");
 }
 
 static void help_free(ts_layer *l) {

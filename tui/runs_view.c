@@ -96,7 +96,7 @@ static void copy_run(ts_run_view *v, const ts_run_info *i, bool points) {
     snprintf(v->name, sizeof v->name, "%s", i->name ? i->name : "");
     snprintf(v->note, sizeof v->note, "%s", i->note ? i->note : "");
     snprintf(v->model, sizeof v->model, "%s", i->model_name ? i->model_name : "");
-    snprintf(v->problem, sizeof v->problem, "%s", i->problem);
+    snprintf(v->problem, sizeof v->problem, "%.250s", i->problem);
     if (!i->readable) return;
     snprintf(v->reason, sizeof v->reason, "%s", f->reason);
     describe_settings(v, &i->settings);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KIND_VIEW = 1 };
+enum { KIND_VIEW = 1, KIND_COUNTS = 5 };
 
 /* ---- the view ---- */
 
@@ -79,6 +79,33 @@ static void build_view(struct browse *b, const char *where, const char *sort, bo
 
 static void rebuild(struct browse *b) {
     build_view(b, b->filter, b->sort, b->reverse);
+}
+
+/* The counts in the status row, after decisions. */
+struct counts_job {
+    ts_job job;
+    struct browse *browse;
+    ts_counts counts;
+};
+
+static void counts_run(ts_job *job) {
+    struct counts_job *k = (struct counts_job *)job;
+    job->status = ts_cancelled(&job->progress) ? TS_CANCELLED
+                                               : ts_store_counts(k->browse->screen.app->scanner, &k->counts, &job->err);
+}
+
+static void counts_done(ts_job *job) {
+    struct counts_job *k = (struct counts_job *)job;
+    if (job->status == TS_OK) k->browse->counts = k->counts;
+    free(k);
+}
+
+static void count(struct browse *b) {
+    struct counts_job *k = ts_calloc(1, sizeof *k);
+    k->job = (ts_job){.kind = KIND_COUNTS, .run = counts_run, .done = counts_done};
+    k->browse = b;
+    ts_queue_cancel(b->screen.app->jobs, KIND_COUNTS);
+    ts_queue_push(b->screen.app->jobs, &k->job);
 }
 
 static void filter_entered(ts_app *app, void *ctx, const char *text) {
@@ -329,6 +356,7 @@ static const char *browse_why_not(ts_screen *s, ts_command_id id) {
         (ts_commands[id].group == TS_G_DECIDE || id == TS_DO_NEXT || id == TS_DO_PREV))
         return "this example is not saved yet; ^S saves it";
     if ((id == TS_DO_FIND_NEXT || id == TS_DO_FIND_PREV) && !b->pattern) return "nothing is searched for; / begins";
+    if (id == TS_DO_SAVE && (!b->record || !ts_record_unsaved(b->record))) return "nothing to save";
     if (id == TS_DO_CANCEL && !ts_queue_busy(s->app->jobs)) return "nothing goes on that could be stopped";
     return NULL;
 }
@@ -543,7 +571,10 @@ static bool browse_input(ts_screen *s, const ts_input *in) {
 static void browse_changed(ts_screen *s, bool rows) {
     struct browse *b = (struct browse *)s;
     if (b->record) ts_record_changed(b->record);
-    if (rows && b->view) rebuild(b);
+    if (rows && b->view)
+        rebuild(b);
+    else if (b->view)
+        count(b);
 }
 
 static bool browse_unsaved(const ts_screen *s) {

@@ -285,7 +285,8 @@ static const char *runs_why_not(ts_screen *s, ts_command_id id) {
     const ts_run_view *v = runs_chosen(r);
     bool needs_run = id == TS_DO_TRAIN_SAME || id == TS_DO_RESUME || id == TS_DO_CANCEL || id == TS_DO_COMPARE_RUN ||
                      id == TS_DO_NOTE || id == TS_DO_DELETE_RUN || id == TS_DO_OVERLAY || id == TS_DO_OPEN ||
-                     id == TS_DO_COPY;
+                     id == TS_DO_COPY || ts_commands[id].group == TS_G_VIEW;
+    if (id == TS_DO_RELOAD) return NULL;
     if (needs_run && !v) return "there is no run yet; T trains one";
     if (id == TS_DO_CANCEL && v->state != TS_RUN_RUNNING) return "this run is not going on";
     if (id == TS_DO_DELETE_RUN && v->state == TS_RUN_RUNNING) return "this run goes on; c stops it first";
