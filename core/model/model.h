@@ -56,7 +56,8 @@ typedef struct ts_model {
     struct ts_model_store *store; /* mappings and converted copies */
 } ts_model;
 
-/* Opens a GGUF file or a Hugging Face folder (see locate.h for names). Shapes and types of every tensor are checked
+/* Opens a GGUF file or a Hugging Face folder (see locate.h for names). An open model does not change: any number of
+ * threads may read it. Shapes and types of every tensor are checked
  * against the config; what is missing or of a wrong shape is named. */
 TS_MUST_USE ts_status ts_model_open(ts_model **out, const char *spec, ts_err *err);
 void ts_model_close(ts_model *m);
@@ -64,8 +65,8 @@ void ts_model_close(ts_model *m);
 void ts_proj_size(const ts_config *c, ts_proj p, size_t *rows, size_t *cols);
 /* Rows [first, first + n) of w as f32 into out [n, cols]. */
 void ts_weight_rows(const ts_weight *w, size_t first, size_t n, float *out);
-/* Content hash of the weights' file(s) and config, 32 hex digits; cached beside nothing, costs one read of the files.
- */
+/* Hash of the hashes of config.json (folders) and the weights' file(s), 32 hex digits. The first call reads the files
+ * through, later ones answer from memory. */
 TS_MUST_USE ts_status ts_model_hash(const ts_model *m, char out[33], ts_err *err);
 
 #endif
