@@ -209,6 +209,7 @@ int64_t ts_engine_generate(ts_engine *e, const ts_ask *ask, ts_err *err) {
     ts_jw_knum(&w, "min_p", ask->min_p);
     ts_jw_knum(&w, "repetition_penalty", ask->repetition_penalty);
     ts_jw_kint(&w, "seed", ask->seed);
+    ts_jw_kint(&w, "first_stream", ask->first_stream);
     ts_jw_kbool(&w, "stream", ask->stream);
     ts_jw_key(&w, "prompts");
     ts_jw_raw(&w, ask->items, strlen(ask->items));

@@ -49,6 +49,7 @@ typedef struct ts_ask {
     const char *numbers; /* nll: JSON array, what the rows are called in errors ("line 7"); NULL: 1, 2, .. */
     /* generate */
     int64_t max_new_tokens, top_k, seed;
+    int64_t first_stream; /* random numbers of prompt i are those of stream first_stream + i */
     double temperature, top_p, min_p, repetition_penalty;
     bool stream;
 } ts_ask;

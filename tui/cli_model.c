@@ -7,6 +7,7 @@
 #include "tui/cli_engine.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,13 +63,16 @@ struct scoring {
     int64_t lines[ROWS_AT_ONCE];
     size_t n;
     int64_t all_rows;
-    double nll;
-    int64_t tokens;
+    double *nll; /* per side, over all rows */
+    int64_t *tokens;
 };
 
 static void print_nll(void *ctx, const ts_engine_event *e) {
     struct scoring *s = ctx;
     if (e->kind != TS_ENGINE_NLL || e->prompt >= s->n || e->side >= s->sides->n) return;
+    s->nll[e->side] += e->nll;
+    s->tokens[e->side] += e->tokens;
+    if (!s->cmd->json && !s->o->per_token) return;
     ts_buf line = TS_BUF_INIT;
     ts_jw w = ts_jw_to(&line);
     ts_jw_obj(&w);
@@ -78,8 +82,6 @@ static void print_nll(void *ctx, const ts_engine_event *e) {
     ts_jw_kint(&w, "tokens", e->tokens);
     if (e->nlls) ts_put_tree(&w, "nlls", e->nlls);
     ts_jw_end_obj(&w);
-    s->nll += e->nll;
-    s->tokens += e->tokens;
     ts_cmd_print_line(&line);
     ts_buf_release(&line);
 }
@@ -116,6 +118,16 @@ static ts_status add_row(void *ctx, const char *text, size_t n, int64_t number, 
     return s->n == ROWS_AT_ONCE ? score_rows(s, err) : TS_OK;
 }
 
+/* The mean of each side, for people. */
+static void print_means(const struct scoring *s) {
+    for (size_t i = 0; i < s->sides->n; i++) {
+        double mean = s->nll[i] / (double)TS_MAX(s->tokens[i], 1);
+        printf("%s%s%lld rows, %lld tokens, loss %.4f a token, perplexity %.3f\n",
+               s->sides->n > 1 ? s->sides->names[i] : "", s->sides->n > 1 ? ": " : "", (long long)s->all_rows,
+               (long long)s->tokens[i], mean, exp(mean));
+    }
+}
+
 static int run_nll(const ts_cmd *cmd, const void *opts) {
     const struct nll_opts *o = opts;
     ts_err err;
@@ -127,15 +139,17 @@ static int run_nll(const ts_cmd *cmd, const void *opts) {
     ts_status status = ts_sides_find(&sides, o->ws, &o->adapter, &err);
     if (status != TS_OK) return ts_cmd_fail(cmd, &err);
     struct scoring s = {.cmd = cmd, .o = o, .sides = &sides, .path = cmd->args[0], .progress = &progress};
+    s.nll = ts_calloc(sides.n, sizeof *s.nll);
+    s.tokens = ts_calloc(sides.n, sizeof *s.tokens);
     s.engine = ts_engine_new(NULL, print_nll, &s);
     ts_meter *meter = ts_meter_start(cmd, &progress, "scoring", "rows");
     status = each_line(cmd->args[0], add_row, &s, &err);
     if (status == TS_OK && s.n) status = score_rows(&s, &err);
     ts_meter_stop(meter);
     if (status == TS_OK && s.all_rows == 0) status = ts_fail(&err, TS_INVALID, "%s holds no rows", cmd->args[0]);
-    if (status == TS_OK && s.tokens > 0 && sides.n == 1)
-        ts_cmd_note(cmd, "%lld rows, %lld supervised tokens, mean NLL %.4f a token", (long long)s.all_rows,
-                    (long long)s.tokens, s.nll / (double)s.tokens);
+    if (status == TS_OK && !cmd->json) print_means(&s);
+    free(s.nll);
+    free(s.tokens);
     ts_engine_free(s.engine);
     ts_sides_release(&sides);
     ts_buf_release(&s.rows);

@@ -3,8 +3,10 @@
 
 #define TS_VERBS(X)                                                                                                    \
     X(init)                                                                                                            \
-    X(config) X(import) X(rejects) X(list) X(show) X(set) X(add) X(edit) X(undo) X(redo) X(history) X(export) X(plan)  \
-        X(train) X(runs) X(generate) X(nll) X(tokenize) X(render) X(inspect) X(engine)
+    X(config)                                                                                                          \
+    X(import)                                                                                                          \
+    X(rejects) X(list) X(show) X(set) X(add) X(edit) X(undo) X(redo) X(history) X(export) X(plan) X(train) X(runs)     \
+        X(generate) X(nll) X(compare) X(tokenize) X(render) X(inspect) X(doctor) X(engine)
 
 #define DECLARE(name) extern const ts_verb ts_verb_##name;
 TS_VERBS(DECLARE)

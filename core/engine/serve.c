@@ -297,6 +297,7 @@ static ts_status do_generate(struct server *s, const struct request *r, ts_err *
     size_t n = ts_json_count(list), n_sides;
     const ts_adapter *sides[KEPT_ADAPTERS];
     int32_t stops[16];
+    int64_t first = 0;
     ts_gen_options o = {.on_token = on_token};
     TS_TRY(need_model(s, err));
     TS_TRY(read_options(r->json, &o, err));
@@ -309,6 +310,7 @@ static ts_status do_generate(struct server *s, const struct request *r, ts_err *
     g.stream = ts_json_is_true(ts_json_get(r->json, "stream"));
     ts_status status = TS_OK;
     TS_GOTO(encode_prompts(s, list, ids, err));
+    ts_json_int(ts_json_get(r->json, "first_stream"), 0, 1LL << 40, &first);
     o.n_stop_ids = stop_ids(s, stops);
     o.stop_ids = stops;
     o.ctx = &g;
@@ -316,7 +318,7 @@ static ts_status do_generate(struct server *s, const struct request *r, ts_err *
         g.items[i] = (ts_gen_item){.prompt = ids[i / n_sides].items,
                                    .n_prompt = ids[i / n_sides].n,
                                    .adapter = sides[i % n_sides],
-                                   .stream = i / n_sides};
+                                   .stream = (uint64_t)first + i / n_sides};
         g.decoders[i] = (ts_decoder){.t = s->encoder.tokenizer, .skip_special = true};
     }
     ts_progress_what(&s->progress, "generating");

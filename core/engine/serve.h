@@ -3,7 +3,8 @@
  * Requests, one object a line; `id` is chosen by the asker and comes back in every answer:
  *   {"op":"load","id":1,"model":"NAME or path"}
  *   {"op":"generate","id":2,"prompts":[P..],"sides":[null,"ADAPTER DIR"..],"max_new_tokens":128,"temperature":0,
- *        "top_k":0,"top_p":1,"min_p":0,"repetition_penalty":1,"seed":42,"stream":true}
+ *        "top_k":0,"top_p":1,"min_p":0,"repetition_penalty":1,"seed":42,"first_stream":0,"stream":true}
+ *        prompt i draws from random stream first_stream + i, on every side the same
  *        P: {"messages":[..]} (template, generation prompt), {"text":".."} (plain text) or {"ids":[..]}
  *   {"op":"nll","id":3,"rows":[R..],"sides":[..],"per_token":false,"numbers":[7,8..]}
  *        R: {"messages":[..]} (assistant turns are supervised) or {"ids":[..],"labels":[..]}; numbers: what the

@@ -1,0 +1,94 @@
+/* compare: several sides answer the same prompts. */
+#include "eval/compare.h"
+#include "tui/cli.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+struct compare_opts {
+    const char *model, *prompts, *check, *precision;
+    ts_texts side;
+    int64_t limit, max_new_tokens, top_k, seed;
+    double temperature, top_p, min_p, repetition_penalty;
+};
+
+static size_t terminal_width(void) {
+    struct winsize size;
+    const char *columns = getenv("COLUMNS");
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col) return size.ws_col;
+    long n = columns ? strtol(columns, NULL, 10) : 0;
+    return n >= 40 && n <= 1000 ? (size_t)n : 100;
+}
+
+static int run_compare(const ts_cmd *cmd, const void *opts) {
+    const struct compare_opts *o = opts;
+    static const char *const both[] = {"base", NULL};
+    ts_err err;
+    ts_progress progress = {0};
+    ts_compare c = {0};
+    ts_buf out = TS_BUF_INIT;
+    ts_compare_options q = {.ws = cmd->args[0],
+                            .model = o->model,
+                            .sides = o->side.n ? o->side.items : both,
+                            .n_sides = o->side.n ? o->side.n : 1,
+                            .prompts = o->prompts,
+                            .check = o->check,
+                            .limit = o->limit,
+                            .max_new_tokens = o->max_new_tokens,
+                            .top_k = o->top_k,
+                            .seed = o->seed,
+                            .temperature = o->temperature,
+                            .top_p = o->top_p,
+                            .min_p = o->min_p,
+                            .repetition_penalty = o->repetition_penalty};
+    if (strcmp(o->precision, "f32") != 0 && strcmp(o->precision, "auto") != 0)
+        return ts_cmd_usage(cmd, "--precision must be f32 or auto in this version");
+    ts_meter *meter = ts_meter_start(cmd, &progress, "generating", "answers");
+    ts_status status = ts_compare_run(&c, &q, &progress, &err);
+    ts_meter_stop(meter);
+    if (status == TS_OK && cmd->json) {
+        ts_compare_write_json(&c, &out);
+        ts_cmd_print_line(&out);
+    } else if (status == TS_OK) {
+        ts_compare_write_text(&c, terminal_width(), &out);
+        fputs(out.data, stdout);
+    }
+    ts_buf_release(&out);
+    ts_compare_release(&c);
+    return status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);
+}
+
+#define AT(member) offsetof(struct compare_opts, member)
+static const ts_opt compare_table[] = {
+    {"side", TS_OPT_LIST, AT(side), "SIDE", "base, run:3, run:3/best or an adapter folder; may be repeated"},
+    {"model", TS_OPT_TEXT, AT(model), "MODEL", "base model (the run's, else the workspace's)"},
+    {"prompts", TS_OPT_TEXT, AT(prompts), "FILE", "JSONL, JSON or plain lines (the held-out examples)"},
+    {"check", TS_OPT_TEXT, AT(check), "FILE", "regular expressions, one a line, that every good answer matches"},
+    {"limit", TS_OPT_INT, AT(limit), "N", "only the first N prompts"},
+    {"max-new-tokens", TS_OPT_INT, AT(max_new_tokens), "N", "longest answer"},
+    {"temperature", TS_OPT_NUM, AT(temperature), "T", "0: the likeliest token"},
+    {"top-k", TS_OPT_INT, AT(top_k), "K", "0: off"},
+    {"top-p", TS_OPT_NUM, AT(top_p), "P", "1: off"},
+    {"min-p", TS_OPT_NUM, AT(min_p), "P", "0: off"},
+    {"repetition-penalty", TS_OPT_NUM, AT(repetition_penalty), "R", "1: off"},
+    {"seed", TS_OPT_INT, AT(seed), "N", "of the random numbers, the same for every side"},
+    {"precision", TS_OPT_TEXT, AT(precision), "NAME", "f32 or auto"},
+};
+static const struct compare_opts compare_defaults = {
+    .max_new_tokens = 256, .top_p = 1, .repetition_penalty = 1, .seed = 42, .precision = "auto"};
+
+const ts_verb ts_verb_compare = {
+    .name = "compare",
+    .args = "WS",
+    .help = "answers of base and tuned sides to the same prompts, side by side, with pass rates",
+    .min_args = 1,
+    .max_args = 1,
+    .opts = compare_table,
+    .n_opts = TS_COUNT(compare_table),
+    .size = sizeof(struct compare_opts),
+    .defaults = &compare_defaults,
+    .run = run_compare,
+};
