@@ -13,7 +13,7 @@ typedef struct ts_snapshot_options {
 
 typedef struct ts_snapshot {
     int64_t train, valid; /* rows written */
-    char data_hash[33];   /* of the bytes of both files */
+    char data_hash[33];   /* of all lines in order, with their side */
 } ts_snapshot;
 
 /* Writes both files (each whole or not at all), rows in the order of their ids. The split follows from seed and rows

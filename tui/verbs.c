@@ -1,12 +1,18 @@
 /* The table of verbs, in the order `tunesmith --help` shows them. A new verb is one file and one row here. */
 #include "tui/cli.h"
 
-#define TS_VERBS(X)                                                                                                    \
-    X(init)                                                                                                            \
-    X(config)                                                                                                          \
-    X(import)                                                                                                          \
-    X(rejects) X(list) X(show) X(set) X(add) X(edit) X(undo) X(redo) X(history) X(export) X(plan) X(train) X(runs)     \
-        X(generate) X(nll) X(compare) X(tokenize) X(render) X(inspect) X(doctor) X(engine)
+/* clang-format off */
+#define TS_VERBS(X) \
+    X(init) X(config) \
+    X(import) X(rejects) X(list) X(show) X(set) X(add) X(edit) \
+    X(undo) X(redo) X(history) \
+    X(dedupe) \
+    X(export) \
+    X(plan) X(train) X(runs) \
+    X(generate) X(nll) X(compare) \
+    X(tokenize) X(render) X(inspect) X(doctor) \
+    X(engine)
+/* clang-format on */
 
 #define DECLARE(name) extern const ts_verb ts_verb_##name;
 TS_VERBS(DECLARE)

@@ -1,0 +1,219 @@
+#include "dataset/dedupe.h"
+
+#include "core/base/clock.h"
+#include "dataset/db.h"
+#include "dataset/view.h"
+
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PIECE = 512 };
+
+/* What choosing a keeper looks at. */
+struct candidate {
+    int64_t id;
+    ts_row_status status;
+    int rating;
+    double score;
+    size_t answer;
+};
+
+struct rows {
+    ts_arena arena; /* the texts */
+    ts_text *texts;
+    struct candidate *info;
+    size_t n;
+};
+
+void ts_dup_text(const ts_row *row, ts_dup_field field, ts_buf *out) {
+    if (field != TS_DUP_ANSWER) {
+        ts_buf_add(out, row->instruction.s, row->instruction.n);
+        ts_buf_putc(out, '\n'); /* so that the input's first line is a line of its own */
+        ts_buf_add(out, row->input.s, row->input.n);
+    }
+    if (field == TS_DUP_BOTH) ts_buf_putc(out, '\n');
+    if (field != TS_DUP_PROMPT) ts_buf_add(out, row->output.s, row->output.n);
+}
+
+static void take_row(struct rows *r, const ts_row *row, ts_dup_field field, ts_buf *text) {
+    ts_buf_reset(text);
+    ts_dup_text(row, field, text);
+    r->texts[r->n] = (ts_text){ts_arena_strndup(&r->arena, ts_buf_str(text), text->len), text->len};
+    r->info[r->n++] = (struct candidate){row->id, row->status, row->rating, row->score, row->output.n};
+}
+
+static ts_status load_rows(struct rows *r, ts_store *st, const ts_view *v, ts_dup_field field, ts_progress *progress,
+                           ts_err *err) {
+    size_t n = ts_view_count(v);
+    ts_arena arena = TS_ARENA_INIT;
+    ts_buf text = TS_BUF_INIT;
+    ts_row *piece = ts_malloc(PIECE * sizeof *piece);
+    ts_status status = TS_OK;
+    r->texts = ts_malloc(TS_MAX(n, 1) * sizeof *r->texts);
+    r->info = ts_malloc(TS_MAX(n, 1) * sizeof *r->info);
+    for (size_t i = 0; i < n && status == TS_OK; i += PIECE) {
+        size_t m = TS_MIN((size_t)PIECE, n - i);
+        ts_arena_reset(&arena);
+        status = ts_rows_read(st, ts_view_ids(v) + i, m, piece, &arena, err);
+        for (size_t k = 0; k < m && status == TS_OK; k++)
+            if (!piece[k].gone) take_row(r, &piece[k], field, &text);
+        ts_progress_set(progress, (int64_t)(i + m), (int64_t)n);
+        if (status == TS_OK && ts_cancelled(progress))
+            status = ts_fail(err, TS_CANCELLED, "the search for duplicates was stopped");
+    }
+    free(piece);
+    ts_buf_release(&text);
+    ts_arena_release(&arena);
+    return status;
+}
+
+static void release_rows(struct rows *r) {
+    ts_arena_release(&r->arena);
+    free(r->texts);
+    free(r->info);
+}
+
+/* ---- who stays ---- */
+
+static bool better(const struct candidate *a, const struct candidate *b, ts_dup_keep keep) {
+    double x = a->score == a->score ? a->score : 0, y = b->score == b->score ? b->score : 0;
+    if (keep == TS_KEEP_BEST) {
+        if ((a->status == TS_ACCEPTED) != (b->status == TS_ACCEPTED)) return a->status == TS_ACCEPTED;
+        if (a->rating != b->rating) return a->rating > b->rating;
+        if (x != y) return x > y;
+    }
+    if (keep != TS_KEEP_FIRST && a->answer != b->answer) return a->answer > b->answer;
+    return a->id < b->id;
+}
+
+/* Index of the row to keep, by group. The caller frees. */
+static uint32_t *choose_keepers(const struct rows *r, const ts_near *near, ts_dup_keep keep) {
+    uint32_t *best = ts_malloc((near->groups + 1) * sizeof *best);
+    memset(best, 0xff, (near->groups + 1) * sizeof *best);
+    for (uint32_t i = 0; i < r->n; i++) {
+        uint32_t g = near->group[i];
+        if (g && (best[g] == UINT32_MAX || better(&r->info[i], &r->info[best[g]], keep))) best[g] = i;
+    }
+    return best;
+}
+
+/* ---- keeping the groups ---- */
+
+static ts_status write_members(ts_store *st, const struct rows *r, const ts_near *near, const uint32_t *keepers,
+                               int64_t *sizes, ts_err *err) {
+    for (uint32_t i = 0; i < r->n; i++) {
+        uint32_t g = near->group[i];
+        if (!g) continue;
+        sqlite3_stmt *s = ts_db_stmt(st, "INSERT OR REPLACE INTO dup VALUES(?1,?2,?3,?4)", err);
+        if (s) {
+            sqlite3_bind_int64(s, 1, r->info[i].id);
+            sqlite3_bind_int64(s, 2, g);
+            sqlite3_bind_double(s, 3, near->best[i]);
+            sqlite3_bind_int(s, 4, keepers[g] == i);
+        }
+        TS_TRY(ts_db_step(st, s, "keep the duplicates", err));
+        sizes[g]++;
+    }
+    return TS_OK;
+}
+
+static ts_status write_groups(ts_store *st, const struct rows *r, const ts_near *near, const uint32_t *keepers,
+                              ts_err *err) {
+    int64_t *sizes = ts_calloc(near->groups + 1, sizeof *sizes);
+    ts_status status;
+    TS_GOTO(ts_db_begin(st, "keep the duplicates", err));
+    TS_GOTO(ts_db_run(st, "DELETE FROM dup; DELETE FROM dup_group", "keep the duplicates", err));
+    TS_GOTO(write_members(st, r, near, keepers, sizes, err));
+    for (size_t g = 1; g <= near->groups; g++) {
+        sqlite3_stmt *s = ts_db_stmt(st, "INSERT INTO dup_group VALUES(?1,?2,?3)", err);
+        if (s) {
+            sqlite3_bind_int64(s, 1, (int64_t)g);
+            sqlite3_bind_int64(s, 2, sizes[g]);
+            sqlite3_bind_double(s, 3, near->weakest[g]);
+        }
+        TS_GOTO(ts_db_step(st, s, "keep the duplicates", err));
+    }
+    status = ts_db_commit(st, "keep the duplicates", err);
+out:
+    if (status != TS_OK) ts_db_rollback(st);
+    free(sizes);
+    return status;
+}
+
+static ts_status reject_others(ts_store *st, const struct rows *r, const ts_near *near, const uint32_t *keepers,
+                               ts_done *done, ts_err *err) {
+    int64_t *ids = ts_malloc(TS_MAX(r->n, 1) * sizeof *ids);
+    size_t n = 0;
+    for (uint32_t i = 0; i < r->n; i++)
+        if (near->group[i] && keepers[near->group[i]] != i) ids[n++] = r->info[i].id;
+    ts_status status = ts_rows_set_status(st, ids, n, TS_REJECTED, done, err);
+    free(ids);
+    return status;
+}
+
+ts_status ts_dedupe(ts_store *st, const ts_dedupe_options *options, ts_progress *progress,
+                    void (*pair)(void *ctx, int64_t a, int64_t b, double similarity), void *ctx, ts_dedupe_report *out,
+                    ts_err *err) {
+    struct rows rows = {.arena = TS_ARENA_INIT};
+    ts_near near = {0};
+    ts_view *view = NULL;
+    uint32_t *keepers = NULL;
+    double start = ts_now();
+    ts_status status;
+    *out = (ts_dedupe_report){0};
+    ts_progress_what(progress, "reading");
+    TS_GOTO(ts_view_new(&view, st, "status!=rejected", NULL, NULL, NULL, err));
+    TS_GOTO(load_rows(&rows, st, view, options->field, progress, err));
+    TS_GOTO(ts_near_find(rows.texts, rows.n, &options->near, progress, &near, err));
+    keepers = choose_keepers(&rows, &near, options->keep);
+    out->rows = (int64_t)rows.n;
+    out->groups = (int64_t)near.groups;
+    out->pairs = (int64_t)near.pairs;
+    out->removable = (int64_t)near.removable;
+    out->largest = (int64_t)near.largest;
+    out->lines_skipped = (int64_t)near.lines_skipped;
+    if (!ts_store_read_only(st)) TS_GOTO(write_groups(st, &rows, &near, keepers, err));
+    if (options->apply) TS_GOTO(reject_others(st, &rows, &near, keepers, &out->done, err));
+    out->seconds = ts_now() - start;
+    for (uint64_t i = 0; pair && near.list && i < near.pairs; i++)
+        pair(ctx, rows.info[near.list[i].a].id, rows.info[near.list[i].b].id, near.list[i].similarity);
+out:
+    free(keepers);
+    ts_near_release(&near);
+    release_rows(&rows);
+    ts_view_free(view);
+    return status;
+}
+
+/* ---- reading the groups ---- */
+
+ts_status ts_dup_groups(ts_store *st, ts_dup_group **out, size_t *n, ts_arena *arena, ts_err *err) {
+    sqlite3_stmt *s = ts_db_stmt(st, "SELECT id,rows,weakest FROM dup_group ORDER BY id", err);
+    int64_t count = ts_db_int(st, "SELECT count(*) FROM dup_group", 0);
+    if (!s) return err ? err->code : TS_IO;
+    *out = ts_arena_alloc(arena, (size_t)TS_MAX(count, 1) * sizeof **out);
+    for (*n = 0; *n < (size_t)count && sqlite3_step(s) == SQLITE_ROW; (*n)++)
+        (*out)[*n] =
+            (ts_dup_group){sqlite3_column_int64(s, 0), sqlite3_column_int64(s, 1), sqlite3_column_double(s, 2)};
+    sqlite3_reset(s);
+    return TS_OK;
+}
+
+ts_status ts_dup_members(ts_store *st, int64_t group, ts_dup_member **out, size_t *n, ts_arena *arena, ts_err *err) {
+    sqlite3_stmt *s = ts_db_stmt(st, "SELECT id,similarity,keep FROM dup WHERE grp=?1 ORDER BY keep DESC, id", err);
+    ts_dup_member *list = NULL;
+    size_t cap = 0;
+    if (!s) return err ? err->code : TS_IO;
+    *n = 0;
+    sqlite3_bind_int64(s, 1, group);
+    while (sqlite3_step(s) == SQLITE_ROW) {
+        ts_dup_member m = {sqlite3_column_int64(s, 0), sqlite3_column_double(s, 1), sqlite3_column_int(s, 2)};
+        TS_PUSH(list, *n, cap, m);
+    }
+    sqlite3_reset(s);
+    *out = ts_arena_alloc(arena, TS_MAX(*n, 1) * sizeof **out);
+    if (*n) memcpy(*out, list, *n * sizeof **out);
+    free(list);
+    return TS_OK;
+}

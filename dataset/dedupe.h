@@ -1,0 +1,51 @@
+/* Duplicates of a workspace: found (dataset/neardup.h), kept as groups for the screens and the query fields `dup`, and
+ * on request rejected but for one of each group. Rows that are rejected already take no part. Nothing is ever deleted.
+ */
+#ifndef TS_DATASET_DEDUPE_H
+#define TS_DATASET_DEDUPE_H
+
+#include "dataset/neardup.h"
+
+typedef enum ts_dup_field { TS_DUP_PROMPT, TS_DUP_ANSWER, TS_DUP_BOTH } ts_dup_field;
+/* best: accepted before others, then higher rating, score, longer answer, lower id. */
+typedef enum ts_dup_keep { TS_KEEP_BEST, TS_KEEP_LONGEST, TS_KEEP_FIRST } ts_dup_keep;
+
+typedef struct ts_dedupe_options {
+    ts_near_options near;
+    ts_dup_field field;
+    ts_dup_keep keep;
+    bool apply; /* rejects all but the kept row of each group, one undoable step */
+} ts_dedupe_options;
+#define TS_DEDUPE_DEFAULTS                                                                                             \
+    { .near = TS_NEAR_DEFAULTS }
+
+typedef struct ts_dedupe_report {
+    int64_t rows, groups, pairs, removable, largest, lines_skipped;
+    double seconds;
+    ts_done done; /* with apply */
+} ts_dedupe_report;
+
+/* A job. `pair` (may be NULL) is called for each pair of row ids with near.keep_pairs. In a workspace that may only be
+ * read the groups are found and reported, not kept. */
+TS_MUST_USE ts_status ts_dedupe(ts_store *st, const ts_dedupe_options *options, ts_progress *progress,
+                                void (*pair)(void *ctx, int64_t a, int64_t b, double similarity), void *ctx,
+                                ts_dedupe_report *out, ts_err *err);
+
+typedef struct ts_dup_group {
+    int64_t id, rows;
+    double weakest; /* lowest similarity of a verified pair in the group */
+} ts_dup_group;
+typedef struct ts_dup_member {
+    int64_t id;        /* row */
+    double similarity; /* highest with another row of the group */
+    bool keep;         /* suggested */
+} ts_dup_member;
+/* Groups as the last search left them, and the rows of one of them; in `arena`. */
+TS_MUST_USE ts_status ts_dup_groups(ts_store *st, ts_dup_group **out, size_t *n, ts_arena *arena, ts_err *err);
+TS_MUST_USE ts_status ts_dup_members(ts_store *st, int64_t group, ts_dup_member **out, size_t *n, ts_arena *arena,
+                                     ts_err *err);
+
+/* The text of a row that is compared. Appended. */
+void ts_dup_text(const ts_row *row, ts_dup_field field, ts_buf *out);
+
+#endif
