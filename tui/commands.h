@@ -19,7 +19,17 @@ enum ts_place {
     TS_IN_LISTS = TS_IN_BROWSE | TS_IN_RECORD | TS_IN_RUNS | TS_IN_COMPARE,
 };
 
-typedef enum ts_group { TS_G_DECIDE, TS_G_EDIT, TS_G_FIND, TS_G_MARK, TS_G_RUN, TS_G_VIEW, TS_G_MOVE, TS_G_APP, TS_GROUPS } ts_group;
+typedef enum ts_group {
+    TS_G_DECIDE,
+    TS_G_EDIT,
+    TS_G_FIND,
+    TS_G_MARK,
+    TS_G_RUN,
+    TS_G_VIEW,
+    TS_G_MOVE,
+    TS_G_APP,
+    TS_GROUPS
+} ts_group;
 extern const char *const ts_group_names[TS_GROUPS];
 
 /* id, name, places, keys (blanks between), group, rank of its hint (0: no hint; 1 is shown first), short word for the
@@ -37,7 +47,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(EDIT_OUTSIDE, "edit-outside", TS_IN_BROWSE | TS_IN_RECORD, "E", TS_G_EDIT, 0, "", "edit in $EDITOR")             \
     X(NEW_ROW, "new-row", TS_IN_BROWSE, "+", TS_G_EDIT, 0, "new row", "write a new example")                           \
     X(IMPORT, "import", TS_IN_BROWSE, "", TS_G_EDIT, 0, "", "import FILE: JSON or JSON lines")                         \
-    X(WRITE, "write", TS_IN_BROWSE, "w", TS_G_EDIT, 0, "write", "export the rows shown, or those marked, to a file")   \
+    X(WRITE, "write", TS_IN_BROWSE, "w", TS_G_EDIT, 0, "write", "write the rows shown or marked to a file")           \
     X(COPY, "copy", TS_IN_LISTS, "y", TS_G_EDIT, 0, "copy", "copy to the clipboard (OSC 52)")                          \
     X(FIND, "find", TS_IN_BROWSE, "/", TS_G_FIND, 6, "find", "find as you type; re: for a pattern")                    \
     X(FIND_NEXT, "find-next", TS_IN_BROWSE, "n", TS_G_FIND, 0, "", "next hit")                                         \
@@ -51,7 +61,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(TRAIN, "train", TS_IN_BROWSE | TS_IN_RUNS, "T", TS_G_RUN, 9, "train", "train on rows: a form with all settings") \
     X(TRAIN_SAME, "train-again", TS_IN_RUNS, "t", TS_G_RUN, 4, "again", "the form with this run's settings")           \
     X(RESUME, "resume", TS_IN_RUNS, "r", TS_G_RUN, 0, "resume", "go on with a stopped run")                            \
-    X(CANCEL, "cancel", TS_IN_LISTS, "c", TS_G_RUN, 0, "cancel", "stop the run, the answers or the search going on")   \
+    X(CANCEL, "cancel", TS_IN_LISTS, "c", TS_G_RUN, 0, "cancel", "stop the run, answers or search going on")           \
     X(COMPARE_RUN, "compare-run", TS_IN_RUNS, "C", TS_G_RUN, 3, "compare", "compare this run with the base model")     \
     X(NOTE, "note", TS_IN_RUNS, "#", TS_G_RUN, 0, "note", "write a remark on this run")                                \
     X(DELETE_RUN, "delete-run", TS_IN_RUNS, "D", TS_G_RUN, 0, "delete", "delete this run for good (asks)")             \
@@ -92,8 +102,8 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(HELP, "help", TS_IN_LISTS, "? F1", TS_G_APP, 98, "help", "the keys of this screen; type to search")              \
     X(JOBS, "jobs", TS_IN_LISTS, "", TS_G_APP, 0, "", "what goes on in the background")                                \
     X(MESSAGES, "messages", TS_IN_LISTS, "", TS_G_APP, 0, "", "the latest messages")                                   \
-    X(MOUSE, "mouse", TS_IN_LISTS, "", TS_G_APP, 0, "", "take mouse clicks and the wheel, or leave them alone")        \
-    X(BACK_OUT, "back-out", TS_IN_LISTS, "Esc", TS_G_APP, 0, "", "one step back: range, marks, hits, filter, screen")  \
+    X(MOUSE, "mouse", TS_IN_LISTS, "", TS_G_APP, 0, "", "take mouse clicks and the wheel, or not")                    \
+    X(BACK_OUT, "back-out", TS_IN_LISTS, "Esc", TS_G_APP, 0, "", "one step back: marks, hits, filter")         \
     X(BACK, "back", TS_IN_LISTS, "q", TS_G_APP, 0, "back", "back; on a top screen: quit")                              \
     X(QUIT, "quit", TS_IN_LISTS, "Q", TS_G_APP, 0, "quit", "quit; a training run goes on")                             \
     X(INTERRUPT, "interrupt", TS_IN_LISTS | TS_IN_TYPING, "^C", TS_G_APP, 0, "", "stop what goes on; twice: quit")     \

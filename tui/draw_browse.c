@@ -125,7 +125,7 @@ static void draw_detail(struct browse *b, ts_canvas *c, ts_rect r, bool rule) {
     d.hits = b->hits;
     ts_row_page(&d, &row, rules, n_rules);
     bool more = ts_doc_draw(&d, c, page, &b->scroll);
-    if (more) ts_put_right(c, page.x, page.y + page.h - 1, page.w, TS_R_DIM, "more ");
+    if (more) ts_put_right(c, page.x, page.y + page.h - 1, page.w, TS_R_DIM, "  more ");
     if (b->pane == PANE_DETAIL) {
         ts_put(c, r.x, r.y + (rule ? 1 : 0), 1, TS_R_KEY, rule ? ">" : "");
         ts_cursor(c, page.x, page.y);

@@ -58,25 +58,24 @@ static bool find_marks(const struct compare *k, const struct shown_prompt *p, si
     return marks;
 }
 
-static void fact_lines(const struct shown_answer *a, char lines[2][120]) {
-    char loss[40] = "", repeat[40] = "";
+/* Three lines that fit narrow columns: how it ended, what it repeats and passes, how it knows the reference. */
+static void fact_lines(const struct shown_answer *a, char lines[3][80]) {
+    lines[0][0] = lines[1][0] = lines[2][0] = 0;
     if (!a->complete) {
-        snprintf(lines[0], 120, "%s", a->text.len ? "writing" : "waiting");
-        lines[1][0] = 0;
+        snprintf(lines[0], 80, "%s", a->text.len ? "writing" : "waiting");
         return;
     }
-    if (!isnan(a->reference_loss)) snprintf(loss, sizeof loss, "loss on reference %.3f", a->reference_loss);
-    if (!isnan(a->repetition)) snprintf(repeat, sizeof repeat, "%srepeats %.2f", *loss ? "   " : "", a->repetition);
-    snprintf(lines[0], 120, "%lld tokens   end: %s%s", (long long)a->tokens, a->stop,
-             a->checked ? a->passed ? "   check: passed" : "   check: failed" : "");
-    snprintf(lines[1], 120, "%s%s", loss, repeat);
+    snprintf(lines[0], 80, "%lld tokens   end: %s", (long long)a->tokens, a->stop);
+    snprintf(lines[1], 80, "repeats %.2f%s", a->repetition,
+             a->checked ? a->passed ? "   check passed" : "   check failed" : "");
+    if (!isnan(a->reference_loss)) snprintf(lines[2], 80, "loss on reference %.3f", a->reference_loss);
 }
 
 static size_t draw_side(struct compare *k, const struct shown_prompt *p, size_t side, ts_canvas *c, ts_rect r) {
     ts_arena *arena = &k->screen.app->frame;
     const struct shown_answer *a = &p->answers[side];
     bool mono = k->screen.app->term->mono;
-    char lines[2][120];
+    char lines[3][80];
     size_t scroll = k->scroll;
     ts_spans *marks = ts_arena_alloc(arena, sizeof *marks);
     *marks = (ts_spans){0};
@@ -90,11 +89,12 @@ static size_t draw_side(struct compare *k, const struct shown_prompt *p, size_t 
         ts_doc_text(&d, 0, TS_R_TEXT, text, n, marked && !mono ? marks : NULL, side ? TS_R_ADDED : TS_R_GONE);
     else if (a->complete)
         ts_doc_line_put(&d, 0, TS_R_DIM, "(an empty answer)");
-    bool more = ts_doc_draw(&d, c, (ts_rect){r.x + 1, r.y + 2, r.w - 2, r.h - 5}, &scroll);
-    if (more) ts_put(c, r.x + 1, r.y + r.h - 3, r.w - 2, TS_R_DIM, "more below: j");
+    bool more = ts_doc_draw(&d, c, (ts_rect){r.x + 1, r.y + 2, r.w - 2, r.h - 6}, &scroll);
+    if (more) ts_put(c, r.x + 1, r.y + r.h - 4, r.w - 2, TS_R_DIM, "more below: j");
     fact_lines(a, lines);
-    ts_put(c, r.x + 1, r.y + r.h - 2, r.w - 2, a->checked && !a->passed ? TS_R_WARN : TS_R_DIM, lines[0]);
-    ts_put(c, r.x + 1, r.y + r.h - 1, r.w - 2, TS_R_DIM, lines[1]);
+    for (int i = 0; i < 3; i++)
+        ts_put(c, r.x + 1, r.y + r.h - 3 + i, r.w - 2, i == 1 && a->checked && !a->passed ? TS_R_WARN : TS_R_DIM,
+               lines[i]);
     size_t height = d.n;
     ts_doc_release(&d);
     ts_spans_release(marks);
@@ -142,7 +142,7 @@ static void draw_sides(struct compare *k, const struct shown_prompt *p, ts_canva
             ts_put(c, x + w, r.y, 1, TS_R_RULE, c->ascii ? "+" : "┬");
         }
     }
-    size_t rows = (size_t)TS_MAX(r.h - 6, 1);
+    size_t rows = (size_t)TS_MAX(r.h - 7, 1);
     k->scroll = TS_MIN(k->scroll, tallest > rows ? tallest - rows : 0);
 }
 

@@ -79,7 +79,7 @@ static void draw_field(ts_form_field *at, ts_canvas *c, int x, int y, bool on) {
     ts_put(c, x, y, at->label_width - 1, on ? TS_R_TITLE : TS_R_LABEL, at->label);
     x += at->label_width;
     if (at->choices) {
-        ts_putf(c, x, y, at->width, on ? TS_R_FIELD_ON : TS_R_TEXT, "< %s >", at->choices[at->choice]);
+        ts_putf(c, x, y, at->width, on ? TS_R_FIELD_ON : TS_R_TEXT, "<%s>", at->choices[at->choice]);
         if (on) ts_cursor(c, x, y);
         return;
     }

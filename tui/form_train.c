@@ -29,7 +29,7 @@ static const struct setting {
     {"alpha", "lora-alpha", "lora_alpha", NULL, false},
     {"dropout", "lora-dropout", "lora_dropout", NULL, false},
     {"epochs", "epochs", "epochs", NULL, false},
-    {"max steps", "max-steps", "max_steps", NULL, false},
+    {"steps", "max-steps", "max_steps", NULL, false},
     {"batch", "batch-size", "batch_size", NULL, false},
     {"rate", "learning-rate", "learning_rate", NULL, false},
     {"schedule", "schedule", "schedule", schedules, false},
@@ -229,16 +229,16 @@ static void place_fields(struct train_form *t, int inner) {
     int step = inner / COLUMNS, y = 0, column = 0;
     for (int i = 0; i < SETTINGS; i++) {
         ts_form_field *f = &t->form.fields[i];
-        f->label_width = 10;
+        f->label_width = 9;
         if (settings[i].whole_row) {
             f->x = 0;
-            f->width = inner - 10;
+            f->width = inner - 9;
             f->y = y++;
             continue;
         }
         f->x = column * step;
         f->y = y;
-        f->width = step - 12;
+        f->width = step - 10;
         column = (column + 1) % COLUMNS;
         if (column == 0) y++;
     }

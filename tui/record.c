@@ -476,7 +476,7 @@ void ts_record_draw(ts_record *r, ts_canvas *c, ts_rect body) {
     ts_put(c, 2, body.y, 1, TS_R_TEXT, " ");
     ts_put(c, 3 + used, body.y, 1, TS_R_TEXT, " ");
     if (unsaved || r->typing)
-        ts_putf(c, body.w - 25, body.y, 24, TS_R_WARN, "%s%s", unsaved ? " edited, not saved " : "",
+        ts_putf(c, body.w - 30, body.y, 29, TS_R_WARN, "%s%s", unsaved ? " edited, not saved " : "",
                 r->typing ? " INSERT " : "");
     share_rows(r, body.w - 6, body.h - 1, rows);
     if (r->chosen < r->top) r->top = r->chosen;

@@ -77,8 +77,8 @@ void ts_row_title(const ts_row *row, char *out, size_t n) {
     if (row->rating) snprintf(rating, sizeof rating, "  rated %d", row->rating);
     if (!isnan(row->score)) snprintf(score, sizeof score, "  score %.2f", row->score);
     if (row->tokens >= 0) snprintf(tokens, sizeof tokens, "  %s tokens", ts_thousands(row->tokens, number));
-    snprintf(out, n, "#%s  %s%s%s%s", ts_thousands(row->id, id), ts_row_status_name(row->status), rating, score,
-             tokens);
+    snprintf(out, n, "#%s  %s%s%s%s%s%.80s", ts_thousands(row->id, id), ts_row_status_name(row->status), rating, score,
+             tokens, *row->tags ? "  tags: " : "", row->tags);
 }
 
 static void rule_line(ts_doc *d, const ts_rule_value *r) {
@@ -106,10 +106,6 @@ void ts_row_page(ts_doc *d, const ts_row *row, const ts_rule_value *rules, size_
         ts_doc_blank(d);
     }
     if (more) ts_doc_line_put(d, 0, TS_R_DIM, "(more turns than can be shown here)");
-    if (*row->tags) {
-        ts_doc_linef(d, 0, TS_R_TAG, "#%s", row->tags);
-        ts_doc_blank(d);
-    }
     if (n_rules) ts_doc_line_put(d, 0, TS_R_LABEL, "findings");
     for (size_t i = 0; i < n_rules; i++)
         rule_line(d, &rules[i]);

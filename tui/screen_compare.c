@@ -335,7 +335,8 @@ static unsigned compare_place(const ts_screen *s) {
 
 static const char *compare_why_not(ts_screen *s, ts_command_id id) {
     const struct compare *k = (const struct compare *)s;
-    bool needs = id == TS_DO_NEXT || id == TS_DO_PREV || id == TS_DO_WORDS || id == TS_DO_COPY;
+    bool needs = id == TS_DO_NEXT || id == TS_DO_PREV || id == TS_DO_WORDS || id == TS_DO_COPY || id == TS_DO_OPEN ||
+                 id == TS_DO_PANE_NEXT || id == TS_DO_PANE_PREV || id == TS_DO_ZOOM;
     if (needs && k->n_prompts == 0) return "no answers yet; R makes some";
     if (id == TS_DO_CANCEL && !k->running) return "no answers are being made";
     if ((id == TS_DO_RELOAD || id == TS_DO_OWN_PROMPT) && k->n_sides == 0)

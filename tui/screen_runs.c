@@ -53,6 +53,8 @@ static void announce(struct runs *r, const ts_runs_view *now) {
         }
 }
 
+static void look(struct runs *r);
+
 static void look_done(ts_job *job) {
     struct look *l = (struct look *)job;
     struct runs *r = l->runs;
@@ -66,6 +68,8 @@ static void look_done(ts_job *job) {
             if (r->view.items[i].id == r->chosen) r->list.cursor = i;
         title_line(r);
         r->screen.app->dirty = true;
+        const ts_run_view *v = runs_chosen(r);
+        if (v && v->readable && !v->step_x) look(r); /* its points were not asked for */
     } else if (job->status != TS_OK && job->status != TS_CANCELLED) {
         ts_app_say(r->screen.app, TS_R_ERROR, "%s", job->err.text);
     }
@@ -93,8 +97,6 @@ static void look(struct runs *r) {
 /* Ten times a second while a run goes on and is looked at, else now and then. */
 static void runs_tick(ts_screen *s, double now, bool visible) {
     struct runs *r = (struct runs *)s;
-    const ts_run_view *v = runs_chosen(r);
-    if (v && v->readable && !v->step_x && !r->looking) r->again = true; /* its points were not asked for yet */
     if (now < r->next_look && !r->again) return;
     r->next_look = now + (visible ? 0.1 : 1);
     if (visible && !*s->app->run_line) r->next_look = now + 0.5;
@@ -258,7 +260,6 @@ static void toggle_overlay(struct runs *r) {
 static ts_screen *runs_create(ts_app *app) {
     struct runs *r = ts_calloc(1, sizeof *r);
     r->screen.app = app;
-    r->smoothing = 1;
     return &r->screen;
 }
 

@@ -313,7 +313,7 @@ void ts_drive_step(ts_drive *d, const char *line, const char *where) {
     else if ((arg = after(line, "paste")))
         paste(d, arg, where);
     else if (after(line, "answers"))
-        ts_drive_add_answers(d->app);
+        ts_drive_add_answers(d->app), settle(d, where);
     else if (after(line, "wait"))
         settle(d, where);
     else if ((arg = after(line, "click")) && sscanf(arg, "%d %d", &x, &y) == 2)
