@@ -10,7 +10,7 @@
     X(export) \
     X(plan) X(train) X(runs) \
     X(generate) X(nll) X(compare) \
-    X(tokenize) X(render) X(inspect) X(doctor) \
+    X(tokenize) X(render) X(inspect) X(doctor) X(open) X(keys) \
     X(engine)
 /* clang-format on */
 
