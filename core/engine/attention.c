@@ -1,6 +1,6 @@
 /* Causal attention with grouped heads, per run of tokens; softmax streams over blocks of keys (Dao et al.,
  * FlashAttention 2, 2023), so no more than a tile of scores exists, and the backward pass recomputes them from the
- * stored log of the softmax's denominator.
+ * stored maximum and sum of a row.
  *
  * Keys and values of a run (its parent's first) are packed per kv head: keys as columns of panels, so that a tile of
  * scores is one product, values and everything that is summed over keys as rows of panels. */
@@ -22,7 +22,7 @@ typedef struct attention {
     ts_net *n;
     const ts_batch *b;
     const float *qkv, *dout;
-    float *o, *lse;   /* lse: [rows][heads] */
+    float *o, *lse;   /* lse: [rows][heads][2] */
     const float *out; /* backward: attention's output */
     float *dqkv;
     size_t heads, kv_heads, d, dp; /* dp: d padded to whole panels */
@@ -167,8 +167,10 @@ static void forward_block(const attention *t, size_t run, size_t head, size_t q0
         times_rows(t, s, KEYS, false, m, values, padded(run_keys(r)), k0, n, o, hd, k0 > 0);
     }
     for (size_t i = 0; i < m; i++) {
-        kn->scale(o + i * hd, t->d, 1 / st.sum[i]);
-        t->lse[(r->first + q0 + i) * t->heads + head] = st.top[i] + logf(st.sum[i]);
+        float *lse = t->lse + ((r->first + q0 + i) * t->heads + head) * 2;
+        lse[0] = st.top[i];
+        lse[1] = 1 / st.sum[i];
+        kn->scale(o + i * hd, t->d, lse[1]);
     }
 }
 
@@ -222,8 +224,8 @@ void ts_attention_forward(ts_net *n, const ts_batch *b, const float *qkv, float 
 }
 
 /* ---- backward ----
- * P = exp(scale S - lse), S = Q K^T;  dV = P^T dO;  dP = dO V^T;  dS = P o (dP - D) scale with D = rowsum(dO o O);
- * dQ = dS K;  dK = dS^T Q. One task per run and head; the gradients of a key that several heads and runs share are
+ * P = exp(scale S - top) / sum, S = Q K^T;  dV = P^T dO;  dP = dO V^T;  dS = P o (dP - D) scale with D = rowsum(dO o
+ * O); dQ = dS K;  dK = dS^T Q. One task per run and head; the gradients of a key that several heads and runs share are
  * added afterwards in a fixed order. */
 
 typedef struct back_memory {
@@ -273,7 +275,8 @@ static void back_tile(const attention *t, const back_block *b, const back_memory
     for (size_t i = 0; i < b->m; i++) {
         size_t sees = b->r->before + b->q0 + i + 1, valid = sees > k0 ? TS_MIN(sees - k0, n) : 0;
         float *s = w->s + i * KEYS, *dp = w->dp + i * KEYS;
-        kn->attention_back(s, dp, valid, t->scale, t->lse[(row + i) * t->heads + b->head], b->delta[i]);
+        const float *lse = t->lse + ((row + i) * t->heads + b->head) * 2;
+        kn->attention_back(s, dp, valid, t->scale, lse[0], lse[1], b->delta[i]);
         memset(s + valid, 0, (n - valid) * sizeof *s);
         memset(dp + valid, 0, (n - valid) * sizeof *dp);
     }

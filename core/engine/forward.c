@@ -13,7 +13,7 @@ static float *carve(float **at, size_t rows, size_t width) {
 
 static size_t layer_floats(const ts_net *n, size_t rows, size_t ranks) {
     size_t c = 0;
-    const size_t widths[] = {n->h, n->qkv, n->hd, n->m->config.heads, n->h, 2 * n->f, ranks};
+    const size_t widths[] = {n->h, n->qkv, n->hd, 2 * n->m->config.heads, n->h, 2 * n->f, ranks};
     for (size_t i = 0; i < TS_COUNT(widths); i++)
         c += (rows * widths[i] + 15) & ~(size_t)15;
     return c;
@@ -23,7 +23,7 @@ static void carve_layer(const ts_net *n, ts_acts *a, size_t rows, size_t ranks, 
     a->x = carve(at, rows, n->h);
     a->qkv = carve(at, rows, n->qkv);
     a->o = carve(at, rows, n->hd);
-    a->lse = carve(at, rows, n->m->config.heads);
+    a->lse = carve(at, rows, 2 * n->m->config.heads);
     a->mid = carve(at, rows, n->h);
     a->gu = carve(at, rows, 2 * n->f);
     a->u = carve(at, rows, ranks);

@@ -66,8 +66,8 @@ typedef struct ts_kernels {
     void (*scale)(float *x, size_t n, float f);
     void (*add)(float *y, const float *x, size_t n);
     float (*dot)(const float *a, const float *b, size_t n);
-    /* p = exp(p * scale - lse); dp = p * (dp - delta) * scale */
-    void (*attention_back)(float *p, float *dp, size_t n, float scale, float lse, float delta);
+    /* p = exp(p * scale - top) * share; dp = p * (dp - delta) * scale */
+    void (*attention_back)(float *p, float *dp, size_t n, float scale, float top, float share, float delta);
     /* y = x * mask, or y += x * mask with `add`; element j is kept (times 1 / (1 - p)) when hash(key, j) >= p * 2^32 */
     void (*dropout)(const float *x, float *y, size_t n, uint32_t key, double p, bool add);
 } ts_kernels;

@@ -441,10 +441,10 @@ static void add_to(float *y, const float *x, size_t n) {
     EACH(i, n) STORE(y + i, LOAD(y + i) + LOAD(x + i));
 }
 
-static void attention_back(float *p, float *dp, size_t n, float scale, float lse, float delta) {
-    vf f = vf_set(scale), shift = vf_set(lse), less = vf_set(delta);
+static void attention_back(float *p, float *dp, size_t n, float scale, float top, float share, float delta) {
+    vf f = vf_set(scale), shift = vf_set(top), part = vf_set(share), less = vf_set(delta);
     EACH(i, n) {
-        vf e = vf_exp(LOAD(p + i) * f - shift);
+        vf e = vf_exp(LOAD(p + i) * f - shift) * part;
         STORE(p + i, e);
         STORE(dp + i, e * (LOAD(dp + i) - less) * f);
     }

@@ -217,7 +217,7 @@ ts_status ts_net_logits(ts_net *n, const ts_adapter *adapter, const int32_t *ids
 size_t ts_net_train_bytes(const ts_model *m, size_t micro_tokens) {
     const ts_config *c = &m->config;
     size_t hd = c->heads * c->head_dim, kd = c->kv_heads * c->head_dim, ranks = 7 * 16;
-    size_t layer = 2 * c->hidden + 2 * hd + 2 * kd + c->heads + 2 * c->ffn + ranks;
+    size_t layer = 2 * c->hidden + 2 * hd + 2 * kd + 2 * c->heads + 2 * c->ffn + ranks;
     size_t shared = 6 * c->hidden + hd + 2 * kd + hd + 4 * c->ffn + ranks, attention = 2 * hd + 4 * kd;
     size_t tokens = micro_tokens ? micro_tokens : 1024;
     return (tokens * (c->layers * layer + shared + attention) + TS_LOGIT_ROWS * (c->vocab + 64)) * sizeof(float);

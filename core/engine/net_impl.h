@@ -42,7 +42,7 @@ typedef struct ts_acts {
     float *x;   /* [h] input */
     float *qkv; /* after rope */
     float *o;   /* [hd] attention's output */
-    float *lse; /* [heads] log of the softmax's denominator */
+    float *lse; /* [heads][2] the softmax's largest score and 1 / its sum: their logarithm in one number loses digits */
     float *mid; /* [h] after attention's residual */
     float *gu;  /* [2 f] gate and up */
     float *u;   /* [ranks] inputs times A^T, all projections side by side */

@@ -271,9 +271,9 @@ static void row_kernels_follow_their_formulas(void **state) {
                     0, "max");
         memcpy(y, x, N * sizeof *x);
         memcpy(dx, dy, N * sizeof *x);
-        kernels[k]->attention_back(y, dx, N, 0.3f, 0.7f, 0.2f);
+        kernels[k]->attention_back(y, dx, N, 0.3f, 0.7f, 0.5f, 0.2f);
         for (size_t i = 0; i < N; i++) {
-            double p = exp(x[i] * (double)0.3f - (double)0.7f);
+            double p = exp(x[i] * (double)0.3f - (double)0.7f) * 0.5;
             assert_near(y[i], p, 1e-6, "probability");
             assert_near(dx[i], p * ((double)dy[i] - (double)0.2f) * (double)0.3f, 1e-6, "its gradient");
         }

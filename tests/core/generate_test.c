@@ -1,0 +1,258 @@
+/* Generation on tiny random models: identities that must hold whatever the numbers are. */
+#include "tests/support.h"
+#include "tests/tiny_model.h"
+
+#include "core/base/file.h"
+#include "core/base/rand.h"
+#include "core/engine/net.h"
+#include "core/work/pool.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static ts_err err;
+
+typedef struct fixture {
+    ts_model *m;
+    ts_net *n;
+    ts_adapter *adapter; /* random A and B */
+} fixture;
+
+static fixture open_tiny(const ts_tiny *t) {
+    fixture f = {0};
+    char *path = ts_path_join(ts_test_dir(), "tiny.gguf");
+    ts_tiny_gguf(path, t);
+    assert_ok(ts_model_open(&f.m, path, &err));
+    assert_ok(ts_net_new(&f.n, f.m, NULL, &err));
+    assert_ok(ts_adapter_new(&f.adapter, f.m, 4, 8, 0, false, 0x7f, 5, &err));
+    ts_rand r;
+    ts_rand_seed(&r, 7);
+    for (size_t i = 0; i < f.adapter->n_params; i++)
+        f.adapter->block[i] = 0.2f * (float)ts_rand_normal(&r);
+    free(path);
+    return f;
+}
+
+static void close_tiny(fixture *f) {
+    ts_adapter_free(f->adapter);
+    ts_net_free(f->n);
+    ts_model_close(f->m);
+}
+
+static int32_t *some_ids(size_t n, uint64_t seed, size_t vocab) {
+    int32_t *ids = ts_malloc(n * sizeof *ids);
+    ts_rand r;
+    ts_rand_seed(&r, seed);
+    for (size_t i = 0; i < n; i++)
+        ids[i] = (int32_t)ts_rand_below(&r, vocab);
+    return ids;
+}
+
+enum { ITEMS = 9, NEW = 20 };
+
+/* Prompts of 1 to 33 tokens, every third item with the adapter. */
+static void make_items(const fixture *f, ts_gen_item *items, int32_t **prompts) {
+    for (size_t i = 0; i < ITEMS; i++) {
+        size_t n = 1 + i * 4;
+        prompts[i] = some_ids(n, 100 + i, f->m->config.vocab);
+        items[i] = (ts_gen_item){.prompt = prompts[i], .n_prompt = n, .stream = i};
+        items[i].adapter = i % 3 == 1 ? f->adapter : NULL;
+    }
+}
+
+static void release_items(ts_gen_item *items, int32_t **prompts) {
+    ts_gen_release(items, ITEMS);
+    for (size_t i = 0; i < ITEMS; i++)
+        free(prompts[i]);
+}
+
+static void an_answer_is_the_same_alone_and_in_company(void **state) {
+    (void)state;
+    static const ts_dtype types[] = {TS_F32, TS_Q4_1, TS_Q8_0, TS_BF16};
+    for (size_t k = 0; k < TS_COUNT(types); k++) {
+        ts_tiny t = {.type = types[k], .seed = 3};
+        fixture f = open_tiny(&t);
+        ts_gen_item items[ITEMS], single;
+        int32_t *prompts[ITEMS];
+        make_items(&f, items, prompts);
+        ts_gen_options o = {.max_new_tokens = NEW, .sampling = {.temperature = 0.9, .top_p = 0.95}, .margins = true};
+        o.sampling.repetition_penalty = 1.1;
+        o.sampling.seed = 11;
+        assert_ok(ts_net_generate(f.n, items, ITEMS, &o, NULL, &err));
+        for (size_t i = 0; i < ITEMS; i++) {
+            single = items[i];
+            ts_pool_set_threads(i % 2 ? 1 : 3);
+            assert_ok(ts_net_generate(f.n, &single, 1, &o, NULL, &err));
+            assert_int_equal(single.out.n, NEW);
+            assert_memory_equal(single.out.items, items[i].out.items, NEW * sizeof(int32_t));
+            assert_memory_equal(single.margins, items[i].margins, NEW * sizeof(float));
+            ts_gen_release(&single, 1);
+        }
+        ts_pool_set_threads(0);
+        release_items(items, prompts);
+        close_tiny(&f);
+    }
+}
+
+/* Greedy generation feeds one token at a time; the whole sequence through the full forward must have said the same. */
+static void steps_with_a_cache_equal_the_full_forward(void **state) {
+    (void)state;
+    static const ts_tiny kinds[] = {
+        {.type = TS_F32}, {.qwen2 = true, .untied = true, .head_dim = 24}, {.type = TS_Q4_1}};
+    for (size_t k = 0; k < TS_COUNT(kinds); k++) {
+        fixture f = open_tiny(&kinds[k]);
+        size_t vocab = f.m->config.vocab;
+        ts_gen_item items[ITEMS];
+        int32_t *prompts[ITEMS];
+        make_items(&f, items, prompts);
+        ts_gen_options o = {.max_new_tokens = NEW, .sampling = TS_SAMPLING_GREEDY, .margins = true};
+        assert_ok(ts_net_generate(f.n, items, ITEMS, &o, NULL, &err));
+        for (size_t i = 0; i < ITEMS; i++) {
+            size_t len = items[i].n_prompt + NEW;
+            int32_t *all = ts_malloc(len * sizeof *all);
+            float *logits = ts_malloc(len * vocab * sizeof *logits);
+            memcpy(all, prompts[i], items[i].n_prompt * sizeof *all);
+            memcpy(all + items[i].n_prompt, items[i].out.items, NEW * sizeof *all);
+            assert_ok(ts_net_logits(f.n, items[i].adapter, all, len, logits, &err));
+            for (size_t t = 0; t < NEW; t++) {
+                float *row = logits + (items[i].n_prompt - 1 + t) * vocab;
+                size_t picked = (size_t)items[i].out.items[t];
+                float best = row[picked], second = -INFINITY;
+                for (size_t v = 0; v < vocab; v++)
+                    if (v != picked && row[v] > second) second = row[v];
+                assert_near(items[i].margins[t], best - second, 2e-5, "margin");
+            }
+            free(all);
+            free(logits);
+        }
+        release_items(items, prompts);
+        close_tiny(&f);
+    }
+}
+
+static void sides_share_their_random_numbers(void **state) {
+    (void)state;
+    ts_tiny t = {.seed = 9};
+    fixture f = open_tiny(&t);
+    ts_adapter *zero; /* B is zero: the base by another name */
+    assert_ok(ts_adapter_new(&zero, f.m, 4, 8, 0, false, 0x7f, 5, &err));
+    int32_t *prompt = some_ids(10, 1, f.m->config.vocab);
+    ts_gen_item items[4];
+    for (size_t i = 0; i < 4; i++)
+        items[i] = (ts_gen_item){.prompt = prompt, .n_prompt = 10, .stream = i / 2, .adapter = i % 2 ? zero : NULL};
+    ts_gen_options o = {.max_new_tokens = 30, .sampling = {.temperature = 1, .top_p = 1, .repetition_penalty = 1}};
+    assert_ok(ts_net_generate(f.n, items, 4, &o, NULL, &err));
+    assert_memory_equal(items[0].out.items, items[1].out.items, 30 * sizeof(int32_t));
+    assert_memory_equal(items[2].out.items, items[3].out.items, 30 * sizeof(int32_t));
+    assert_memory_not_equal(items[0].out.items, items[2].out.items, 30 * sizeof(int32_t));
+    o.sampling.seed = 1;
+    ts_gen_item other = {.prompt = prompt, .n_prompt = 10};
+    assert_ok(ts_net_generate(f.n, &other, 1, &o, NULL, &err));
+    assert_memory_not_equal(items[0].out.items, other.out.items, 30 * sizeof(int32_t));
+    ts_gen_release(&other, 1);
+    ts_gen_release(items, 4);
+    free(prompt);
+    ts_adapter_free(zero);
+    close_tiny(&f);
+}
+
+typedef struct heard {
+    size_t n;
+    size_t items[400];
+    int32_t ids[400];
+    ts_progress *stop;
+} heard;
+
+static void listen(void *ctx, size_t item, int32_t id) {
+    heard *h = ctx;
+    h->items[h->n] = item;
+    h->ids[h->n++] = id;
+    if (h->stop && h->n == 12) ts_cancel(h->stop);
+}
+
+static void stop_ids_end_an_item_and_are_not_in_it(void **state) {
+    (void)state;
+    ts_tiny t = {.seed = 4};
+    fixture f = open_tiny(&t);
+    ts_gen_item items[ITEMS], again[ITEMS];
+    int32_t *prompts[ITEMS];
+    make_items(&f, items, prompts);
+    memcpy(again, items, sizeof items);
+    heard h = {0};
+    ts_gen_options o = {.max_new_tokens = NEW, .sampling = TS_SAMPLING_GREEDY, .on_token = listen, .ctx = &h};
+    assert_ok(ts_net_generate(f.n, items, ITEMS, &o, NULL, &err));
+    assert_int_equal(h.n, ITEMS * NEW);
+    for (size_t i = 0; i < h.n; i++) { /* in the order of the items, step by step */
+        assert_int_equal(h.items[i], i % ITEMS);
+        assert_int_equal(h.ids[i], items[i % ITEMS].out.items[i / ITEMS]);
+    }
+    int32_t stop = items[0].out.items[7]; /* whoever says this ends there */
+    o.stop_ids = &stop;
+    o.n_stop_ids = 1;
+    o.on_token = NULL;
+    assert_ok(ts_net_generate(f.n, again, ITEMS, &o, NULL, &err));
+    for (size_t i = 0; i < ITEMS; i++) {
+        size_t len = 0;
+        while (len < NEW && items[i].out.items[len] != stop)
+            len++;
+        assert_int_equal(again[i].out.n, len);
+        assert_int_equal(again[i].stop, len < NEW ? TS_STOP_EOS : TS_STOP_LENGTH);
+        if (len) assert_memory_equal(again[i].out.items, items[i].out.items, len * sizeof(int32_t));
+    }
+    assert_int_equal(again[0].stop, TS_STOP_EOS);
+    ts_gen_release(again, ITEMS);
+    release_items(items, prompts);
+    close_tiny(&f);
+}
+
+static void cancelling_keeps_what_is_there(void **state) {
+    (void)state;
+    ts_tiny t = {.seed = 4};
+    fixture f = open_tiny(&t);
+    ts_gen_item items[ITEMS];
+    int32_t *prompts[ITEMS];
+    make_items(&f, items, prompts);
+    ts_progress progress = {0};
+    heard h = {.stop = &progress};
+    ts_gen_options o = {.max_new_tokens = NEW, .sampling = TS_SAMPLING_GREEDY, .on_token = listen, .ctx = &h};
+    assert_int_equal(ts_net_generate(f.n, items, ITEMS, &o, &progress, &err), TS_CANCELLED);
+    for (size_t i = 0; i < ITEMS; i++) {
+        assert_int_equal(items[i].out.n, 2); /* the step in which the wish came is finished */
+        assert_int_equal(items[i].stop, TS_STOP_CANCELLED);
+    }
+    release_items(items, prompts);
+    close_tiny(&f);
+}
+
+static void impossible_prompts_are_refused(void **state) {
+    (void)state;
+    ts_tiny t = {0};
+    fixture f = open_tiny(&t);
+    int32_t bad = (int32_t)f.m->config.vocab;
+    ts_gen_item item = {.prompt = &bad, .n_prompt = 1};
+    ts_gen_options o = {.max_new_tokens = 1, .sampling = TS_SAMPLING_GREEDY};
+    assert_int_equal(ts_net_generate(f.n, &item, 1, &o, NULL, &err), TS_INVALID);
+    assert_non_null(strstr(err.text, "288"));
+    item.n_prompt = 0;
+    assert_int_equal(ts_net_generate(f.n, &item, 1, &o, NULL, &err), TS_INVALID);
+    bad = 1;
+    item.n_prompt = 1;
+    o.max_new_tokens = 0;
+    assert_ok(ts_net_generate(f.n, &item, 1, &o, NULL, &err));
+    assert_int_equal(item.out.n, 0);
+    assert_ok(ts_net_generate(f.n, NULL, 0, &o, NULL, &err));
+    close_tiny(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_answer_is_the_same_alone_and_in_company),
+        cmocka_unit_test(steps_with_a_cache_equal_the_full_forward),
+        cmocka_unit_test(sides_share_their_random_numbers),
+        cmocka_unit_test(stop_ids_end_an_item_and_are_not_in_it),
+        cmocka_unit_test(cancelling_keeps_what_is_there),
+        cmocka_unit_test(impossible_prompts_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

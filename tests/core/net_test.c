@@ -1,0 +1,391 @@
+/* Forward, loss and gradients on tiny random models against the double-precision reference and central differences. */
+#include "tests/support.h"
+#include "tests/tiny_model.h"
+
+#include "core/base/file.h"
+#include "core/base/rand.h"
+#include "core/engine/kernels.h"
+#include "core/engine/ops_ref.h"
+#include "core/work/pool.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static ts_err err;
+static ts_rand rnd;
+
+enum { SEQS = 5 };
+static const size_t lengths[SEQS] = {9, 1, 14, 30, 5};
+
+typedef struct fixture {
+    ts_model *m;
+    ts_net *n;
+    ts_adapter *a, *grad;
+    ts_seq seqs[SEQS];
+} fixture;
+
+static void fill(float *x, size_t n, float size) {
+    for (size_t i = 0; i < n; i++)
+        x[i] = size * (float)ts_rand_normal(&rnd);
+}
+
+static ts_net *net_of(const ts_model *m, size_t micro_tokens) {
+    ts_net *n;
+    ts_net_options o = {.micro_tokens = micro_tokens};
+    assert_ok(ts_net_new(&n, m, &o, &err));
+    return n;
+}
+
+/* Sequences with prompts of unequal length left out of the loss; the second is a single token, the last has no label.
+ */
+static void make_seqs(fixture *f) {
+    for (size_t s = 0; s < SEQS; s++) {
+        int32_t *ids = ts_malloc(lengths[s] * sizeof *ids), *labels = ts_malloc(lengths[s] * sizeof *labels);
+        for (size_t t = 0; t < lengths[s]; t++) {
+            ids[t] = (int32_t)ts_rand_below(&rnd, f->m->config.vocab);
+            labels[t] = s != SEQS - 1 && t >= lengths[s] / 3 && t % 5 != 4 ? ids[t] : TS_NO_LABEL;
+        }
+        f->seqs[s] = (ts_seq){ids, labels, lengths[s]};
+    }
+}
+
+static fixture open_tiny(const ts_tiny *t, unsigned targets) {
+    fixture f = {0};
+    char *path = ts_path_join(ts_test_dir(), "tiny.gguf");
+    ts_rand_seed(&rnd, 17);
+    ts_tiny_gguf(path, t);
+    assert_ok(ts_model_open(&f.m, path, &err));
+    f.n = net_of(f.m, 0);
+    assert_ok(ts_adapter_new(&f.a, f.m, 3, 6, 0, false, targets, 5, &err));
+    assert_ok(ts_adapter_zero_like(&f.grad, f.a, &err));
+    fill(f.a->block, f.a->n_params, 0.15f);
+    make_seqs(&f);
+    free(path);
+    return f;
+}
+
+static void close_tiny(fixture *f) {
+    for (size_t s = 0; s < SEQS; s++) {
+        free((void *)f->seqs[s].ids);
+        free((void *)f->seqs[s].labels);
+    }
+    ts_adapter_free(f->a);
+    ts_adapter_free(f->grad);
+    ts_net_free(f->n);
+    ts_model_close(f->m);
+}
+
+static double gradient(const fixture *f, ts_net *n, ts_dropout dropout, ts_adapter *grad, size_t *count) {
+    double nll;
+    memset(grad->block, 0, grad->n_params * sizeof *grad->block);
+    assert_ok(ts_net_backward(n, f->a, f->seqs, SEQS, dropout, grad, &nll, count, NULL, &err));
+    return nll;
+}
+
+static double ref_nll(const fixture *f, ts_dropout dropout) {
+    double sum = 0;
+    size_t token = 0;
+    for (size_t s = 0; s < SEQS; s++) {
+        sum += ts_ref_nll(f->m, f->a, &f->seqs[s], dropout, token);
+        token += f->seqs[s].n;
+    }
+    return sum;
+}
+
+/* Derivative of the reference's NLL by one parameter. */
+static double difference(const fixture *f, float *p, ts_dropout dropout) {
+    float was = *p, up = was + 4e-3f, down = was - 4e-3f;
+    *p = up;
+    double high = ref_nll(f, dropout);
+    *p = down;
+    double low = ref_nll(f, dropout);
+    *p = was;
+    return (high - low) / ((double)up - (double)down);
+}
+
+/* A few elements of every A and B; errors are measured against the tensor's largest gradient. */
+static void check_gradients(fixture *f, ts_dropout dropout) {
+    size_t count;
+    double nll = gradient(f, f->n, dropout, f->grad, &count);
+    assert_near(nll, ref_nll(f, dropout), 1e-4, "nll");
+    size_t checked = 0;
+    for (size_t l = 0; l < f->a->layers; l++)
+        for (size_t p = 0; p < TS_PROJS; p++)
+            for (int side = 0; side < 2; side++) {
+                const ts_lora *x = &f->a->lora[l][p], *g = &f->grad->lora[l][p];
+                if (!x->r) continue;
+                size_t n = x->r * (side ? x->out : x->in);
+                float *param = side ? x->b : x->a, *grad = side ? g->b : g->a;
+                double largest = 0;
+                for (size_t i = 0; i < n; i++)
+                    largest = fmax(largest, fabs((double)grad[i]));
+                assert_true(largest > 1e-3);
+                for (size_t k = 0; k < 3; k++) {
+                    size_t i = (size_t)ts_rand_below(&rnd, n);
+                    assert_near(grad[i], difference(f, &param[i], dropout), 2e-4 * largest + 2e-5, ts_proj_names[p]);
+                    checked++;
+                }
+            }
+    assert_true(checked > 0);
+}
+
+static const ts_dropout none;
+
+static void llama_with_groups(void **state) {
+    (void)state;
+    ts_tiny t = {.heads = 6, .kv_heads = 2, .hidden = 48, .ffn = 40, .vocab = 277};
+    fixture f = open_tiny(&t, 0x7f);
+    check_gradients(&f, none);
+    close_tiny(&f);
+}
+
+static void qwen2_with_biases(void **state) {
+    (void)state;
+    ts_tiny t = {.qwen2 = true, .untied = true, .head_dim = 20, .hidden = 36, .vocab = 277};
+    fixture f = open_tiny(&t, 0x7f);
+    check_gradients(&f, none);
+    close_tiny(&f);
+}
+
+static void stored_in_blocks(void **state) {
+    (void)state;
+    ts_tiny t = {.type = TS_Q4_1, .kv_heads = 4};
+    fixture f = open_tiny(&t, 0x7f);
+    check_gradients(&f, none);
+    close_tiny(&f);
+}
+
+static void with_dropout(void **state) {
+    (void)state;
+    ts_tiny t = {.hidden = 32, .heads = 2, .vocab = 277};
+    fixture f = open_tiny(&t, 0x7f);
+    check_gradients(&f, (ts_dropout){0.3, 99});
+    close_tiny(&f);
+}
+
+/* Only some projections: what lies below the lowest one is skipped, and must not be missed. */
+static void any_set_of_projections(void **state) {
+    (void)state;
+    static const unsigned sets[] = {1 << TS_Q,    1 << TS_V,    1 << TS_O,
+                                    1 << TS_GATE, 1 << TS_DOWN, 1 << TS_K | 1 << TS_UP};
+    for (size_t i = 0; i < TS_COUNT(sets); i++) {
+        ts_tiny t = {.hidden = 32, .heads = 2, .vocab = 277, .seed = i};
+        fixture f = open_tiny(&t, sets[i]);
+        check_gradients(&f, none);
+        close_tiny(&f);
+    }
+}
+
+/* A layer without adapters at the bottom and in the middle. */
+static void adapters_in_some_layers_only(void **state) {
+    (void)state;
+    ts_tiny t = {.hidden = 32, .heads = 2, .vocab = 277, .layers = 4};
+    fixture f = open_tiny(&t, 0x7f);
+    memset(f.a->lora[0], 0, sizeof f.a->lora[0]);
+    memset(f.a->lora[2], 0, sizeof f.a->lora[2]);
+    check_gradients(&f, none);
+    close_tiny(&f);
+}
+
+static void assert_close(const ts_adapter *x, const ts_adapter *y, double tolerance) {
+    double largest = 0;
+    for (size_t i = 0; i < x->n_params; i++)
+        largest = fmax(largest, fabs((double)x->block[i]));
+    for (size_t i = 0; i < x->n_params; i++)
+        assert_near(x->block[i], y->block[i], tolerance * largest, "gradient");
+}
+
+static void the_cut_into_micro_batches_does_not_matter(void **state) {
+    (void)state;
+    ts_tiny t = {0};
+    fixture f = open_tiny(&t, 0x7f);
+    for (int drop = 0; drop < 2; drop++) {
+        ts_dropout dropout = {drop ? 0.2 : 0, 4};
+        size_t count, again;
+        double nll = gradient(&f, f.n, dropout, f.grad, &count);
+        for (size_t micro = 1; micro < 60; micro += 12) {
+            ts_net *n = net_of(f.m, micro);
+            ts_adapter *grad;
+            assert_ok(ts_adapter_zero_like(&grad, f.a, &err));
+            assert_near(gradient(&f, n, dropout, grad, &again), nll, 1e-6 * nll, "nll");
+            assert_int_equal(again, count);
+            assert_close(f.grad, grad, 1e-6);
+            ts_adapter_free(grad);
+            ts_net_free(n);
+        }
+    }
+    close_tiny(&f);
+}
+
+static void threads_do_not_matter_and_runs_repeat(void **state) {
+    (void)state;
+    ts_tiny t = {0};
+    fixture f = open_tiny(&t, 0x7f);
+    ts_adapter *grad;
+    size_t count;
+    assert_ok(ts_adapter_zero_like(&grad, f.a, &err));
+    double nll = gradient(&f, f.n, none, f.grad, &count);
+    for (int threads = 1; threads <= 4; threads++) {
+        ts_pool_set_threads(threads);
+        assert_true(gradient(&f, f.n, none, grad, &count) == nll);
+        assert_memory_equal(grad->block, f.grad->block, grad->n_params * sizeof *grad->block);
+    }
+    ts_pool_set_threads(0);
+    ts_adapter_free(grad);
+    close_tiny(&f);
+}
+
+static void kernels_agree(void **state) {
+    (void)state;
+    static const char *const names[] = {"plain", "avx2", "avx512"};
+    ts_tiny t = {.type = TS_Q8_0};
+    fixture f = open_tiny(&t, 0x7f);
+    ts_adapter *grad;
+    size_t count;
+    assert_ok(ts_adapter_zero_like(&grad, f.a, &err));
+    double nll = gradient(&f, f.n, none, f.grad, &count);
+    for (size_t i = 0; i < 3; i++) {
+        if (!ts_kernels_named(names[i])) continue;
+        ts_kernels_use(ts_kernels_named(names[i]));
+        assert_near(gradient(&f, f.n, none, grad, &count), nll, 1e-5 * nll, names[i]);
+        assert_close(f.grad, grad, 1e-5);
+    }
+    ts_kernels_use(NULL);
+    ts_adapter_free(grad);
+    close_tiny(&f);
+}
+
+static void gradients_add_up_over_calls(void **state) {
+    (void)state;
+    ts_tiny t = {0};
+    fixture f = open_tiny(&t, 0x7f);
+    ts_adapter *grad;
+    size_t count, sum = 0, one;
+    double nll, total = 0;
+    assert_ok(ts_adapter_zero_like(&grad, f.a, &err));
+    double whole = gradient(&f, f.n, none, f.grad, &count);
+    for (size_t s = 0; s < SEQS; s++) {
+        assert_ok(ts_net_backward(f.n, f.a, &f.seqs[s], 1, none, grad, &nll, &one, NULL, &err));
+        total += nll;
+        sum += one;
+    }
+    assert_int_equal(sum, count);
+    assert_near(total, whole, 1e-6 * whole, "nll");
+    assert_close(f.grad, grad, 1e-6);
+    ts_adapter_free(grad);
+    close_tiny(&f);
+}
+
+static void an_adapter_with_zero_b_is_the_base(void **state) {
+    (void)state;
+    ts_tiny t = {.qwen2 = true};
+    fixture f = open_tiny(&t, 0x7f);
+    size_t n = lengths[3], vocab = f.m->config.vocab;
+    float *base = ts_malloc(n * vocab * sizeof *base), *with = ts_malloc(n * vocab * sizeof *with);
+    for (size_t l = 0; l < f.a->layers; l++)
+        for (size_t p = 0; p < TS_PROJS; p++)
+            memset(f.a->lora[l][p].b, 0, f.a->lora[l][p].r * f.a->lora[l][p].out * sizeof(float));
+    assert_ok(ts_net_logits(f.n, NULL, f.seqs[3].ids, n, base, &err));
+    assert_ok(ts_net_logits(f.n, f.a, f.seqs[3].ids, n, with, &err));
+    assert_memory_equal(base, with, n * vocab * sizeof *base);
+    free(base), free(with);
+    close_tiny(&f);
+}
+
+/* One sequence alone and among others, per token, in any micro-batch: the same bits. */
+static void nll_does_not_depend_on_company(void **state) {
+    (void)state;
+    ts_tiny t = {0};
+    fixture f = open_tiny(&t, 0x7f);
+    double nll[SEQS], alone;
+    size_t count[SEQS], one, at = 0, total = 0;
+    for (size_t s = 0; s < SEQS; s++)
+        total += lengths[s];
+    float *each = ts_malloc(total * sizeof *each), *single = ts_malloc(total * sizeof *single);
+    assert_ok(ts_net_nll(f.n, f.a, f.seqs, SEQS, nll, count, each, NULL, &err));
+    for (size_t s = 0; s < SEQS; s++) {
+        assert_ok(ts_net_nll(f.n, f.a, &f.seqs[s], 1, &alone, &one, single, NULL, &err));
+        assert_true(alone == nll[s]);
+        assert_int_equal(one, count[s]);
+        assert_memory_equal(single, each + at, lengths[s] * sizeof *each);
+        assert_near(alone, ts_ref_nll(f.m, f.a, &f.seqs[s], none, 0), 2e-5, "nll");
+        double sum = 0;
+        for (size_t i = 0; i < lengths[s]; i++)
+            sum += (double)single[i];
+        assert_near(sum, alone, 1e-9, "sum over tokens");
+        at += lengths[s];
+    }
+    assert_true(count[1] == 0 && nll[1] == 0 && count[SEQS - 1] == 0);
+    free(each), free(single);
+    close_tiny(&f);
+}
+
+static void a_long_sequence_crosses_every_block(void **state) {
+    (void)state;
+    ts_tiny t = {.hidden = 32, .heads = 2, .layers = 1, .vocab = 277};
+    fixture f = open_tiny(&t, 0x7f);
+    enum { LONG = 700 };
+    int32_t *ids = ts_malloc(LONG * sizeof *ids);
+    for (size_t i = 0; i < LONG; i++)
+        ids[i] = (int32_t)ts_rand_below(&rnd, 261);
+    ts_seq s = {ids, ids, LONG};
+    size_t count;
+    double nll;
+    memset(f.grad->block, 0, f.grad->n_params * sizeof *f.grad->block);
+    assert_ok(ts_net_backward(f.n, f.a, &s, 1, none, f.grad, &nll, &count, NULL, &err));
+    assert_near(nll, ts_ref_nll(f.m, f.a, &s, none, 0), 2e-6 * nll, "nll");
+    for (size_t p = TS_Q; p <= TS_V; p++) {
+        float *b = f.a->lora[0][p].b, was = b[7];
+        b[7] = was + 1e-2f;
+        double high = ts_ref_nll(f.m, f.a, &s, none, 0), step = (double)b[7];
+        b[7] = was - 1e-2f;
+        step -= (double)b[7];
+        double slope = (high - ts_ref_nll(f.m, f.a, &s, none, 0)) / step;
+        b[7] = was;
+        assert_near(f.grad->lora[0][p].b[7], slope, 2e-3 * fabs(slope) + 1e-3, ts_proj_names[p]);
+    }
+    free(ids);
+    close_tiny(&f);
+}
+
+static void impossible_ids_are_refused(void **state) {
+    (void)state;
+    ts_tiny t = {0};
+    fixture f = open_tiny(&t, 0x7f);
+    int32_t ids[3] = {1, 2, 288}, labels[3] = {TS_NO_LABEL, 2, 5};
+    ts_seq s = {ids, labels, 3};
+    double nll;
+    size_t count;
+    assert_int_equal(ts_net_nll(f.n, NULL, &s, 1, &nll, &count, NULL, NULL, &err), TS_INVALID);
+    assert_non_null(strstr(err.text, "288"));
+    ids[2] = 3;
+    labels[2] = -7;
+    assert_int_equal(ts_net_nll(f.n, NULL, &s, 1, &nll, &count, NULL, NULL, &err), TS_INVALID);
+    assert_non_null(strstr(err.text, "-7"));
+    ts_progress stop = {0};
+    ts_cancel(&stop);
+    assert_int_equal(ts_net_nll(f.n, NULL, f.seqs, SEQS, (double[SEQS]){0}, (size_t[SEQS]){0}, NULL, &stop, &err),
+                     TS_CANCELLED);
+    close_tiny(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(llama_with_groups),
+        cmocka_unit_test(qwen2_with_biases),
+        cmocka_unit_test(stored_in_blocks),
+        cmocka_unit_test(with_dropout),
+        cmocka_unit_test(any_set_of_projections),
+        cmocka_unit_test(adapters_in_some_layers_only),
+        cmocka_unit_test(the_cut_into_micro_batches_does_not_matter),
+        cmocka_unit_test(threads_do_not_matter_and_runs_repeat),
+        cmocka_unit_test(kernels_agree),
+        cmocka_unit_test(gradients_add_up_over_calls),
+        cmocka_unit_test(an_adapter_with_zero_b_is_the_base),
+        cmocka_unit_test(nll_does_not_depend_on_company),
+        cmocka_unit_test(a_long_sequence_crosses_every_block),
+        cmocka_unit_test(impossible_ids_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
