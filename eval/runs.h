@@ -45,6 +45,10 @@ TS_MUST_USE ts_status ts_runs_create(const char *ws, const char *name, ts_run_se
 TS_MUST_USE ts_status ts_runs_export(const char *ws, const ts_run_settings *s, const char *train_file,
                                      const char *valid_file, int64_t *n_train, int64_t *n_valid, ts_progress *progress,
                                      ts_err *err);
+/* The same rows as one file, without a split and without writing to the workspace: for plans. where NULL:
+ * status=accepted. */
+TS_MUST_USE ts_status ts_runs_export_all(const char *ws, const char *where, const char *file, ts_progress *progress,
+                                         ts_err *err);
 /* s->model, when it is not set: the workspace's setting `model`. */
 TS_MUST_USE ts_status ts_runs_model(const char *ws, ts_run_settings *s, ts_err *err);
 /* Both: what the train form and `train WS` do. */

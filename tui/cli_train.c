@@ -367,23 +367,22 @@ static void print_plan(const ts_cmd *cmd, const ts_train_plan *p, const ts_run_s
 static ts_status plan(const ts_cmd *cmd, const struct train_opts *o, ts_run_settings *s, ts_progress *progress,
                       ts_train_plan *out, ts_err *err) {
     ts_err ignored;
-    int64_t n_train, n_valid;
-    if (o->data) return ts_train_plan_make(s, o->data, progress, out, err);
+    if (o->data) {
+        s->valid_fraction = 0; /* held out rows have a file of their own */
+        return ts_train_plan_make(s, o->data, progress, out, err);
+    }
     const char *base = getenv("TMPDIR");
     char *temp = ts_printf("%s/tunesmith-plan-%ld", base && *base ? base : "/tmp", (long)getpid());
-    char *train = ts_path_join(temp, "train.jsonl"), *valid = ts_path_join(temp, "valid.jsonl");
+    char *train = ts_path_join(temp, "train.jsonl");
     ts_status status = ts_runs_model(cmd->args[0], s, err);
     if (status == TS_OK) status = ts_run_settings_check(s, err);
     if (status == TS_OK) status = ts_mkdirs(temp, err);
-    if (status == TS_OK)
-        status = ts_runs_export(cmd->args[0], s, train, s->valid_fraction > 0 ? valid : NULL, &n_train, &n_valid,
-                                progress, err);
+    if (status == TS_OK) status = ts_runs_export_all(cmd->args[0], s->where, train, progress, err);
     if (status == TS_OK) status = ts_train_plan_make(s, train, progress, out, err);
     ts_status removed = ts_remove_tree(temp, &ignored);
     (void)removed;
     free(temp);
     free(train);
-    free(valid);
     return status;
 }
 

@@ -667,7 +667,8 @@ ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, t
     TS_GOTO(ts_targets_parse(s->target_modules, m, &targets, err));
     ts_encoder_init(&e, m->path, m->config.vocab);
     TS_GOTO(ts_examples_read(&x, train_file, &e, (size_t)s->max_length, progress, err));
-    int64_t batch = s->batch_size * s->grad_accum, an_epoch = ((int64_t)x.n + batch - 1) / batch;
+    int64_t held = (int64_t)((double)x.n * s->valid_fraction + 0.5), batch = s->batch_size * s->grad_accum,
+            an_epoch = TS_MAX(((int64_t)x.n - held + batch - 1) / batch, 1);
     out->examples = (int64_t)x.n;
     out->tokens = x.tokens;
     out->supervised_tokens = x.supervised;

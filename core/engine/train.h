@@ -42,7 +42,8 @@ typedef struct ts_train_plan {
     double seconds; /* NAN: not measured */
     int64_t longest;
 } ts_train_plan;
-/* Reads the settings' model and the JSONL file as training would (all rows tokenised). */
+/* Reads the settings' model and the JSONL file as training would (all rows tokenised). Counts are of the whole file;
+ * steps leave out the share that valid_fraction holds back. */
 TS_MUST_USE ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, ts_progress *progress,
                                          ts_train_plan *out, ts_err *err);
 
