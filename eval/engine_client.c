@@ -65,6 +65,10 @@ bool ts_engine_busy(const ts_engine *e) {
     return e->n_open > 0;
 }
 
+int ts_engine_pid(const ts_engine *e) {
+    return (int)e->child.pid;
+}
+
 static void deliver(ts_engine *e, const ts_engine_event *ev) {
     if (ev->request == e->waited) {
         if (ev->kind == TS_ENGINE_DONE || ev->kind == TS_ENGINE_ERROR) e->over = true;

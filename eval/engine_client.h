@@ -63,6 +63,7 @@ int64_t ts_engine_nll(ts_engine *e, const ts_ask *ask, ts_err *err);
 /* The request ends soon with an ERROR event of status TS_CANCELLED. */
 void ts_engine_cancel(ts_engine *e, int64_t request);
 bool ts_engine_busy(const ts_engine *e); /* some request is open */
+int ts_engine_pid(const ts_engine *e);   /* of the child; 0: none */
 
 /* Fills at most 2 descriptors to poll; returns how many (0: no child). */
 size_t ts_engine_fds(const ts_engine *e, struct pollfd fds[2]);
