@@ -167,8 +167,8 @@ enum {
     J_STEPS_MAX = 50 * 1000 * 1000, /* some seconds */
     J_RANGE_MAX = 100000,           /* as Jinja's sandbox */
 };
-#define J_MEMORY_MAX ((size_t)1 << 30)
-#define J_OUTPUT_MAX ((size_t)256 << 20)
+#define J_MEMORY_MAX ((size_t)512 << 20)
+#define J_OUTPUT_MAX ((size_t)128 << 20)
 
 /* A string under construction. */
 typedef struct jbuild {

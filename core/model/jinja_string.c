@@ -11,7 +11,7 @@
 
 static char *room(jx *x, jbuild *b, size_t n) {
     if (n > J_OUTPUT_MAX - b->n) {
-        jfail(x, TS_LIMIT, "it makes a text of more than 256 MB");
+        jfail(x, TS_LIMIT, "it makes a text of more than 128 MB");
         return NULL;
     }
     if (b->n + n + 1 > b->cap) {
@@ -211,8 +211,7 @@ static void split_space(jx *x, const jstr *s, int64_t max, jlist *l) {
         if (i >= s->n) break;
         size_t start = i;
         if (max-- == 0) {
-            jv rest = jsub(x, s, start, s->n);
-            jlist_push(x, l, jstrip(x, rest.s, NULL, false, true));
+            jlist_push(x, l, jsub(x, s, start, s->n)); /* with the white space at its end, as Python */
             return;
         }
         while (i < s->n && !in_set(NULL, s->s + i, (len = TS_MAX(ts_utf8_sequence(s->s + i, s->n - i), 1))))
