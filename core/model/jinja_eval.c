@@ -157,6 +157,7 @@ static jv power(jx *x, jv a, jv b) {
     if (a.kind == J_FLOAT || b.kind == J_FLOAT || jnumber(b) < 0) return jfloat(pow(jnumber(a), jnumber(b)));
     int64_t base = (int64_t)jnumber(a), n = (int64_t)jnumber(b);
     if (base == 0 || base == 1) return jint(n ? base : 1);
+    if (base == -1) return jint(n % 2 ? -1 : 1);
     for (; n > 0 && x->status == TS_OK; n--)
         if (__builtin_mul_overflow(r, base, &r)) jfail(x, TS_LIMIT, "a number is out of range");
     return jint(r);
@@ -471,6 +472,7 @@ static void unpack(jx *x, const jnodes *targets, jv value) {
 static const jlist *filtered(jx *x, const jnode *s, const jlist *items) {
     jlist *kept = jlist_new(x);
     for (size_t i = 0; i < items->n && x->status == TS_OK; i++) {
+        jcharge(x, 0);
         x->frame->n = 0;
         unpack(x, &s->list, items->items[i]);
         if (x->status == TS_OK && jtrue(eval(x, s->b))) jlist_push(x, kept, items->items[i]);
@@ -496,6 +498,7 @@ static void run_for(jx *x, const jnode *s) {
     if (s->b) items = filtered(x, s, items);
     loop->items = items;
     for (size_t i = 0; i < items->n && x->status == TS_OK; i++) {
+        jcharge(x, 0);
         x->frame->n = 0;
         loop->at = i;
         assign(x, x->frame, "loop", (jv){.kind = J_LOOP, .loop = loop});

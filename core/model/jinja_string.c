@@ -152,7 +152,8 @@ static bool in_set(const jstr *set, const char *c, size_t n) {
 
 jv jstrip(jx *x, const jstr *s, const jstr *set, bool left, bool right) {
     size_t start = 0, end = s->n;
-    while (left && start < end) {
+    if (set && set->n > 64) jcharge(x, s->n / 64 * set->n);
+    while (left && start < end && x->status == TS_OK) {
         size_t len = ts_utf8_sequence(s->s + start, end - start);
         len = TS_MAX(len, 1);
         if (!in_set(set, s->s + start, len)) break;
@@ -232,6 +233,7 @@ static void split_right(jx *x, const jstr *s, const jstr *by, int64_t max, jlist
     size_t end = s->n;
     ptrdiff_t at;
     while (max-- != 0 && x->status == TS_OK && (at = find_last(s, by, end)) >= 0) {
+        jcharge(x, s->n / 64 * by->n);
         jlist_push(x, l, jsub(x, s, (size_t)at + by->n, end));
         end = (size_t)at;
     }

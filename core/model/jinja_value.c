@@ -21,6 +21,7 @@ jv jfail(jx *x, ts_status status, const char *fmt, ...) {
 }
 
 void *jalloc(jx *x, size_t n) {
+    jcharge(x, n / 4);
     if (x->status == TS_OK && n > J_MEMORY_MAX - x->used) jfail(x, TS_LIMIT, "it takes more than 512 MB of memory");
     if (x->status != TS_OK) return NULL;
     x->used += n;
