@@ -95,10 +95,14 @@ ts_step *ts_steps_add(ts_steps *s, ts_step_kind kind) {
     return &s->items[s->n - 1];
 }
 
+/* Files are hostile: text on its way through the steps must stay valid UTF-8, which PCRE2 relies on. */
 void ts_step_text(char **to, size_t *to_n, const char *s, size_t n) {
+    ts_buf good = TS_BUF_INIT;
+    ts_utf8_repair(&good, s, n);
     free(*to);
-    *to = ts_strndup(s, n);
-    *to_n = n;
+    *to = ts_strndup(ts_buf_str(&good), good.len);
+    *to_n = good.len;
+    ts_buf_release(&good);
 }
 
 /* PCRE2's \s also matches U+180E, which Unicode took out of White_Space in 6.3 and the others do not match. */
@@ -133,7 +137,8 @@ ts_status ts_step_regex(ts_tokenizer *t, ts_step *step, const char *pattern, siz
 }
 
 ts_added *ts_tokenizer_add(ts_tokenizer *t, int32_t id, const char *text, size_t n) {
-    ts_added a = {.id = id, .text = ts_strndup(text, n), .n = n};
+    ts_added a = {.id = id};
+    ts_step_text(&a.text, &a.n, text, n);
     TS_PUSH(t->added, t->n_added, t->cap_added, a);
     return &t->added[t->n_added - 1];
 }

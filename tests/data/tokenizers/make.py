@@ -1,0 +1,140 @@
+"""Makes the tokenizers of this folder from our own texts, and what Hugging Face's tokenizers says about them.
+
+Run by hand with `tokenizers` installed: python3 tests/data/tokenizers/make.py
+  bytes/, pieces/   a byte-level and a SentencePiece-like BPE (tokenizer.json)
+  cases.jsonl       {tokenizer, text, plain, special, kept, skipped}
+  variants.jsonl    {base, parts, texts: [{text, ids, decoded}]}: one line for each kind of step, put in place of the base's
+"""
+import json, os, random
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+here = os.path.dirname(os.path.abspath(__file__))
+root = os.path.join(here, "..", "..", "..")
+
+
+def corpus():
+    with open(os.path.join(root, "samples", "helpdesk.jsonl"), encoding="utf-8") as f:
+        yield from f
+    with open(os.path.join(root, "README.md"), encoding="utf-8") as f:
+        yield from f
+
+
+def make_bytes():
+    t = Tokenizer(models.BPE())
+    t.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    t.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(vocab_size=700, special_tokens=["<|start|>", "<|end|>"], show_progress=False,
+                                  initial_alphabet=pre_tokenizers.ByteLevel.alphabet())
+    t.train_from_iterator(corpus(), trainer)
+    t.add_tokens([AddedToken("<tool>", normalized=False), AddedToken("<tool_call>", normalized=False)])
+    return t
+
+
+def make_pieces():
+    t = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    t.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    byte_tokens = ["<0x%02X>" % b for b in range(256)]
+    trainer = trainers.BpeTrainer(vocab_size=900, special_tokens=["<unk>", "<s>", "</s>"] + byte_tokens,
+                                  show_progress=False, limit_alphabet=90)
+    t.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
+    t.train_from_iterator(corpus(), trainer)
+    d = json.loads(t.to_str())
+    d["pre_tokenizer"] = None
+    d["added_tokens"] = d["added_tokens"][:3]
+    t = Tokenizer.from_str(json.dumps(d))
+    t.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    t.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
+                                   decoders.Strip(" ", 1, 0)])
+    return t
+
+
+def texts():
+    rng = random.Random(7)
+    out = ["", " ", "a", "Hello, world!", "  two  spaces ", "tabs\tand\nlines\r\n\n", "it's we'll 'S I'M", "12345 3.14 ½ Ⅷ ٣٤",
+           "naïve café — “quoted” …", "日本語のテキスト", "한국어 문장", "e\u0301 e\u0300\u0323 \u1100\u1161\u11a8", "👨‍👩‍👧 🇩🇪 ✊🏽",
+           "<|start|>user\nHi<|end|>\n", "a<|end|>b <|end|> c", "<tool_call><tool>x</tool>", "<s>x</s> y <unk>", "<0x41><0xC3>",
+           "\u00a0\u2003\u180ex\u3000", "x" * 200, "ab " * 60, "\u0000\u0001\u007f\u0080", "a\u200bb\ufeffc", "ſ ß İ ı", "http://a.b/c?d=e&f=1_2",
+           "def f(x):\n    return x ** 2  # ok\n", "▁low▁line", "Reset the router: hold the button for ten seconds."]
+    ranges = [(0x20, 0x7e), (0xa0, 0x24f), (0x370, 0x3ff), (0x400, 0x45f), (0x4e00, 0x4e40), (0x1f600, 0x1f640), (0x300, 0x320), (9, 13)]
+    for _ in range(40):
+        out.append("".join(chr(rng.randint(*rng.choice(ranges))) for _ in range(rng.randint(1, 30))))
+    return out
+
+
+def variants():
+    texts = ["It's 10 o'clock, 3.5% -- ok?", " lead and trail ", "a--b..c  d", "HÉllo ﬁne ① e\u0301", "x1y22z333", "", "no"]
+
+    def added(content, **flags):
+        return {"id": 0, "content": content, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
+                "special": False, **flags}
+
+    def split(pattern, behavior, invert=False, regex=False):
+        return {"type": "Split", "pattern": {"Regex" if regex else "String": pattern}, "behavior": behavior, "invert": invert}
+
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
+    for behavior in ["Isolated", "Removed", "Contiguous", "MergedWithPrevious", "MergedWithNext"]:
+        for invert in [False, True]:
+            yield "bytes", {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [split("[-.]", behavior, invert, True), byte_level]}}, texts
+            yield "bytes", {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [split(" ", behavior, invert), byte_level]}}, texts
+        yield "bytes", {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Punctuation", "behavior": behavior}, byte_level]}}, texts
+    for individual in [False, True]:
+        yield "bytes", {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Digits", "individual_digits": individual}, {**byte_level, "use_regex": True}]}}, texts
+    yield "bytes", {"pre_tokenizer": {**byte_level, "add_prefix_space": True, "use_regex": True}}, texts
+    yield "bytes", {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+        {"type": "Digits", "individual_digits": True}, {**byte_level, "add_prefix_space": True}]}}, texts
+    for form in ["NFC", "NFD", "NFKC", "NFKD", "Lowercase"]:
+        yield "bytes", {"normalizer": {"type": form}}, texts
+    yield "bytes", {"normalizer": {"type": "Strip", "strip_left": True, "strip_right": False}}, texts
+    yield "bytes", {"normalizer": {"type": "Sequence", "normalizers": [
+        {"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "}, {"type": "Strip", "strip_left": False, "strip_right": True}]}}, texts
+    flagged = texts + ["a TOK b", "aTOKb", " TOK TOK", "TOKTOK", "tok x", "xTOK\n\nTOK  y"]
+    for flags in [{}, {"lstrip": True}, {"rstrip": True}, {"lstrip": True, "rstrip": True}, {"single_word": True}, {"special": True},
+                  {"normalized": True}, {"single_word": True, "lstrip": True}]:
+        names = ["tok", "tokt"] if flags.get("normalized") else ["TOK", "TOKT"]
+        yield "bytes", {"added_tokens": [added(n, **flags) for n in names], "normalizer": {"type": "Lowercase"}}, flagged
+    for scheme in ["always", "first", "never"]:
+        for cut in [False, True]:
+            meta = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": cut}
+            yield "pieces", {"normalizer": None, "pre_tokenizer": meta, "decoder": meta, "added_tokens": [added("TOK", special=True)]}, flagged
+    yield "pieces", {"decoder": None}, texts
+    yield "pieces", {"decoder": {"type": "Sequence", "decoders": [
+        {"type": "Strip", "content": "▁", "start": 1, "stop": 0}, {"type": "Replace", "pattern": {"String": "e"}, "content": "E"}]}}, texts
+    yield "pieces", {"decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}}, texts
+
+
+def variant(base, parts, texts):
+    d = json.loads(base.to_str())
+    parts = json.loads(json.dumps(parts))
+    for i, a in enumerate(parts.get("added_tokens", [])):
+        a["id"] = len(d["model"]["vocab"]) + i
+    d.update(parts)
+    t = Tokenizer.from_str(json.dumps(d))
+    done = []
+    for text in texts:
+        ids = t.encode(text, add_special_tokens=False).ids
+        done.append({"text": text, "ids": ids, "decoded": t.decode(ids, skip_special_tokens=False)})
+    return parts, done
+
+
+def main():
+    bases = {"bytes": make_bytes(), "pieces": make_pieces()}
+    with open(os.path.join(here, "cases.jsonl"), "w", encoding="utf-8") as f:
+        for name, t in bases.items():
+            os.makedirs(os.path.join(here, name), exist_ok=True)
+            with open(os.path.join(here, name, "tokenizer.json"), "w", encoding="utf-8") as out:
+                out.write(json.dumps(json.loads(t.to_str()), ensure_ascii=False, separators=(",", ":")) + "\n")
+            for text in texts():
+                if "\0" in text:
+                    text = text.replace("\0", "")
+                ids = t.encode(text, add_special_tokens=False).ids
+                f.write(json.dumps({"tokenizer": name, "text": text, "plain": ids, "special": t.encode(text).ids,
+                                    "kept": t.decode(ids, skip_special_tokens=False), "skipped": t.decode(ids)},
+                                   ensure_ascii=False) + "\n")
+    with open(os.path.join(here, "variants.jsonl"), "w", encoding="utf-8") as f:
+        for base, parts, some in variants():
+            parts, done = variant(bases[base], parts, some)
+            f.write(json.dumps({"base": base, "parts": parts, "texts": done}, ensure_ascii=False) + "\n")
+
+
+main()
