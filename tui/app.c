@@ -445,6 +445,7 @@ double ts_app_step(ts_app *app) {
     ts_input in;
     double now = ts_now();
     if (drain(app)) app->dirty = true;
+    pop_closed(app, false);
     while (!app->quit && !app->suspend && app->term->read(app->term, &in)) {
         take_input(app, &in);
         pop_closed(app, false);

@@ -28,6 +28,10 @@ extern const double runs_smoothing[3];
 const ts_run_view *runs_chosen(const struct runs *r); /* NULL: none */
 void runs_draw(ts_screen *s, ts_canvas *c, ts_rect body);
 void runs_status(ts_screen *s, char *left, char *right);
+/* Whether there is something to answer with: the last adapter of a run that ended, the best so far of one that goes on.
+ * The sides that compare it with its base: "base run:3", "base run:3/best". */
+bool ts_run_has_adapter(const ts_run_view *v);
+void ts_run_side(const ts_run_view *v, char *out, size_t n);
 /* Shows Runs with this run under the cursor. */
 void ts_runs_screen_show(ts_app *app, int64_t id);
 /* Shows Compare with these sides. */

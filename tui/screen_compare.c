@@ -293,8 +293,8 @@ static void default_sides(struct compare *k) {
     char text[48];
     if (k->n_sides) return;
     for (size_t i = 0; i < r->view.n; i++)
-        if (r->view.items[i].step > 0) {
-            snprintf(text, sizeof text, "base run:%lld", (long long)r->view.items[i].id);
+        if (ts_run_has_adapter(&r->view.items[i])) {
+            ts_run_side(&r->view.items[i], text, sizeof text);
             set_sides(k, text);
             return;
         }

@@ -13,6 +13,15 @@ const ts_run_view *runs_chosen(const struct runs *r) {
     return r->list.cursor < r->view.n ? &r->view.items[r->list.cursor] : NULL;
 }
 
+bool ts_run_has_adapter(const ts_run_view *v) {
+    return v->readable && (v->state == TS_RUN_DONE || v->state == TS_RUN_STOPPED || v->best_step >= 0);
+}
+
+void ts_run_side(const ts_run_view *v, char *out, size_t n) {
+    bool ended = v->state == TS_RUN_DONE || v->state == TS_RUN_STOPPED;
+    snprintf(out, n, "base run:%lld%s", (long long)v->id, ended ? "" : "/best");
+}
+
 /* ---- looking ---- */
 
 struct look {
@@ -293,7 +302,7 @@ static const char *runs_why_not(ts_screen *s, ts_command_id id) {
     if (id == TS_DO_DELETE_RUN && v->state == TS_RUN_RUNNING) return "this run goes on; c stops it first";
     if (id == TS_DO_RESUME && v->state != TS_RUN_STOPPED && v->state != TS_RUN_CRASHED && v->state != TS_RUN_NEW)
         return "only a run that was stopped or killed can go on";
-    if (id == TS_DO_COMPARE_RUN && v->step == 0) return "this run has no adapter yet";
+    if (id == TS_DO_COMPARE_RUN && !ts_run_has_adapter(v)) return "this run has no adapter yet";
     return NULL;
 }
 
@@ -381,7 +390,7 @@ static bool runs_command(ts_screen *s, ts_command_id id, const char *arg) {
         ts_app_say(app, TS_R_OK, "copied the path of run %lld", (long long)runs_chosen(r)->id);
         return true;
     case TS_DO_COMPARE_RUN:
-        snprintf(sides, sizeof sides, "base run:%lld", (long long)runs_chosen(r)->id);
+        ts_run_side(runs_chosen(r), sides, sizeof sides);
         ts_compare_screen_show(app, sides);
         return true;
     default:
