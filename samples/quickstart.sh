@@ -150,7 +150,7 @@ train_settings="--epochs 2 --learning-rate 5e-4 --batch-size 4 --valid 0"
 
 compare() {
     $ts compare $work --side base --side "$adapter" --prompts samples/heldout.jsonl --check samples/style.check \
-        --max-new-tokens 160 || exit 1
+        --max-new-tokens 160 --repetition-penalty 1.1 || exit 1
     echo
     echo "General questions outside the style (what may be forgotten), loss per token of the reference answers:"
     printf '  base   '
