@@ -1,5 +1,6 @@
 /* tunesmith: `tunesmith VERB ...` runs a verb, `tunesmith [WORKSPACE]` opens the workbench on a workspace. */
 #include "core/base/file.h"
+#include "core/work/child.h"
 #include "tui/cli.h"
 
 #include <locale.h>
@@ -27,6 +28,7 @@ int main(int argc, char **argv) {
     setlocale(LC_ALL, "");
     setlocale(LC_NUMERIC, "C"); /* numbers in files and output never depend on the country */
     signal(SIGPIPE, SIG_IGN);
+    ts_child_self_is_tunesmith();
     const char *first = argc > 1 ? argv[1] : NULL;
     char here[] = ".", help[] = "--help", *words[] = {here};
     if (!first) return ts_file_exists("tunesmith.db") ? open_workbench(1, words) : print_overview(stdout);

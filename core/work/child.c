@@ -33,9 +33,15 @@ struct report {
     int error; /* errno of exec or fork; 0: fine */
 };
 
+static bool self_is_tunesmith;
+
+void ts_child_self_is_tunesmith(void) {
+    self_is_tunesmith = true;
+}
+
 const char *ts_child_self(void) {
     const char *named = getenv("TUNESMITH_BINARY");
-    return named && *named ? named : "/proc/self/exe";
+    return named && *named ? named : self_is_tunesmith ? "/proc/self/exe" : NULL;
 }
 
 /* The environment without OPENBLAS_ variables; the strings stay environ's. */
@@ -180,6 +186,10 @@ ts_status ts_child_start(ts_child *c, const ts_child_options *o, ts_err *err) {
                        o->nice,
                        o->detached};
     ts_status status = TS_OK;
+    if (!l.program)
+        TS_GOTO(ts_fail(err, TS_UNSUPPORTED,
+                        "cannot start a child: this program is not tunesmith and TUNESMITH_BINARY "
+                        "does not name it"));
     if (!o->show_errors || !o->pipes) TS_GOTO(open_log(o->log, &log, err));
     if (o->pipes && (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0))
         TS_GOTO(ts_fail_errno(err, "cannot make a pipe"));

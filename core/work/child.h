@@ -29,8 +29,11 @@ typedef struct ts_child_options {
     int nice; /* added to the priority value, 0 to 19 */
 } ts_child_options;
 
-/* The program to start as "ourselves": TUNESMITH_BINARY (tests) or /proc/self/exe. */
+/* The program to start as "ourselves": TUNESMITH_BINARY (tests), or /proc/self/exe once main has said that this is
+ * tunesmith; else NULL. Any other program (a test) that started itself as a child would do all its work again, and its
+ * child too. */
 const char *ts_child_self(void);
+void ts_child_self_is_tunesmith(void);
 /* For a process that calculates itself: starts this program over, with the same arguments, when OPENBLAS_ variables are
  * set that OpenBLAS has obeyed by now. Their names are kept in TUNESMITH_CLEARED, for `doctor`. Returns when there is
  * nothing to clear (or it cannot be done). Call it before threads and files are open. */
