@@ -33,6 +33,7 @@ int main(void) {
     const char *dir = ts_test_source("tests/screens");
     setenv("TZ", "UTC", 1);
     unsetenv("EDITOR");
+    setenv("TUNESMITH_BINARY", "/bin/false", 1); /* a child must not be this test again */
     unsetenv("VISUAL");
     if (ts_dir_list(dir, &names, &err) != TS_OK) {
         fprintf(stderr, "%s\n", err.text);
