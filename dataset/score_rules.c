@@ -1,0 +1,474 @@
+/* The rules, in the order of ts_rules (dataset/score.c). Each is a pure function of one row's texts and what the set
+ * is like; 0 is fine. They are hints: where a rule cannot tell, it says 0. */
+#include "dataset/score_rules.h"
+
+#include "core/base/file.h"
+#include "core/base/hash.h"
+#include "core/base/utf8.h"
+#include "core/text/normalize.h"
+#include "dataset/language.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- patterns ---- */
+
+enum {
+    P_PLACEHOLDER_ALL,
+    P_PLACEHOLDER_PART,
+    P_NO_INPUT,
+    P_REFUSAL_STRONG,
+    P_REFUSAL,
+    P_EMAIL,
+    P_PHONE,
+    P_URL,
+    P_HTML,
+    P_HTML_TASK,
+    P_LANGUAGE_TASK,
+    P_REPEAT_TASK,
+    P_CODE,
+    P_MAKE_TASK,
+    P_COUNT
+};
+
+static const char *const patterns[P_COUNT] = {
+    [P_PLACEHOLDER_ALL] =
+        "\\A\\W*(?:n/?a|none|null|nil|nan|undefined|tbd|to be (?:done|determined|added)|todo\\b.{0,60}|fixme\\b.{0,60}|"
+        "xxx+|no ?output|no answer|answer (?:here|goes here)|placeholder|test|asdf\\w*|\\.\\.\\.|\xe2\x80\xa6)\\W*\\z",
+    [P_PLACEHOLDER_PART] =
+        "<\\s*(?:insert|your|add|enter|placeholder|no ?output|answer)\\b[^<>\\n]{0,60}>|"
+        "\\[\\s*(?:insert|todo|tbd|answer here)\\b[^\\[\\]\\n]{0,60}\\]|lorem ipsum|\\{\\{\\s*\\w+\\s*\\}\\}|\\bTODO:",
+    [P_NO_INPUT] = "<?\\bno ?input\\b>?",
+    [P_REFUSAL_STRONG] = "\\bas an? (?:ai|artificial intelligence|language model)\\b|\\bi(?:'|\xe2\x80\x99)?m (?:just "
+                         "|only )?an? (?:ai|language model)\\b",
+    [P_REFUSAL] =
+        "\\bi(?:'|\xe2\x80\x99)?m (?:sorry|afraid|unable|not "
+        "able)\\b[^.\\n]{0,80}\\b(?:can(?:no|'|\xe2\x80\x99)t|cannot|unable|not able|to (?:help|assist|comply))|"
+        "\\bi am (?:sorry|afraid|unable|not able)\\b[^.\\n]{0,80}\\b(?:cannot|can(?:'|\xe2\x80\x99)t|unable|not "
+        "able|to (?:help|assist|comply))|"
+        "\\bi (?:cannot|can(?:'|\xe2\x80\x99)t|won(?:'|\xe2\x80\x99)t|will not) "
+        "(?:help|assist|provide|fulfil|fulfill|comply|answer|process|do that|generate|create)\\b|"
+        "\\bi (?:do not|don(?:'|\xe2\x80\x99)t) have (?:personal )?(?:opinions|feelings|access to)\\b",
+    [P_EMAIL] = "(?<![\\w.+-])[a-z0-9][\\w.+-]*@[a-z0-9-]+(?:\\.[a-z0-9-]+)*\\.[a-z]{2,}\\b",
+    [P_PHONE] = "(?<![\\w+])\\+\\d{1,3}[ .-]?\\(?\\d{1,4}\\)?(?:[ .-]?\\d{2,4}){2,4}(?!\\w)|"
+                "(?<![\\w.-])(?:\\(\\d{3}\\) ?|\\d{3}[-. ])\\d{3}[-.]\\d{4}(?![\\w-])|"
+                "\\b(?:tel|phone|call|mobile|fax)\\b[^\\n\\d]{0,20}\\b0\\d{1,4}[ /-]?\\d{3,}(?:[ -]?\\d{2,})*",
+    [P_URL] = "\\bhttps?://\\S+|\\bwww\\.[a-z0-9-]+\\.[a-z]{2,}",
+    [P_HTML] = "</"
+               "?(?:div|span|p|br|a|b|i|u|em|strong|ul|ol|li|table|tr|td|th|img|script|style|h[1-6]|font|center)\\b[^<>"
+               "\\n]{0,200}>|"
+               "&(?:nbsp|amp|lt|gt|quot|apos|#\\d{2,5});",
+    [P_HTML_TASK] = "\\bhtml|\\bweb ?(?:site|page)|\\bjavascript|\\bcss\\b|\\bxml|\\btag\\b|\\bcode\\b|<\\w+",
+    [P_LANGUAGE_TASK] = "translat|language|\\b(?:french|spanish|german|italian|portuguese|dutch|polish|swedish|russian|"
+                        "greek|hebrew|arabic|"
+                        "hindi|thai|japanese|korean|chinese|mandarin|latin|english)\\b",
+    [P_REPEAT_TASK] = "\\brepeat|\\bpoem|\\bsong|\\blyrics|\\bchorus|\\btable\\b|\\bcode\\b|\\bprogram|\\bfunction\\b|"
+                      "\\bsequence|\\bpattern",
+    [P_MAKE_TASK] = "\\b(?:create|generate|write|compose|construct|suggest|invent|imagine|provide|give|name|make|come "
+                    "up|design|list|output|"
+                    "rewrite|rephrase|edit|paraphrase|summarize|summarise|identify|classify|describe)\\b",
+    [P_CODE] = "```|[{};]\\s*$|^\\s*(?:def|class|import|return|for|while|if|#include|SELECT|public|var|let|const)\\b.*["
+               ":;({]\\s*$",
+};
+
+static bool has(ts_scorer *s, int pattern, ts_text t, size_t *start) {
+    size_t from, end;
+    bool found = t.n && ts_matcher_find(s->patterns[pattern], t.s, t.n, 0, &from, &end, NULL);
+    if (found && start) *start = from;
+    return found;
+}
+
+ts_status ts_score_set_init(ts_score_set *set, ts_err *err) {
+    *set = (ts_score_set){.language = -1};
+    set->df = ts_calloc(TS_SCORE_DF_SLOTS, sizeof *set->df);
+    for (int i = 0; i < P_COUNT; i++) {
+        ts_buf p = TS_BUF_INIT;
+        ts_buf_printf(&p, "%s%s", i == P_CODE ? "(?m)" : "", patterns[i]);
+        ts_status status = ts_regex_new(&set->patterns[i], p.data, p.len, i == P_CODE ? 0 : TS_REGEX_CASELESS, err);
+        ts_buf_release(&p);
+        if (status != TS_OK) return ts_wrap(err, status, "pattern %d of the rules", i);
+    }
+    return TS_OK;
+}
+
+ts_status ts_score_set_checks(ts_score_set *set, const char *path, ts_err *err) {
+    ts_buf text = TS_BUF_INIT;
+    ts_status status = ts_file_read(path, 1 << 20, &text, err);
+    size_t cap = 0, line = 0;
+    for (char *p = text.data; status == TS_OK && p && *p;) {
+        size_t n = strcspn(p, "\n"), len = n - (n && p[n - 1] == '\r');
+        line++;
+        if (len && *p != '#' && strspn(p, " \t") < len) {
+            ts_regex *re;
+            status = ts_regex_new(&re, p, len, 0, err);
+            if (status == TS_OK) TS_PUSH(set->checks, set->n_checks, cap, re);
+            if (status != TS_OK) ts_wrap(err, status, "%s line %zu", path, line);
+        }
+        p += n + (p[n] == '\n');
+    }
+    ts_buf_release(&text);
+    return status;
+}
+
+void ts_score_set_release(ts_score_set *set) {
+    for (int i = 0; i < P_COUNT; i++)
+        ts_regex_free(set->patterns[i]);
+    for (size_t i = 0; i < set->n_checks; i++)
+        ts_regex_free(set->checks[i]);
+    free(set->checks);
+    free(set->df);
+}
+
+void ts_scorer_init(ts_scorer *s, const ts_score_set *set) {
+    *s = (ts_scorer){.set = set};
+    for (int i = 0; i < P_COUNT; i++)
+        s->patterns[i] = ts_matcher_new(set->patterns[i]);
+    s->checks = ts_calloc(TS_MAX(set->n_checks, 1), sizeof *s->checks);
+    for (size_t i = 0; i < set->n_checks; i++)
+        s->checks[i] = ts_matcher_new(set->checks[i]);
+}
+
+void ts_scorer_release(ts_scorer *s) {
+    for (int i = 0; i < P_COUNT; i++)
+        ts_matcher_free(s->patterns[i]);
+    for (size_t i = 0; i < s->set->n_checks; i++)
+        ts_matcher_free(s->checks[i]);
+    free(s->checks);
+    ts_words_release(&s->words);
+    ts_buf_release(&s->a);
+    ts_buf_release(&s->b);
+    free(s->hashes[0]);
+    free(s->hashes[1]);
+}
+
+/* ---- small helps ---- */
+
+static bool blank(char c) {
+    return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
+static ts_text trimmed(ts_text t) {
+    while (t.n && blank(t.s[t.n - 1]))
+        t.n--;
+    while (t.n && blank(*t.s)) {
+        t.s++;
+        t.n--;
+    }
+    return t;
+}
+
+static size_t count_words(ts_scorer *s, ts_text t) {
+    size_t n = 0;
+    ts_words_begin(&s->words, t.s, t.n);
+    while (ts_words_next(&s->words))
+        n++;
+    return n;
+}
+
+static ts_text head_of(ts_text t, size_t n) {
+    while (n < t.n && n > 0 && ((unsigned char)t.s[n] & 0xc0) == 0x80)
+        n--;
+    return (ts_text){t.s, TS_MIN(n, t.n)};
+}
+
+/* A word's stem, roughly: without a plural s, at most its first five letters. */
+static uint64_t stem_hash(const ts_buf *word) {
+    size_t n = word->len;
+    if (n > 3 && word->data[n - 1] == 's' && word->data[n - 2] != 's') n--;
+    n = TS_MIN(n, 5);
+    while (n > 1 && n < word->len && ((unsigned char)word->data[n] & 0xc0) == 0x80)
+        n--;
+    return ts_hash64(word->data, n, 3);
+}
+
+static int by_value(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The different stems of the words of three letters or more, English function words left out. */
+static size_t stems(ts_scorer *s, int slot, ts_text t) {
+    size_t n = 0, kept = 0;
+    ts_words_begin(&s->words, t.s, t.n);
+    while (ts_words_next(&s->words))
+        if (s->words.word.len >= 3 && !ts_language_function_word(0, &s->words.word))
+            TS_PUSH(s->hashes[slot], n, s->cap[slot], stem_hash(&s->words.word));
+    if (n) qsort(s->hashes[slot], n, sizeof **s->hashes, by_value);
+    for (size_t i = 0; i < n; i++)
+        if (!kept || s->hashes[slot][i] != s->hashes[slot][kept - 1]) s->hashes[slot][kept++] = s->hashes[slot][i];
+    return kept;
+}
+
+void ts_score_survey(ts_scorer *s, const ts_score_text *t, int *language, size_t *words) {
+    const ts_text texts[] = {t->prompt, t->answer};
+    for (int k = 0; k < 2; k++)
+        for (size_t i = 0, n = stems(s, k, texts[k]); i < n; i++)
+            atomic_fetch_add_explicit(&s->set->df[s->hashes[k][i] & (TS_SCORE_DF_SLOTS - 1)], 1, memory_order_relaxed);
+    for (const char *p = t->answer.s, *end = p + t->answer.n; p < end;) {
+        const char *nl = memchr(p, '\n', (size_t)(end - p));
+        size_t n = (size_t)((nl ? nl : end) - p);
+        if (n)
+            atomic_fetch_add_explicit(&s->set->df[ts_hash64(p, n, 9) & (TS_SCORE_DF_SLOTS - 1)], 1,
+                                      memory_order_relaxed);
+        p = nl ? nl + 1 : end;
+    }
+    *words = count_words(s, t->answer);
+    *language = ts_language_of(t->answer.s, t->answer.n, &s->words);
+}
+
+/* ---- the rules ---- */
+
+static double rule_empty(ts_scorer *s, const ts_score_text *t) {
+    (void)s;
+    return !trimmed(t->answer).n || !trimmed(t->prompt).n;
+}
+
+static double rule_placeholder(ts_scorer *s, const ts_score_text *t) {
+    ts_text answer = trimmed(t->answer), input = trimmed(t->input);
+    if (answer.n < 80 && has(s, P_PLACEHOLDER_ALL, answer, NULL) && answer.n != 4) return 1;
+    if (answer.n == 4 && !has(s, P_REPEAT_TASK, t->prompt, NULL) && has(s, P_PLACEHOLDER_ALL, answer, NULL) &&
+        memcmp(answer.s, "None", 4) != 0 && memcmp(answer.s, "Test", 4) != 0)
+        return 1;
+    if (has(s, P_PLACEHOLDER_PART, t->answer, NULL) || has(s, P_PLACEHOLDER_PART, t->instruction, NULL)) return 0.7;
+    return input.n < 16 && has(s, P_NO_INPUT, input, NULL) ? 0.5 : 0;
+}
+
+static double rule_refusal(ts_scorer *s, const ts_score_text *t) {
+    ts_text head = head_of(trimmed(t->answer), 300);
+    if (has(s, P_REFUSAL_STRONG, head, NULL)) return 1;
+    return has(s, P_REFUSAL, head_of(head, 200), NULL) ? 0.8 : 0;
+}
+
+static double rule_echo(ts_scorer *s, const ts_score_text *t) {
+    ts_text instruction = trimmed(t->instruction), answer = trimmed(t->answer), input = trimmed(t->input);
+    ts_buf_reset(&s->a);
+    ts_buf_reset(&s->b);
+    if (!answer.n) return 0;
+    ts_fold_text(instruction.s, instruction.n, &s->a);
+    ts_fold_text(answer.s,
+                 TS_MIN(answer.n, instruction.n * 2 + 64) == answer.n ? answer.n
+                                                                      : head_of(answer, instruction.n * 2 + 64).n,
+                 &s->b);
+    if (count_words(s, instruction) >= 4 && s->b.len >= s->a.len && memcmp(s->a.data, s->b.data, s->a.len) == 0)
+        return 1;
+    return input.n > 30 && input.n == answer.n && memcmp(input.s, answer.s, input.n) == 0 ? 0.6 : 0;
+}
+
+/* ---- truncated ---- */
+
+static bool is_item(ts_text line) {
+    size_t i = 0;
+    while (i < line.n && blank(line.s[i]))
+        i++;
+    if (i < line.n && strchr("-*+", line.s[i])) return true;
+    size_t digits = i;
+    while (digits < line.n && line.s[digits] >= '0' && line.s[digits] <= '9')
+        digits++;
+    return digits > i && digits - i <= 3 && digits < line.n && strchr(".)", line.s[digits]);
+}
+
+/* Does the line end as a sentence or an expression does? */
+static bool line_ends(ts_text line) {
+    line = trimmed(line);
+    if (!line.n) return true;
+    unsigned char c = (unsigned char)line.s[line.n - 1];
+    if (c >= 0x80) { /* closing quotes, CJK full stops, emoji; a letter does not end a sentence */
+        size_t at = line.n - 1;
+        uint32_t cp;
+        while (at > 0 && ((unsigned char)line.s[at] & 0xc0) == 0x80)
+            at--;
+        ts_utf8_decode(line.s + at, line.n - at, &cp);
+        return !ts_is_letter(cp);
+    }
+    return strchr(".!?)]}\"'`:;|>*_~=/%$#0123456789", c) != NULL && c;
+}
+
+/* Words that no sentence ends with. */
+static bool hangs(ts_scorer *s, ts_text line) {
+    static const char words[] =
+        " the a an and or of to from with for in on at by that which is are your their but because as "
+        "into than when while if so they ";
+    char key[16];
+    ts_words_begin(&s->words, line.s, line.n);
+    while (ts_words_next(&s->words)) {
+    }
+    if (!line.n || s->words.at == 0) return false;
+    size_t n = 0, end = line.n;
+    while (n < end && ((line.s[end - 1 - n] | 32) >= 'a' && (line.s[end - 1 - n] | 32) <= 'z'))
+        n++;
+    if (n == 0 || n + 3 > sizeof key || n == end) return end > 0 && line.s[end - 1] == ',';
+    key[0] = ' ';
+    for (size_t i = 0; i < n; i++)
+        key[i + 1] = line.s[end - n + i];
+    key[n + 1] = ' ';
+    key[n + 2] = 0;
+    return strstr(words, key) != NULL;
+}
+
+static double rule_truncated(ts_scorer *s, const ts_score_text *t) {
+    ts_text answer = trimmed(t->answer), last = answer;
+    size_t like = 0, like_ended = 0, fences = 0, last_words, sentences = 0;
+    for (size_t i = 0; i + 2 < answer.n; i++)
+        if (memcmp(answer.s + i, "```", 3) == 0) fences += (i += 2) > 0;
+    if (fences % 2) return 1;
+    if (!answer.n || line_ends(answer) || has(s, P_CODE, answer, NULL)) return 0;
+    size_t cut = answer.n;
+    while (cut > 0 && answer.s[cut - 1] != '\n')
+        cut--;
+    last = trimmed((ts_text){answer.s + cut, answer.n - cut});
+    last_words = count_words(s, last);
+    for (const char *p = answer.s, *end = answer.s + cut; p < end;) {
+        const char *nl = memchr(p, '\n', (size_t)(end - p));
+        ts_text line = trimmed((ts_text){p, (size_t)((nl ? nl : end) - p)});
+        if (line.n && is_item(line) == is_item(last)) {
+            like++;
+            like_ended += strchr(".!?", line.s[line.n - 1]) != NULL;
+        }
+        p = nl ? nl + 1 : end;
+    }
+    for (size_t i = 0; i + 2 < last.n; i++)
+        sentences += strchr(".!?", last.s[i]) && last.s[i + 1] == ' ' && i > 3;
+    if (last_words >= 4 && hangs(s, last)) return 1;
+    if (is_item(last)) return like >= 1 && like_ended * 10 >= like * 8 && last_words >= 2 ? 0.9 : 0;
+    if (last_words < 5 || count_words(s, answer) < 10) return 0;
+    if (sentences) return 0.8;
+    return like >= 2 && like_ended == like && last_words >= 6 ? 0.6 : 0;
+}
+
+/* ---- repetition ---- */
+
+static double rule_repetition(ts_scorer *s, const ts_score_text *t) {
+    enum { GRAM = 4 };
+    size_t n = 0, repeats = 0;
+    ts_words_begin(&s->words, t->answer.s, t->answer.n);
+    while (ts_words_next(&s->words))
+        TS_PUSH(s->hashes[0], n, s->cap[0], ts_hash64(s->words.word.data, s->words.word.len, 0));
+    if (n < 24) return 0;
+    size_t grams = n - GRAM + 1;
+    for (size_t i = 0; i < grams; i++)
+        s->hashes[0][i] = ts_hash64(s->hashes[0] + i, GRAM * sizeof(uint64_t), 5);
+    qsort(s->hashes[0], grams, sizeof **s->hashes, by_value);
+    for (size_t i = 1; i < grams; i++)
+        repeats += s->hashes[0][i] == s->hashes[0][i - 1];
+    double share = (double)repeats / (double)grams;
+    if (share < 0.3 || has(s, P_REPEAT_TASK, t->prompt, NULL) || has(s, P_CODE, t->answer, NULL)) return 0;
+    return TS_MIN(1, 0.4 + (share - 0.3) * 1.5);
+}
+
+static double rule_language(ts_scorer *s, const ts_score_text *t) {
+    if (s->set->language < 0) return 0;
+    int language = ts_language_of(t->answer.s, t->answer.n, &s->words);
+    if (language < 0 || language == s->set->language) return 0;
+    if (count_words(s, t->answer) < 5 || has(s, P_LANGUAGE_TASK, t->prompt, NULL) || has(s, P_CODE, t->answer, NULL))
+        return 0;
+    int asked = ts_language_of(t->prompt.s, t->prompt.n, &s->words);
+    return asked == language ? 0.6 : 1;
+}
+
+static double rule_format(ts_scorer *s, const ts_score_text *t) {
+    size_t missing = 0, start, end;
+    for (size_t i = 0; i < s->set->n_checks; i++)
+        missing += !ts_matcher_find(s->checks[i], t->answer.s, t->answer.n, 0, &start, &end, NULL);
+    return missing ? 0.5 + 0.5 * (double)missing / (double)s->set->n_checks : 0;
+}
+
+static double rule_email(ts_scorer *s, const ts_score_text *t) {
+    return has(s, P_EMAIL, t->answer, NULL) ? 1 : has(s, P_EMAIL, t->prompt, NULL) ? 0.5 : 0;
+}
+
+static double rule_phone(ts_scorer *s, const ts_score_text *t) {
+    return has(s, P_PHONE, t->answer, NULL) ? 1 : has(s, P_PHONE, t->prompt, NULL) ? 0.5 : 0;
+}
+
+static double rule_url(ts_scorer *s, const ts_score_text *t) {
+    return has(s, P_URL, t->answer, NULL) ? 1 : has(s, P_URL, t->prompt, NULL) ? 0.5 : 0;
+}
+
+/* ---- mismatch ---- */
+
+static size_t slot_of(uint64_t hash) {
+    return (size_t)(hash & (TS_SCORE_DF_SLOTS - 1));
+}
+
+static uint32_t df_of(const ts_scorer *s, uint64_t hash) {
+    return atomic_load_explicit(&s->set->df[slot_of(hash)], memory_order_relaxed);
+}
+
+/* A stem that few prompts and answers of this set have. */
+static bool is_telling(const ts_scorer *s, uint64_t stem) {
+    return (double)df_of(s, stem) <= TS_MAX(0.24 * (double)s->set->rows, 6);
+}
+
+/* The answer without lines that many answers have (a closing line), in s->a. */
+static ts_text without_common_lines(ts_scorer *s, ts_text t) {
+    ts_buf_reset(&s->a);
+    for (const char *p = t.s, *end = t.s + t.n; p < end;) {
+        const char *nl = memchr(p, '\n', (size_t)(end - p));
+        size_t n = (size_t)((nl ? nl : end) - p);
+        if (s->set->rows < 20 || (double)df_of(s, ts_hash64(p, n, 9)) < 0.2 * (double)s->set->rows) {
+            ts_buf_add(&s->a, p, n);
+            ts_buf_putc(&s->a, '\n');
+        }
+        p = nl ? nl + 1 : end;
+    }
+    return (ts_text){ts_buf_str(&s->a), s->a.len};
+}
+
+static double rule_mismatch(ts_scorer *s, const ts_score_text *t) {
+    size_t telling = 0, shared = 0, needed = has(s, P_MAKE_TASK, t->instruction, NULL) ? 6 : 3;
+    if (count_words(s, t->answer) < 12 || has(s, P_CODE, t->answer, NULL)) return 0;
+    if (has(s, P_LANGUAGE_TASK, t->prompt, NULL) &&
+        (trimmed(t->input).n || ts_language_of(t->answer.s, t->answer.n, &s->words) != s->set->language))
+        return 0;
+    size_t n = stems(s, 0, t->prompt), m = stems(s, 1, without_common_lines(s, t->answer));
+    for (size_t i = 0, j = 0; i < n; i++) {
+        telling += is_telling(s, s->hashes[0][i]);
+        while (j < m && s->hashes[1][j] < s->hashes[0][i])
+            j++;
+        shared += j < m && s->hashes[1][j] == s->hashes[0][i];
+    }
+    return telling >= needed && !shared ? 0.7 : 0;
+}
+
+static double rule_length(ts_scorer *s, const ts_score_text *t) {
+    if (s->set->rows < 30 || s->set->log_words_deviation < 1e-6) return 0;
+    double z =
+        (log(1 + (double)count_words(s, t->answer)) - s->set->log_words) / TS_MAX(s->set->log_words_deviation, 0.15);
+    return fabs(z) < 3.5 ? 0 : TS_MIN(1, 0.3 + (fabs(z) - 3.5) / 4);
+}
+
+static double rule_html(ts_scorer *s, const ts_score_text *t) {
+    if (!has(s, P_HTML, t->answer, NULL) && !has(s, P_HTML, t->prompt, NULL)) return 0;
+    return has(s, P_HTML_TASK, t->instruction, NULL) || has(s, P_CODE, t->answer, NULL) ? 0 : 1;
+}
+
+static double rule_nonascii(ts_scorer *s, const ts_score_text *t) {
+    size_t letters = 0, foreign = 0;
+    if (s->set->language != ts_language_find("en") || has(s, P_LANGUAGE_TASK, t->prompt, NULL)) return 0;
+    for (size_t i = 0; i < t->answer.n;) {
+        unsigned char c = (unsigned char)t->answer.s[i];
+        uint32_t cp = c;
+        i += c < 0x80 ? 1 : ts_utf8_decode(t->answer.s + i, t->answer.n - i, &cp);
+        letters += c >= 0x80 ? ts_is_letter(cp) : (c | 32) >= 'a' && (c | 32) <= 'z';
+        foreign += c >= 0x80 && ts_is_letter(cp);
+    }
+    return letters >= 20 && foreign * 10 > letters ? TS_MIN(1, 2.0 * (double)foreign / (double)letters) : 0;
+}
+
+static double (*const rules[])(ts_scorer *s, const ts_score_text *t) = {
+    rule_empty,      rule_placeholder, rule_refusal, rule_echo,  rule_truncated,
+    rule_repetition, rule_language,    rule_format,  rule_email, rule_phone,
+    rule_url,        rule_mismatch,    rule_length,  rule_html,  rule_nonascii,
+};
+
+double ts_score_row(ts_scorer *s, const ts_score_text *t, float values[TS_MAX_RULES]) {
+    double overall = 1;
+    ts_assert(TS_COUNT(rules) == ts_rule_count());
+    for (size_t i = 0; i < TS_COUNT(rules); i++) {
+        double v = i == 0 || values[0] == 0 || t->answer.n ? rules[i](s, t) : 0;
+        values[i] = (float)v;
+        overall *= 1 - ts_rules[i].weight * v;
+    }
+    return overall;
+}
