@@ -113,7 +113,8 @@ static bool check_number(struct check *c) {
     if (*c->p == '-') c->p++;
     const char *first = c->p;
     size_t n = digits(c);
-    if (n == 0 || (n > 1 && *first == '0')) return fault(c, TS_JSON_BROKEN);
+    if (n > 1 && *first == '0') c->fault = TS_JSON_BROKEN; /* also where the text ends behind it */
+    if (n == 0 || c->fault) return fault(c, TS_JSON_BROKEN);
     if (c->p < c->end && *c->p == '.') {
         c->p++;
         if (!digits(c)) return fault(c, TS_JSON_BROKEN);

@@ -346,11 +346,16 @@ static ts_status parse_term(struct parser *ps) {
     return status;
 }
 
-/* Takes a word of the language if it stands alone at ps->p. */
-static bool take(struct parser *ps, const char *word) {
+/* Does a word of the language stand alone at ps->p? */
+static bool at_word(const struct parser *ps, const char *word) {
     size_t n = strlen(word);
-    if (strncasecmp(ps->p, word, n) != 0 || (ps->p[n] && !strchr(" \t\r\n()\"", ps->p[n]))) return false;
-    ps->p += n;
+    return strncasecmp(ps->p, word, n) == 0 && (!ps->p[n] || strchr(" \t\r\n()\"", ps->p[n]));
+}
+
+/* Takes it. */
+static bool take(struct parser *ps, const char *word) {
+    if (!at_word(ps, word)) return false;
+    ps->p += strlen(word);
     skip_blanks(ps);
     return true;
 }
@@ -370,7 +375,8 @@ static ts_status parse_unary(struct parser *ps) {
         ps->depth--;
         return TS_OK;
     }
-    if (!*ps->p || *ps->p == ')') return wrong(ps, ps->p, "a word or a condition is missing here");
+    if (!*ps->p || *ps->p == ')' || at_word(ps, "or") || at_word(ps, "and"))
+        return wrong(ps, ps->p, "a word or a condition is missing here");
     if (*ps->p != '(') return parse_term(ps);
     ps->p++;
     ps->depth++;
@@ -383,14 +389,10 @@ static ts_status parse_unary(struct parser *ps) {
     return TS_OK;
 }
 
-static bool at_or(const struct parser *ps) {
-    return strncasecmp(ps->p, "or", 2) == 0 && (!ps->p[2] || strchr(" \t\r\n()\"", ps->p[2]));
-}
-
 static ts_status parse_and(struct parser *ps) {
     for (bool first = true;; first = false) {
         skip_blanks(ps);
-        if (!first && (!*ps->p || *ps->p == ')' || at_or(ps))) return TS_OK;
+        if (!first && (!*ps->p || *ps->p == ')' || at_word(ps, "or"))) return TS_OK;
         if (!first) {
             take(ps, "and");
             ts_buf_puts(&ps->q->sql, " AND ");

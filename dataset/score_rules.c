@@ -34,8 +34,9 @@ enum {
 
 static const char *const patterns[P_COUNT] = {
     [P_PLACEHOLDER_ALL] =
-        "\\A\\W*(?:n/?a|none|null|nil|nan|undefined|tbd|to be (?:done|determined|added)|todo\\b.{0,60}|fixme\\b.{0,60}|"
-        "xxx+|no ?output|no answer|answer (?:here|goes here)|placeholder|test|asdf\\w*|\\.\\.\\.|\xe2\x80\xa6)\\W*\\z",
+        "\\A\\W*(?:n/a|(?-i:NA|none|null|NULL|nil|nan|NaN|undefined)|tbd|to be "
+        "(?:done|determined|added)|todo\\b.{0,60}|fixme\\b.{0,60}|"
+        "xxx+|no ?output|no answer|answer (?:here|goes here)|placeholder|asdf\\w*|\\.\\.\\.|\xe2\x80\xa6)\\W*\\z",
     [P_PLACEHOLDER_PART] =
         "<\\s*(?:insert|your|add|enter|placeholder|no ?output|answer)\\b[^<>\\n]{0,60}>|"
         "\\[\\s*(?:insert|todo|tbd|answer here)\\b[^\\[\\]\\n]{0,60}\\]|lorem ipsum|\\{\\{\\s*\\w+\\s*\\}\\}|\\bTODO:",
@@ -226,10 +227,7 @@ static double rule_empty(ts_scorer *s, const ts_score_text *t) {
 
 static double rule_placeholder(ts_scorer *s, const ts_score_text *t) {
     ts_text answer = trimmed(t->answer), input = trimmed(t->input);
-    if (answer.n < 80 && has(s, P_PLACEHOLDER_ALL, answer, NULL) && answer.n != 4) return 1;
-    if (answer.n == 4 && !has(s, P_REPEAT_TASK, t->prompt, NULL) && has(s, P_PLACEHOLDER_ALL, answer, NULL) &&
-        memcmp(answer.s, "None", 4) != 0 && memcmp(answer.s, "Test", 4) != 0)
-        return 1;
+    if (answer.n < 80 && has(s, P_PLACEHOLDER_ALL, answer, NULL)) return 1;
     if (has(s, P_PLACEHOLDER_PART, t->answer, NULL) || has(s, P_PLACEHOLDER_PART, t->instruction, NULL)) return 0.7;
     return input.n < 16 && has(s, P_NO_INPUT, input, NULL) ? 0.5 : 0;
 }

@@ -1,0 +1,220 @@
+/* Rule scores: each rule on what it should find and what it should leave alone, and the planted flaws of samples/. */
+#include "tests/support.h"
+
+#include "core/base/file.h"
+#include "dataset/import.h"
+#include "dataset/language.h"
+#include "dataset/score_rules.h"
+#include "dataset/view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static ts_err err;
+
+static ts_text text(const char *s) {
+    return (ts_text){s, strlen(s)};
+}
+
+static float value_of(const char *rule, const char *prompt, const char *answer) {
+    ts_score_set set;
+    ts_scorer s;
+    float values[TS_MAX_RULES];
+    assert_ok(ts_score_set_init(&set, &err));
+    set.language = ts_language_find("en");
+    set.rows = 100;
+    set.log_words = 4;
+    set.log_words_deviation = 0.5;
+    ts_scorer_init(&s, &set);
+    ts_score_text t = {text(prompt), text(answer), text(prompt), text("")};
+    double overall = ts_score_row(&s, &t, values);
+    assert_true(overall >= 0 && overall <= 1);
+    ts_scorer_release(&s);
+    ts_score_set_release(&set);
+    return values[ts_rule_find(rule, strlen(rule))];
+}
+
+static void rules_find_and_leave_alone(void **state) {
+    (void)state;
+    static const struct {
+        const char *rule, *prompt, *answer;
+        bool found;
+    } cases[] = {
+        {"empty", "Why?", " \n", true},
+        {"empty", "Why?", "0", false},
+        {"placeholder", "Why?", "N/A", true},
+        {"placeholder", "Why?", "TODO: write this", true},
+        {"placeholder", "Why?", "Lorem ipsum dolor sit amet", true},
+        {"placeholder", "Chemical sign of sodium?", "Na", false},
+        {"placeholder", "Are there any?", "None of them left the house that day.", false},
+        {"refusal", "Fix it", "I'm sorry, but I cannot help with that.", true},
+        {"refusal", "Fix it", "As an AI language model, I have no hands.", true},
+        {"refusal", "Write a mail", "I am sorry for the delay of your order.", false},
+        {"echo", "How do I clean the lens?", "How do I clean the lens? Wipe it.", true},
+        {"echo", "How do I clean the lens?", "Wipe the lens with a cloth.", false},
+        {"truncated", "How?", "First open the box, then take the cable out. Put one end into the wall and the", true},
+        {"truncated", "How?", "1. Open the box.\n2. Take the cable out.\n3. Put it in and", true},
+        {"truncated", "Code", "```\nint x;", true},
+        {"truncated", "Name three fruits", "Apple\nPear\nPlum", false},
+        {"truncated", "What is the capital?", "Paris", false},
+        {"repetition", "Tell me",
+         "it is good and it is good and it is good and it is good and it is good and it is good and it is good and it "
+         "is good",
+         true},
+        {"language", "How do I open it?",
+         "Nehmen Sie den Deckel ab und ziehen Sie die Schraube mit der Hand an, bis sie sitzt.", true},
+        {"language", "Translate to German: take off the lid",
+         "Nehmen Sie den Deckel ab und ziehen Sie die Schraube mit der Hand an.", false},
+        {"language", "How?", "Take the lid off and turn the screw by hand until it is tight.", false},
+        {"email", "Who?", "Write to jane.doe+x@mail.example.org today.", true},
+        {"email", "Who?", "The price is 5@3 dollars", false},
+        {"phone", "Who?", "Call +44 20 7946 0958 now.", true},
+        {"phone", "Who?", "Call (212) 555-0142 now.", true},
+        {"phone", "When?", "In 2020-2021 we sold 1,000,000 of them, 3.14159265 times more.", false},
+        {"url", "Where?", "See https://example.org/a?b=c for more.", true},
+        {"html", "Explain it", "This is <b>bold</b> and&nbsp;so on.", true},
+        {"html", "Write HTML for a bold word", "<b>word</b>", false},
+        {"nonascii", "Who?",
+         "\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82 \xd0\xba\xd0\xb0\xd0\xba \xd0\xb4\xd0\xb5\xd0\xbb\xd0\xb0 "
+         "\xd1\x82\xd0\xb5\xd0\xb1\xd1\x8f \xd0\xb7\xd0\xbe\xd0\xb2\xd1\x83\xd1\x82",
+         true},
+        {"mismatch", "Why does my camera blur photos at night?",
+         "The ringing stops when you shorten the answering time of the mailbox in the telephone options.", true},
+        {"mismatch", "Why does my camera blur photos at night?",
+         "Too little light makes the shutter stay open long, so the camera moves while the picture is taken.", false},
+    };
+    for (size_t i = 0; i < TS_COUNT(cases); i++) {
+        float v = value_of(cases[i].rule, cases[i].prompt, cases[i].answer);
+        if ((v > 0) != cases[i].found)
+            fail_msg("case %zu: %s is %g on: %s", i, cases[i].rule, (double)v, cases[i].answer);
+    }
+}
+
+static ts_store *samples(void) {
+    ts_store *st;
+    ts_import_file f;
+    const char *path = ts_test_source("samples/helpdesk.jsonl");
+    char *ws = ts_path_join(ts_test_dir(), "ws");
+    assert_ok(ts_store_init(ws, &err));
+    assert_ok(ts_store_open(&st, ws, "test", &err));
+    assert_ok(ts_setting_set(st, "check", ts_test_source("samples/style.check"), &err));
+    assert_ok(ts_import(st, &path, 1, NULL, NULL, &f, NULL, &err));
+
+    free(ws);
+    return st;
+}
+
+/* The detector that FLAWS.md names for each line, "" for a clean one. */
+static size_t read_flaws(char (*detector)[32], size_t n) {
+    ts_buf text_of = TS_BUF_INIT;
+    size_t flaws = 0;
+    memset(detector, 0, n * sizeof *detector);
+    assert_ok(ts_file_read(ts_test_source("samples/FLAWS.md"), 1 << 20, &text_of, &err));
+    for (char *line = text_of.data; line && *line;) {
+        char *end = strchr(line, '\n');
+        unsigned number;
+        char name[32];
+        if (end) *end = 0;
+        if (sscanf(line, "| %u | %*[^|] | %31[^|]", &number, name) == 2 && number <= n) {
+            char *first = strchr(name, '`'), *last = strrchr(name, '`');
+            if (last) *last = 0;
+            snprintf(detector[number - 1], 32, "%s", first ? first + 1 : "a person");
+            flaws++;
+        }
+        line = end ? end + 1 : NULL;
+    }
+    ts_buf_release(&text_of);
+    return flaws;
+}
+
+static void finds_the_planted_flaws(void **state) {
+    (void)state;
+    enum { ROWS = 305 };
+    static char detector[ROWS][32];
+    ts_store *st = samples();
+    ts_score_report report;
+    ts_arena arena = TS_ARENA_INIT;
+    size_t planted = 0, missed = 0, clean = 0, alarms = 0;
+    assert_true(read_flaws(detector, ROWS) > 40);
+    assert_ok(ts_score_all(st, NULL, &report, &err));
+    assert_int_equal(report.rows, ROWS);
+    assert_string_equal(report.language, "en");
+    for (int64_t id = 1; id <= ROWS; id++) {
+        ts_rule_value *v;
+        size_t n;
+        bool found = false;
+        const char *name = detector[id - 1];
+        assert_ok(ts_row_scores(st, id, &v, &n, &arena, &err));
+        for (size_t i = 0; i < n; i++)
+            found |= strcmp(v[i].rule, name) == 0;
+        bool by_rule = ts_rule_find(name, strlen(name)) < ts_rule_count();
+        planted += by_rule;
+        missed += by_rule && !found;
+        if (by_rule && !found) print_message("missed: line %lld, %s\n", (long long)id, name);
+        clean += !*name;
+        alarms += !*name && n > 0;
+        if (!*name && n > 0) print_message("false alarm: line %lld, %s\n", (long long)id, v[0].rule);
+    }
+    print_message("planted %zu, missed %zu; clean %zu, false alarms %zu\n", planted, missed, clean, alarms);
+    assert_true(planted >= 30);
+    assert_int_equal(missed, 0);
+    assert_true(alarms * 50 <= clean);
+    ts_arena_release(&arena);
+    ts_store_close(st);
+}
+
+static void dismissed_findings_do_not_count(void **state) {
+    (void)state;
+    ts_store *st = samples();
+    ts_score_report report;
+    ts_arena arena = TS_ARENA_INIT;
+    ts_row before, after;
+    ts_view *v;
+    assert_ok(ts_score_all(st, NULL, &report, &err));
+    assert_ok(ts_view_new(&v, st, "refusal>0", "score", NULL, NULL, &err));
+    size_t n = ts_view_count(v);
+    int64_t id = ts_view_id(v, 0);
+    ts_view_free(v);
+    assert_ok(ts_row_read(st, id, &before, &arena, &err));
+    assert_ok(ts_row_dismiss(st, id, "refusal", true, NULL, &err));
+    assert_ok(ts_row_read(st, id, &after, &arena, &err));
+    assert_true(after.score > before.score);
+    assert_ok(ts_score_all(st, NULL, &report, &err)); /* stays so */
+    assert_int_equal(report.hits[ts_rule_find("refusal", 7)], n - 1);
+    ts_row again;
+    assert_ok(ts_row_read(st, id, &again, &arena, &err));
+    assert_near(again.score, after.score, 1e-3, "score");
+    assert_ok(ts_undo(st, 0, NULL, &err));
+    assert_ok(ts_row_read(st, id, &again, &arena, &err));
+    assert_near(again.score, before.score, 1e-3, "score");
+    assert_int_equal(ts_row_dismiss(st, id, "nonsense", true, NULL, &err), TS_INVALID);
+    ts_edit e = {TS_OUTPUT, {"Changed text.", 13}};
+    assert_ok(ts_row_edit(st, id, -1, &e, 1, NULL, &err)); /* what was found in the old text is forgotten */
+    assert_ok(ts_row_read(st, id, &again, &arena, &err));
+    assert_true(again.score != again.score);
+    ts_arena_release(&arena);
+    ts_store_close(st);
+}
+
+static void bad_check_files_are_named(void **state) {
+    (void)state;
+    ts_store *st = samples();
+    ts_score_report report;
+    const char *path = ts_path_join(ts_test_dir(), "check");
+    assert_ok(ts_file_write(path, "# fine\nabc\n(open\n", 17, &err));
+    assert_ok(ts_setting_set(st, "check", path, &err));
+    assert_int_equal(ts_score_all(st, NULL, &report, &err), TS_INVALID);
+    assert_non_null(strstr(err.text, "line 3"));
+    ts_store_close(st);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rules_find_and_leave_alone),
+        cmocka_unit_test(finds_the_planted_flaws),
+        cmocka_unit_test(dismissed_findings_do_not_count),
+        cmocka_unit_test(bad_check_files_are_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
