@@ -83,8 +83,12 @@ typedef struct feeding {
 static void store_run(void *ctx, size_t i, int worker) {
     (void)worker;
     const feeding *f = ctx;
-    const ts_run *run = &f->g->n->batch.runs[i];
-    ts_cache_store(f->g->n, &f->of_run[i]->cache, f->layer, f->qkv, run->first, run->n, 0);
+    const ts_batch *b = &f->g->n->batch;
+    const ts_run *run = &b->runs[i];
+    if (!f->of_run[i]) return; /* a shared beginning belongs to its children */
+    ts_cache *cache = &f->of_run[i]->cache;
+    if (run->parent >= 0) ts_cache_store(f->g->n, cache, f->layer, f->qkv, b->runs[run->parent].first, run->before, 0);
+    ts_cache_store(f->g->n, cache, f->layer, f->qkv, run->first, run->n, run->before);
 }
 
 static void store_layer(void *ctx, size_t layer, const float *qkv) {
@@ -100,23 +104,62 @@ static ts_status feed_batch(generation *g, slot **of_run, const ts_adapter *adap
     p.progress = g->progress;
     TS_TRY(ts_forward(&p, err));
     for (size_t i = 0; i < g->n->batch.n_runs; i++)
-        of_run[i]->cache.len = g->n->batch.runs[i].n;
+        if (of_run[i]) of_run[i]->cache.len = g->n->batch.runs[i].before + g->n->batch.runs[i].n;
     return TS_OK;
+}
+
+static const ts_gen_item *item_of(const generation *g, size_t i) {
+    return &g->items[g->slots[i].item];
+}
+
+/* Tokens that both prompts begin with, at least one left over for each run. */
+static size_t common_start(const ts_gen_item *a, const ts_gen_item *b, size_t limit) {
+    size_t n = 0;
+    limit = TS_MIN(limit, TS_MIN(a->n_prompt, b->n_prompt) - 2);
+    while (n < limit && a->prompt[n] == b->prompt[n])
+        n++;
+    return n;
+}
+
+/* Slots [from, end) whose prompts are fed together: same adapter, at most micro_tokens; `shared` tokens begin them all.
+ */
+static size_t find_group(const generation *g, size_t from, size_t *shared) {
+    size_t end = from, tokens = 0, first = SIZE_MAX, count = 0;
+    *shared = 0;
+    for (; end < g->n_slots && item_of(g, end)->adapter == item_of(g, from)->adapter; end++) {
+        const ts_gen_item *item = item_of(g, end);
+        size_t common = 0;
+        if (item->n_prompt == 1) continue; /* nothing to feed */
+        if (count > 0) common = common_start(item_of(g, first), item, count == 1 ? SIZE_MAX : *shared);
+        if (count > 0 && tokens + item->n_prompt - count * common > g->n->micro_tokens) break;
+        if (count == 0) first = end;
+        *shared = common;
+        tokens += item->n_prompt;
+        count++;
+    }
+    if (*shared < 4) *shared = 0; /* not worth a run */
+    return end;
 }
 
 /* All but the last token of the prompts of the new slots [from, n_slots). */
 static ts_status feed_prompts(generation *g, size_t from, ts_err *err) {
     ts_status status = TS_OK;
     ts_batch *b = &g->n->batch;
-    slot **of_run = ts_malloc((g->n_slots - from + 1) * sizeof *of_run);
-    for (size_t i = from; i < g->n_slots;) {
-        const ts_adapter *adapter = g->items[g->slots[i].item].adapter;
+    slot **of_run = ts_malloc((g->n_slots - from + 2) * sizeof *of_run);
+    for (size_t i = from, end, shared; i < g->n_slots; i = end) {
+        const ts_adapter *adapter = item_of(g, i)->adapter;
+        int parent = -1;
         ts_batch_reset(b);
-        for (; i < g->n_slots && g->items[g->slots[i].item].adapter == adapter; i++) {
-            const ts_gen_item *item = &g->items[g->slots[i].item];
-            if (b->rows > 0 && b->rows + item->n_prompt > g->n->micro_tokens) break;
+        end = find_group(g, i, &shared);
+        for (size_t k = i; k < end; k++) {
+            const ts_gen_item *item = item_of(g, k);
             if (item->n_prompt == 1) continue;
-            of_run[ts_batch_run(b, item->prompt, item->n_prompt - 1, -1)] = &g->slots[i];
+            if (shared && parent < 0) {
+                parent = ts_batch_run(b, item->prompt, shared, -1);
+                of_run[parent] = NULL;
+            }
+            int run = ts_batch_run(b, item->prompt + shared, item->n_prompt - 1 - shared, parent);
+            of_run[run] = &g->slots[k];
         }
         if (b->rows > 0) TS_GOTO(feed_batch(g, of_run, adapter, err));
     }

@@ -91,28 +91,73 @@ static ts_status check_ids(const ts_net *n, const ts_seq *seqs, size_t n_seqs, t
     return TS_OK;
 }
 
-static void add_sequence(ts_batch *b, const ts_seq *s, size_t index, size_t token) {
+/* Tokens at the start of both that are the same and no target row of either (that one belongs to its own sequence). */
+static size_t common_start(const ts_seq *a, const ts_seq *b, size_t limit) {
+    size_t n = 0;
+    limit = TS_MIN(limit, TS_MIN(a->n, b->n));
+    while (n < limit && a->ids[n] == b->ids[n] && (n + 1 >= a->n || !supervised(a, n + 1)) &&
+           (n + 1 >= b->n || !supervised(b, n + 1)))
+        n++;
+    return n;
+}
+
+/* `shared` tokens of it are run `parent`'s. */
+static void add_sequence(ts_batch *b, const ts_seq *s, size_t index, size_t token, size_t shared, int parent) {
     size_t n = used_tokens(s);
-    if (n == 0) return;
-    int run = ts_batch_run(b, s->ids, n, -1);
-    b->runs[run].token = token;
+    int run = ts_batch_run(b, s->ids + shared, n - shared, parent);
+    b->runs[run].token = token + shared;
     for (size_t t = 1; t <= n; t++) {
         if (!supervised(s, t)) continue;
-        ts_target target = {.row = b->runs[run].first + t - 1, .label = s->labels[t], .seq = index, .at = t};
+        ts_target target = {.row = b->runs[run].first + t - 1 - shared, .label = s->labels[t], .seq = index, .at = t};
         TS_PUSH(b->targets, b->n_targets, b->cap_targets, target);
     }
 }
 
-/* Fills b with sequences from *next on, as many as fit into micro_tokens (one at least). */
-static void cut_batch(ts_net *n, const ts_seq *seqs, size_t n_seqs, size_t *next, size_t *token) {
+typedef struct cutting {
+    const ts_seq *seqs;
+    size_t n_seqs, next, token;
+    size_t aim; /* tokens of a micro-batch when all are of about the same size */
+    bool share; /* a beginning that all sequences of a micro-batch have is calculated once */
+} cutting;
+
+static void aim_at_equal_sizes(cutting *c, size_t micro_tokens) {
+    size_t total = 0;
+    for (size_t s = 0; s < c->n_seqs; s++)
+        total += used_tokens(&c->seqs[s]);
+    size_t batches = TS_MAX((total + micro_tokens - 1) / micro_tokens, 1);
+    c->aim = (total + batches - 1) / batches;
+}
+
+/* Index behind the last sequence of the next micro-batch, which has at most micro_tokens rows (or one sequence). */
+static size_t find_cut(const cutting *c, size_t micro_tokens, size_t *shared) {
+    size_t count = 0, tokens = 0, i = c->next, first = 0;
+    *shared = 0;
+    for (; i < c->n_seqs; i++) {
+        size_t used = used_tokens(&c->seqs[i]), common = 0;
+        if (used == 0) continue;
+        if (count > 0 && c->share) common = common_start(&c->seqs[first], &c->seqs[i], count == 1 ? SIZE_MAX : *shared);
+        if (count > 0 && (tokens + used - count * common > micro_tokens || tokens + used / 2 > c->aim)) break;
+        if (count == 0) first = i;
+        *shared = common;
+        tokens += used;
+        count++;
+    }
+    if (count < 2 || *shared < 4) *shared = 0; /* not worth a run */
+    return i;
+}
+
+static void cut_batch(ts_net *n, cutting *c) {
     ts_batch *b = &n->batch;
+    size_t shared, end = find_cut(c, n->micro_tokens, &shared);
+    int parent = -1;
     ts_batch_reset(b);
-    while (*next < n_seqs) {
-        size_t used = used_tokens(&seqs[*next]);
-        if (b->rows > 0 && b->rows + used > n->micro_tokens) return;
-        add_sequence(b, &seqs[*next], *next, *token);
-        *token += seqs[*next].n;
-        (*next)++;
+    for (; c->next < end; c->next++) {
+        const ts_seq *s = &c->seqs[c->next];
+        if (used_tokens(s) > 0) {
+            if (shared && parent < 0) parent = ts_batch_run(b, s->ids, shared, -1);
+            add_sequence(b, s, c->next, c->token, shared, parent);
+        }
+        c->token += s->n;
     }
 }
 
@@ -147,16 +192,17 @@ out:
 }
 
 static ts_status all_batches(ts_pass *p, const ts_seq *seqs, size_t n_seqs, const sums *to, ts_err *err) {
-    size_t next = 0, token = 0;
+    cutting c = {.seqs = seqs, .n_seqs = n_seqs, .share = !(p->dropout.p > 0)};
     TS_TRY(check_ids(p->net, seqs, n_seqs, err));
+    aim_at_equal_sizes(&c, p->net->micro_tokens);
     for (size_t s = 0; s < n_seqs; s++) {
         to->nll[s] = 0;
         to->count[s] = 0;
     }
-    while (next < n_seqs) {
-        cut_batch(p->net, seqs, n_seqs, &next, &token);
+    while (c.next < n_seqs) {
+        cut_batch(p->net, &c);
         if (p->batch->n_targets) TS_TRY(micro_batch(p, to, err));
-        ts_progress_set(p->progress, (int64_t)next, (int64_t)n_seqs);
+        ts_progress_set(p->progress, (int64_t)c.next, (int64_t)n_seqs);
     }
     return TS_OK;
 }

@@ -2,9 +2,11 @@
  *
  * A net holds a model (borrowed), scratch memory and the thread pool's settings. No padding exists: the sequences of a
  * batch are laid end to end, all matrix products run over the sum of their tokens, attention is per sequence. Batches
- * are cut into micro-batches of at most `micro_tokens` tokens (a longer sequence is a micro-batch of its own), so
- * memory does not follow the batch. Output logits exist only for supervised positions, a chunk at a time. One thread
- * drives a net; it uses the pool inside. Same seed, threads, kernel and micro-batch split give the same bits. */
+ * are cut into micro-batches of about equal size and at most `micro_tokens` tokens (a longer sequence is a micro-batch
+ * of its own), so memory does not follow the batch. Tokens behind the last supervised one are not calculated, and a
+ * beginning that all sequences of a micro-batch share (a system prompt) once. Output logits exist only for supervised
+ * positions, a chunk at a time. One thread drives a net; it uses the pool inside. Same seed, threads, kernel and
+ * micro-batch split give the same bits. */
 #ifndef TS_ENGINE_NET_H
 #define TS_ENGINE_NET_H
 

@@ -51,13 +51,15 @@ static int32_t *some_ids(size_t n, uint64_t seed, size_t vocab) {
 
 enum { ITEMS = 9, NEW = 20 };
 
-/* Prompts of 1 to 33 tokens, every third item with the adapter. */
+/* Prompts of 1 to 33 tokens, every third item with the adapter; the longer ones begin with the same 15 tokens. */
 static void make_items(const fixture *f, ts_gen_item *items, int32_t **prompts) {
     for (size_t i = 0; i < ITEMS; i++) {
         size_t n = 1 + i * 4;
         prompts[i] = some_ids(n, 100 + i, f->m->config.vocab);
+        for (size_t t = 0; t < 15 && n > 15; t++)
+            prompts[i][t] = (int32_t)(t * 7);
         items[i] = (ts_gen_item){.prompt = prompts[i], .n_prompt = n, .stream = i};
-        items[i].adapter = i % 3 == 1 ? f->adapter : NULL;
+        items[i].adapter = i % 3 == 1 || i == 8 ? f->adapter : NULL;
     }
 }
 

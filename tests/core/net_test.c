@@ -349,6 +349,45 @@ static void a_long_sequence_crosses_every_block(void **state) {
     close_tiny(&f);
 }
 
+/* A common beginning is calculated once: nothing else may change, and an answer's NLL not by a bit. */
+static void a_shared_beginning_changes_nothing(void **state) {
+    (void)state;
+    ts_tiny t = {.heads = 6, .kv_heads = 2, .hidden = 48, .layers = 3};
+    fixture f = open_tiny(&t, 0x7f);
+    enum { MANY = 4, START = 60 };
+    ts_seq seqs[MANY];
+    ts_adapter *grad;
+    assert_ok(ts_adapter_zero_like(&grad, f.a, &err));
+    for (size_t s = 0; s < MANY; s++) {
+        size_t n = START + 8 + 17 * s;
+        int32_t *ids = ts_malloc(n * sizeof *ids), *labels = ts_malloc(n * sizeof *labels);
+        for (size_t i = 0; i < n; i++) {
+            ids[i] = i < START ? (int32_t)(i * 31 % 250) : (int32_t)ts_rand_below(&rnd, 250);
+            labels[i] = i >= START + 2 - s ? ids[i] : TS_NO_LABEL; /* for the last ones inside the beginning */
+        }
+        seqs[s] = (ts_seq){ids, labels, n};
+    }
+    double together, alone, sum = 0, nll[MANY], single;
+    size_t count, one, counts[MANY], total = 0;
+    memset(f.grad->block, 0, f.grad->n_params * sizeof *f.grad->block);
+    assert_ok(ts_net_backward(f.n, f.a, seqs, MANY, none, f.grad, &together, &count, NULL, &err));
+    assert_ok(ts_net_nll(f.n, f.a, seqs, MANY, nll, counts, NULL, NULL, &err));
+    for (size_t s = 0; s < MANY; s++) {
+        assert_ok(ts_net_backward(f.n, f.a, &seqs[s], 1, none, grad, &alone, &one, NULL, &err));
+        assert_ok(ts_net_nll(f.n, f.a, &seqs[s], 1, &single, &one, NULL, NULL, &err));
+        assert_true(single == nll[s] && one == counts[s]);
+        sum += alone;
+        total += one;
+    }
+    assert_int_equal(total, count);
+    assert_near(together, sum, 1e-7 * sum, "nll");
+    assert_close(f.grad, grad, 2e-6);
+    for (size_t s = 0; s < MANY; s++)
+        free((void *)seqs[s].ids), free((void *)seqs[s].labels);
+    ts_adapter_free(grad);
+    close_tiny(&f);
+}
+
 static void impossible_ids_are_refused(void **state) {
     (void)state;
     ts_tiny t = {0};
@@ -385,6 +424,7 @@ int main(void) {
         cmocka_unit_test(an_adapter_with_zero_b_is_the_base),
         cmocka_unit_test(nll_does_not_depend_on_company),
         cmocka_unit_test(a_long_sequence_crosses_every_block),
+        cmocka_unit_test(a_shared_beginning_changes_nothing),
         cmocka_unit_test(impossible_ids_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
