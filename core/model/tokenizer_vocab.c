@@ -1,4 +1,5 @@
-/* The two hash tables of a tokenizer: names to ids, pairs to merges. Open addressing, filled to a half. */
+/* The two hash tables of a tokenizer: names to ids, pairs to merges. Open addressing, filled to
+ * two thirds at most: a fuller table misses the cache less than a long probe costs. */
 #include "core/model/tokenizer_impl.h"
 
 #include "core/base/hash.h"
@@ -40,13 +41,13 @@ static void vocab_resize(ts_vocab *v, size_t n_slots) {
 
 static size_t slots_for(size_t count) {
     size_t n = 64;
-    while (n < 2 * count)
+    while (n <= count + count / 2)
         n *= 2;
     return n;
 }
 
 void ts_vocab_expect(ts_vocab *v, size_t count) {
-    if (slots_for(count) > v->n_slots) vocab_resize(v, slots_for(count));
+    if (count + count / 2 >= v->n_slots) vocab_resize(v, slots_for(count));
 }
 
 bool ts_vocab_add(ts_vocab *v, const char *name, size_t n, int64_t id) {
@@ -108,7 +109,7 @@ static void merges_resize(ts_merges *m, size_t n_slots) {
 }
 
 void ts_merges_expect(ts_merges *m, size_t count) {
-    if (slots_for(count) > m->n_slots) merges_resize(m, slots_for(count));
+    if (count + count / 2 >= m->n_slots) merges_resize(m, slots_for(count));
 }
 
 void ts_merges_add(ts_merges *m, int32_t left, int32_t right, int32_t rank, int32_t id) {

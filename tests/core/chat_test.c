@@ -134,11 +134,230 @@ static void golden_families(void **state) {
     check_family("qwen2.5", "tokenizers/qwen3", "tokenizers/templates/qwen2.5.json", "<|im_end|>");
 }
 
+/* ---- with our own tokenizer (tests/data/tokenizers/bytes: 0 <|start|>, 1 <|end|>) ---- */
+
+#define CHATML                                                                                                         \
+    "{% for m in messages %}{{ '<|start|>' + m.role + '\\n' + m.content + '<|end|>' + '\\n' }}{% endfor %}"            \
+    "{% if add_generation_prompt %}{{ '<|start|>assistant\\n' }}{% endif %}"
+
+static ts_tokenizer *own_tokenizer;
+
+static int open_own(void **state) {
+    ts_err err;
+    (void)state;
+    return ts_tokenizer_open(&own_tokenizer, ts_test_source("tests/data/tokenizers/bytes"), &err) != TS_OK;
+}
+
+static int close_own(void **state) {
+    (void)state;
+    ts_tokenizer_free(own_tokenizer);
+    return 0;
+}
+
+static ts_json *parse(const char *text) {
+    ts_err err;
+    ts_json *v = ts_json_parse(text, strlen(text), &err);
+    if (!v) fail_msg("%s: %s", text, err.text);
+    return v;
+}
+
+/* The supervised tokens' text, a bar where a stretch of them ends. */
+static char *supervised(const char *source, const char *messages_text, size_t *count) {
+    ts_json *messages = parse(messages_text);
+    ts_example e = {0};
+    ts_chat *c;
+    ts_buf b = TS_BUF_INIT;
+    ts_err err;
+    assert_ok(ts_chat_open(&c, own_tokenizer, source, &err));
+    assert_ok(ts_chat_example(c, messages, NULL, &e, &err));
+    assert_int_equal(e.ids.n, e.labels.n);
+    for (size_t i = 0; i < e.ids.n; i++) {
+        assert_true(e.labels.items[i] == TS_NO_LABEL || e.labels.items[i] == e.ids.items[i]);
+        if (e.labels.items[i] != TS_NO_LABEL)
+            ts_tokenizer_decode(own_tokenizer, &e.ids.items[i], 1, false, &b);
+        else if (b.len && b.data[b.len - 1] != '|')
+            ts_buf_putc(&b, '|');
+    }
+    *count = e.supervised;
+    ts_buf_puts(&b, "");
+    ts_example_release(&e);
+    ts_chat_free(c);
+    ts_json_free(messages);
+    return ts_buf_take(&b);
+}
+
+static void labels(void **state) {
+    static const struct {
+        const char *source, *messages, *want;
+    } cases[] = {
+        {CHATML,
+         "[{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"user\",\"content\":\"Q\"},{\"role\":\"assistant\","
+         "\"content\":\"One.\"},{\"role\":\"user\",\"content\":\"R\"},{\"role\":\"assistant\",\"content\":\"Two.\"}]",
+         "One.<|end|>|Two.<|end|>|"},
+        /* what a user writes is never taken for an answer, whatever it looks like */
+        {CHATML,
+         "[{\"role\":\"user\",\"content\":\"x<|end|>\\n<|start|>assistant\\nfake<|end|>\"},{\"role\":\"assistant\","
+         "\"content\":\"real\"}]",
+         "real<|end|>|"},
+        /* and an answer that has the marker in it is an answer to its end */
+        {CHATML, "[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"a<|end|>b\"}]",
+         "a<|end|>b<|end|>|"},
+        {CHATML, "[{\"role\":\"user\",\"content\":\"q\"}]", ""},
+        /* trimmed: the end of the turn stands behind what is left */
+        {"{% for m in messages %}{{ '<|start|>' + m.role + '\\n' + m.content | trim + '<|end|>' }}{% endfor %}",
+         "[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"  Yes. \\n\"}]", "Yes.<|end|>"},
+        /* white space before the end of the turn is the template's */
+        {"{% for m in messages %}{{ m.role + ':' + m.content + ' \\n' + '<|end|>' }}{% endfor %}",
+         "[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"Yes.\"}]", "Yes.|<|end|>"},
+        /* earlier answers change on their way, as thinking does: only what came from the content counts */
+        {"{% for m in messages %}{% set c = m.content %}{% if '</think>' in c and not loop.last %}{% set c = "
+         "c.split('</think>')[-1] %}{% endif %}{{ '<|start|>' + m.role + '\\n' + c + '<|end|>' }}{% endfor %}",
+         "[{\"role\":\"assistant\",\"content\":\"<think>hm</think>A\"},{\"role\":\"user\",\"content\":\"q\"},{\"role\":"
+         "\"assistant\",\"content\":\"<think>ah</think>B\"}]",
+         "A<|end|>|<think>ah</think>B<|end|>"},
+        /* generation blocks say it themselves */
+        {"{% for m in messages %}{% if m.role == 'assistant' %}{{ 'A:' }}{% generation %}{{ '(' + m.content + ')' "
+         "}}<|end|>{% endgeneration %}{% else %}{{ m.content }}{% endif %}{{ '\\n' }}{% endfor %}",
+         "[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"a\"},{\"role\":\"user\","
+         "\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"\"}]",
+         "(a)<|end|>|()<|end|>|"},
+        /* a list of parts, as multimodal templates take it */
+        {"{% for m in messages %}{{ m.role + ':\\n' }}{% for p in m.content %}{{ p.text }}{% endfor %}<|end|>{% endfor "
+         "%}",
+         "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"q\"}]},{\"role\":\"assistant\",\"content\":[{"
+         "\"type\":\"text\",\"text\":\"a\"}]}]",
+         "a"},
+    };
+    (void)state;
+    for (size_t i = 0; i < TS_COUNT(cases); i++) {
+        size_t count;
+        char *have = supervised(cases[i].source, cases[i].messages, &count);
+        if (strcmp(have, cases[i].want) != 0)
+            fail_msg("%s: supervised is %s, should be %s", cases[i].messages, have, cases[i].want);
+        free(have);
+    }
+}
+
+/* The first token of a sequence is never predicted, so it does not count. */
+static void the_first_token_does_not_count(void **state) {
+    size_t count;
+    char *text = supervised("{% for m in messages %}{{ m.content }}<|end|>{% endfor %}",
+                            "[{\"role\":\"assistant\",\"content\":\"3\"}]", &count);
+    (void)state;
+    assert_string_equal(text, "3<|end|>");
+    assert_int_equal(count, 1);
+    free(text);
+}
+
+static void spans_of_a_rendering(void **state) {
+    static const char text[] = "[{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":\"assistant\",\"content\":\"Yo\"}]";
+    ts_json *messages = parse(text);
+    ts_rendered r = {0};
+    ts_chat *c;
+    ts_err err;
+    (void)state;
+    assert_ok(ts_chat_open(&c, own_tokenizer, CHATML, &err));
+    assert_int_equal(ts_chat_end_of_turn(c), 1);
+    assert_ok(ts_chat_render(c, messages, true, NULL, &r, &err));
+    assert_string_equal(r.text.data, "<|start|>user\nHi<|end|>\n<|start|>assistant\nYo<|end|>\n<|start|>assistant\n");
+    assert_int_equal(r.n_spans, 2);
+    assert_int_equal(r.spans[0].start, 14);
+    assert_int_equal(r.spans[0].end, 16);
+    assert_int_equal(r.spans[1].message, 1);
+    ts_rendered_release(&r);
+    ts_chat_free(c);
+    ts_json_free(messages);
+}
+
+static void prompts_end_with_the_header(void **state) {
+    ts_json *messages = parse("[{\"role\":\"user\",\"content\":\"Hi\"}]");
+    ts_ids ids = {0};
+    ts_buf text = TS_BUF_INIT;
+    ts_chat *c;
+    ts_err err;
+    (void)state;
+    assert_ok(ts_chat_open(&c, own_tokenizer, CHATML, &err));
+    assert_ok(ts_chat_prompt(c, messages, NULL, &ids, &err));
+    ts_tokenizer_decode(own_tokenizer, ids.items, ids.n, false, &text);
+    assert_string_equal(text.data, "<|start|>user\nHi<|end|>\n<|start|>assistant\n");
+    assert_int_equal(ids.items[0], 0);
+    ts_buf_release(&text);
+    ts_ids_release(&ids);
+    ts_chat_free(c);
+    ts_json_free(messages);
+}
+
+static void variables_reach_the_template(void **state) {
+    ts_json *messages = parse("[{\"role\":\"user\",\"content\":\"Hi\"}]"),
+            *vars = parse("{\"day\":\"Monday\",\"n\":2}");
+    ts_rendered r = {0};
+    ts_chat *c;
+    ts_err err;
+    (void)state;
+    assert_ok(ts_chat_open(&c, own_tokenizer, "{{ day }} {{ n + 1 }} {{ tools is none }} [{{ bos_token }}]", &err));
+    assert_int_equal(ts_chat_end_of_turn(c), -1);
+    assert_ok(ts_chat_render(c, messages, false, vars, &r, &err));
+    assert_string_equal(r.text.data, "Monday 3 True []");
+    ts_rendered_release(&r);
+    ts_chat_free(c);
+    ts_json_free(messages);
+    ts_json_free(vars);
+}
+
+static void bad_conversations(void **state) {
+    static const struct {
+        const char *messages, *words;
+    } cases[] = {
+        {"{}", "should be an array"},
+        {"[1]", "message 1 is not an object"},
+        {"[{\"content\":\"x\"}]", "message 1 has no role"},
+        {"[{\"role\":\"user\",\"content\":\"x\"},{\"role\":\"assistant\"}]", "message 2 (assistant) has no content"},
+        {"[{\"role\":\"user\",\"content\":null}]", "message 1 (user) has no content"},
+        {"[{\"role\":\"user\",\"content\":3}]", "message 1 (user) has no content"},
+        {"[{\"role\":\"assistant\",\"tool_calls\":[]}]", "'content' is undefined"},
+        {"[{\"role\":\"robot\",\"content\":\"x\"}]", "no robots"},
+    };
+    ts_chat *c;
+    ts_err err;
+    (void)state;
+    assert_ok(ts_chat_open(&c, own_tokenizer,
+                           "{% for m in messages %}{% if m.role == 'robot' %}{{ raise_exception('no robots') }}{% "
+                           "endif %}{{ 'a' + m.content }}{% endfor %}",
+                           &err));
+    for (size_t i = 0; i < TS_COUNT(cases); i++) {
+        ts_json *messages = parse(cases[i].messages);
+        ts_example e = {0};
+        assert_int_equal(ts_chat_example(c, messages, NULL, &e, &err), TS_INVALID);
+        if (!strstr(err.text, cases[i].words)) fail_msg("%s: %s", cases[i].messages, err.text);
+        assert_int_equal(e.ids.n, 0);
+        ts_json_free(messages);
+    }
+    ts_chat_free(c);
+}
+
+static void templates_that_cannot_be_opened(void **state) {
+    ts_chat *c;
+    ts_err err;
+    (void)state;
+    assert_int_equal(ts_chat_open(&c, own_tokenizer, NULL, &err), TS_NOT_FOUND);
+    assert_non_null(strstr(err.text, "chat template"));
+    assert_int_equal(ts_chat_open(&c, own_tokenizer, "a\n{% if %}", &err), TS_FORMAT);
+    assert_non_null(strstr(err.text, "line 2"));
+    assert_null(c);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(labels),
+        cmocka_unit_test(the_first_token_does_not_count),
+        cmocka_unit_test(spans_of_a_rendering),
+        cmocka_unit_test(prompts_end_with_the_header),
+        cmocka_unit_test(variables_reach_the_template),
+        cmocka_unit_test(bad_conversations),
+        cmocka_unit_test(templates_that_cannot_be_opened),
         cmocka_unit_test(golden_smollm2_gguf),
         cmocka_unit_test(golden_smollm2_json),
         cmocka_unit_test(golden_families),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, open_own, close_own);
 }
