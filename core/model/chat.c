@@ -234,6 +234,8 @@ static int32_t find_end_of_turn(const ts_chat *c) {
         "[{\"role\":\"user\",\"content\":\"Good day.\"},{\"role\":\"assistant\",\"content\":\"Hello.\"}]",
         "[{\"role\":\"system\",\"content\":\"Be kind.\"},{\"role\":\"user\",\"content\":\"Good day.\"},"
         "{\"role\":\"assistant\",\"content\":\"Hello.\"}]",
+        "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"Good day.\"}]},"
+        "{\"role\":\"assistant\",\"content\":[{\"type\":\"text\",\"text\":\"Hello.\"}]}]",
     };
     int32_t found = -1;
     for (size_t i = 0; i < TS_COUNT(conversations) && found < 0; i++)

@@ -226,7 +226,7 @@ static void labels(void **state) {
          "%}",
          "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"q\"}]},{\"role\":\"assistant\",\"content\":[{"
          "\"type\":\"text\",\"text\":\"a\"}]}]",
-         "a"},
+         "a<|end|>"},
     };
     (void)state;
     for (size_t i = 0; i < TS_COUNT(cases); i++) {
