@@ -54,6 +54,16 @@ static void missing_program_is_an_error(void **state) {
     assert_int_equal(ts_child_start(&c, &o, &err), TS_NOT_FOUND);
 }
 
+/* A test program that asks for "ourselves" must not start itself. */
+static void only_tunesmith_starts_itself(void **state) {
+    (void)state;
+    ts_child c;
+    ts_child_options o = {.pipes = true};
+    unsetenv("TUNESMITH_BINARY");
+    assert_null(ts_child_self());
+    assert_int_equal(ts_child_start(&c, &o, &err), TS_UNSUPPORTED);
+}
+
 static void environment_is_cleared(void **state) {
     (void)state;
     ts_child c;
@@ -158,10 +168,15 @@ static void lines_survive_pieces(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(talks_over_pipes),         cmocka_unit_test(missing_program_is_an_error),
-        cmocka_unit_test(environment_is_cleared),   cmocka_unit_test(inherits_no_descriptor),
-        cmocka_unit_test(stubborn_child_is_killed), cmocka_unit_test(detached_child_is_alone),
-        cmocka_unit_test(long_line_is_refused),     cmocka_unit_test(lines_survive_pieces),
+        cmocka_unit_test(talks_over_pipes),
+        cmocka_unit_test(only_tunesmith_starts_itself),
+        cmocka_unit_test(missing_program_is_an_error),
+        cmocka_unit_test(environment_is_cleared),
+        cmocka_unit_test(inherits_no_descriptor),
+        cmocka_unit_test(stubborn_child_is_killed),
+        cmocka_unit_test(detached_child_is_alone),
+        cmocka_unit_test(long_line_is_refused),
+        cmocka_unit_test(lines_survive_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,73 @@
+"""The Python half of peft.sh.
+
+    peft_nll.py rows MODEL ROWS.jsonl              alpaca rows to {"ids","labels"} lines, everything but the first token counted
+    peft_nll.py adapter MODEL OUT                  a PEFT adapter with random A and B
+    peft_nll.py compare MODEL ADAPTER ROWS OURS    NLL of every token here against `tunesmith nll --per-token --json`
+"""
+import json
+import sys
+import warnings
+
+warnings.filterwarnings("ignore")
+import peft
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+TOLERANCE = 1e-4  # a token, natural logarithm
+transformers.logging.set_verbosity_error()
+
+
+def lines(path):
+    return [json.loads(line) for line in open(path, encoding="utf-8") if line.strip()]
+
+
+def load(folder):
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
+
+
+def rows(folder, path):
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for row in lines(path):
+        if not row.get("instruction") or not row.get("output"):
+            continue
+        user = row["instruction"] + ("\n" + row["input"] if row.get("input") else "")
+        turns = [{"role": "user", "content": user}, {"role": "assistant", "content": row["output"]}]
+        text = tokenizer.apply_chat_template(turns, tokenize=False)
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"][:256]
+        print(json.dumps({"ids": ids, "labels": [-100] + ids[1:]}))
+
+
+def adapter(folder, out):
+    torch.manual_seed(7)
+    config = peft.LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
+    model = peft.get_peft_model(load(folder), config)
+    for name, p in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(p, std=0.02)
+    model.save_pretrained(out)
+
+
+def compare(folder, adapter_folder, path, ours):
+    model = peft.PeftModel.from_pretrained(load(folder), adapter_folder).eval()
+    worst, count, total = 0.0, 0, 0.0
+    with torch.no_grad():
+        model(torch.arange(3, 163)[None])  # the first forward of a process may take another path
+        for row, answer in zip(lines(path), lines(ours), strict=True):
+            ids = torch.tensor(row["ids"])[None]
+            logp = torch.log_softmax(model(ids).logits[0, :-1].double(), dim=-1)
+            nll = -logp.gather(1, ids[0, 1:, None])[:, 0]
+            theirs = torch.tensor(answer["nlls"], dtype=torch.float64)
+            if len(theirs) != len(nll):
+                raise SystemExit(f"line {answer['line']}: {len(theirs)} tokens here, {len(nll)} there")
+            worst = max(worst, (nll - theirs).abs().max().item())
+            count += len(nll)
+            total += nll.sum().item()
+    print(f"    peft {peft.__version__}, transformers {transformers.__version__}, torch {torch.__version__}: "
+          f"{count} tokens, mean NLL {total / count:.4f}, largest difference {worst:.2e}")
+    return 1 if worst > TOLERANCE else 0
+
+
+if __name__ == "__main__":
+    what = {"rows": rows, "adapter": adapter, "compare": compare}[sys.argv[1]]
+    sys.exit(what(*sys.argv[2:]) or 0)
