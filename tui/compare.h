@@ -25,7 +25,7 @@ struct shown_prompt {
     struct shown_answer answers[SIDES_MAX];
 };
 
-/* What the worker has to say: the prompts, new text of an answer, a whole answer. */
+/* What the worker has to say: the prompts, an answer as far as it goes, a whole answer. */
 struct note {
     struct note *next;
     enum { NOTE_PROMPTS, NOTE_TEXT, NOTE_ANSWER } kind;

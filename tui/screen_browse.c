@@ -12,76 +12,9 @@
 
 enum { KIND_VIEW = 1, KIND_COUNTS = 5 };
 
-/* ---- the view ---- */
+/* ---- counts ---- */
 
-struct view_job {
-    ts_job job;
-    struct browse *browse;
-    char *where, *sort;
-    bool reverse, is_new; /* is_new: the person changed filter or order, so a failure puts the old ones back */
-    ts_view *view;
-    ts_counts counts;
-    int64_t keep;
-};
-
-static void view_run(ts_job *job) {
-    struct view_job *v = (struct view_job *)job;
-    ts_store *st = v->browse->screen.app->scanner;
-    char *sort = ts_printf("%s%s", v->reverse ? "-" : "", v->sort);
-    job->status = ts_view_new(&v->view, st, v->where, sort, &job->progress, NULL, &job->err);
-    if (job->status == TS_OK) job->status = ts_store_counts(st, &v->counts, &job->err);
-    free(sort);
-}
-
-static void take_view(struct browse *b, struct view_job *v) {
-    struct shared_view *old = b->view;
-    b->view = ts_calloc(1, sizeof *b->view);
-    *b->view = (struct shared_view){v->view, 1};
-    v->view = NULL;
-    b->counts = v->counts;
-    free(b->filter);
-    free(b->sort);
-    b->filter = v->where;
-    b->sort = v->sort;
-    b->reverse = v->reverse;
-    v->where = v->sort = NULL;
-    size_t at = v->keep ? ts_view_find(b->view->view, v->keep) : browse_count(b);
-    if (at < browse_count(b)) b->list.cursor = at;
-    if (b->list.cursor >= browse_count(b)) b->list.cursor = browse_count(b) ? browse_count(b) - 1 : 0;
-    b->range_from = -1;
-    shared_view_drop(old);
-}
-
-static void view_done(ts_job *job) {
-    struct view_job *v = (struct view_job *)job;
-    struct browse *b = v->browse;
-    if (job->status == TS_OK)
-        take_view(b, v);
-    else if (job->status != TS_CANCELLED)
-        ts_app_say(b->screen.app, TS_R_ERROR, "%s", job->err.text);
-    ts_view_free(v->view);
-    free(v->where);
-    free(v->sort);
-    free(v);
-}
-
-static void build_view(struct browse *b, const char *where, const char *sort, bool reverse) {
-    struct view_job *v = ts_calloc(1, sizeof *v);
-    *v = (struct view_job){.job = {.title = "reading rows", .kind = KIND_VIEW, .run = view_run, .done = view_done},
-                           .browse = b,
-                           .where = ts_strdup(where),
-                           .sort = ts_strdup(sort),
-                           .reverse = reverse,
-                           .keep = browse_row(b)};
-    ts_queue_cancel(b->screen.app->jobs, KIND_VIEW);
-    ts_queue_push(b->screen.app->jobs, &v->job);
-}
-
-static void rebuild(struct browse *b) {
-    build_view(b, b->filter, b->sort, b->reverse);
-}
-
-/* The counts in the status row, after decisions. */
+/* What the status row counts, and which columns there are. */
 struct counts_job {
     ts_job job;
     struct browse *browse;
@@ -106,6 +39,73 @@ static void count(struct browse *b) {
     k->browse = b;
     ts_queue_cancel(b->screen.app->jobs, KIND_COUNTS);
     ts_queue_push(b->screen.app->jobs, &k->job);
+}
+
+/* ---- the view ---- */
+
+struct view_job {
+    ts_job job;
+    struct browse *browse;
+    char *where, *sort;
+    bool reverse;
+    ts_view *view;
+    int64_t keep;
+};
+
+static void view_run(ts_job *job) {
+    struct view_job *v = (struct view_job *)job;
+    ts_store *st = v->browse->screen.app->scanner;
+    char *sort = ts_printf("%s%s", v->reverse ? "-" : "", v->sort);
+    job->status = ts_view_new(&v->view, st, v->where, sort, &job->progress, NULL, &job->err);
+    free(sort);
+}
+
+static void take_view(struct browse *b, struct view_job *v) {
+    struct shared_view *old = b->view;
+    b->view = ts_calloc(1, sizeof *b->view);
+    *b->view = (struct shared_view){v->view, 1};
+    v->view = NULL;
+    free(b->filter);
+    free(b->sort);
+    b->filter = v->where;
+    b->sort = v->sort;
+    b->reverse = v->reverse;
+    v->where = v->sort = NULL;
+    size_t at = v->keep ? ts_view_find(b->view->view, v->keep) : browse_count(b);
+    if (at < browse_count(b)) b->list.cursor = at;
+    if (b->list.cursor >= browse_count(b)) b->list.cursor = browse_count(b) ? browse_count(b) - 1 : 0;
+    b->range_from = -1;
+    shared_view_drop(old);
+}
+
+static void view_done(ts_job *job) {
+    struct view_job *v = (struct view_job *)job;
+    struct browse *b = v->browse;
+    if (job->status == TS_OK) {
+        take_view(b, v);
+        count(b); /* after the rows are there to be looked at */
+    } else if (job->status != TS_CANCELLED)
+        ts_app_say(b->screen.app, TS_R_ERROR, "%s", job->err.text);
+    ts_view_free(v->view);
+    free(v->where);
+    free(v->sort);
+    free(v);
+}
+
+static void build_view(struct browse *b, const char *where, const char *sort, bool reverse) {
+    struct view_job *v = ts_calloc(1, sizeof *v);
+    *v = (struct view_job){.job = {.title = "reading rows", .kind = KIND_VIEW, .run = view_run, .done = view_done},
+                           .browse = b,
+                           .where = ts_strdup(where),
+                           .sort = ts_strdup(sort),
+                           .reverse = reverse,
+                           .keep = browse_row(b)};
+    ts_queue_cancel(b->screen.app->jobs, KIND_VIEW);
+    ts_queue_push(b->screen.app->jobs, &v->job);
+}
+
+static void rebuild(struct browse *b) {
+    build_view(b, b->filter, b->sort, b->reverse);
 }
 
 static void filter_entered(ts_app *app, void *ctx, const char *text) {

@@ -62,6 +62,7 @@ static void apply(struct compare *k, struct note *n) {
     if (n->prompt >= k->n_prompts || n->side >= k->n_sides) return;
     struct shown_answer *a = &k->prompts[n->prompt].answers[n->side];
     if (n->kind == NOTE_TEXT) {
+        ts_buf_reset(&a->text); /* all that it says so far */
         ts_buf_puts(&a->text, n->text);
     } else {
         ts_buf_release(&a->text);

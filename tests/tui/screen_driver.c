@@ -122,6 +122,8 @@ void ts_drive_add_answers(ts_app *app) {
         {"The screen of my tablet stays dark.", NULL, "Try charging it.", "The battery may be empty."},
     };
     struct compare *k = (struct compare *)app->screens[TS_SCREEN_COMPARE];
+    for (size_t i = 0; i < k->n_sides; i++)
+        free(k->sides[i]);
     k->sides[0] = ts_strdup("base");
     k->sides[1] = ts_strdup("run:2");
     k->n_sides = 2;
