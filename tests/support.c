@@ -63,6 +63,10 @@ const char *ts_test_dir(void) {
     return dir;
 }
 
+const char *ts_test_path(const char *name) {
+    return path_join(ts_test_dir(), name);
+}
+
 void assert_near(double a, double b, double tolerance, const char *what) {
     if (!(fabs(a - b) <= tolerance))
         fail_msg("%s: %.9g against %.9g, apart by %.3g, allowed %.3g", what, a, b, fabs(a - b), tolerance);

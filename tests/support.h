@@ -20,6 +20,8 @@ const char *ts_test_smollm2(void);
 const char *ts_test_source(const char *relative);
 /* A new empty folder, removed when the program ends. */
 const char *ts_test_dir(void);
+/* Path of `name` in such a folder. The string lives until the program ends. */
+const char *ts_test_path(const char *name);
 
 /* Fails the test with err's text when the call does not give TS_OK. */
 #define assert_ok(call)                                                                                                \

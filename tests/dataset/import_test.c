@@ -27,7 +27,7 @@ static ts_store *new_store(char **ws) {
 }
 
 static const char *file_of(const char *text, size_t n) {
-    const char *path = ts_path_join(ts_test_dir(), "with blank.json");
+    const char *path = ts_test_path("with blank.json");
     assert_ok(ts_file_write(path, text, n, &err));
     return path;
 }
@@ -280,7 +280,7 @@ static void export_comes_back_the_same(void **state) {
         ts_export_options o = {.array = array};
         ts_export_report report;
         ts_import_file f;
-        const char *path = ts_path_join(ts_test_dir(), "out.jsonl");
+        const char *path = ts_test_path("out.jsonl");
         assert_ok(ts_export(st[0], path, &o, NULL, &report, &err));
         assert_int_equal(report.rows, 60);
         assert_ok(ts_import(st[1], &path, 1, NULL, NULL, &f, NULL, &err));
@@ -312,7 +312,7 @@ static void refuses_conversations_as_alpaca(void **state) {
     ts_import_file f;
     ts_export_report report;
     ts_export_options o = {.format = "alpaca"};
-    const char *path = ts_path_join(ts_test_dir(), "out.jsonl");
+    const char *path = ts_test_path("out.jsonl");
     assert_ok(
         import_text(st,
                     "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"},"

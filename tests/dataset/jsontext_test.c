@@ -156,7 +156,7 @@ static void refuses_broken_files(void **state) {
 static void rows_across_windows(void **state) {
     (void)state;
     ts_buf text = TS_BUF_INIT;
-    const char *path = ts_path_join(ts_test_dir(), "rows.json");
+    const char *path = ts_test_path("rows.json");
     ts_splitter *s;
     ts_piece p;
     bool more = true;

@@ -201,7 +201,7 @@ static void bad_check_files_are_named(void **state) {
     (void)state;
     ts_store *st = samples();
     ts_score_report report;
-    const char *path = ts_path_join(ts_test_dir(), "check");
+    const char *path = ts_test_path("check");
     assert_ok(ts_file_write(path, "# fine\nabc\n(open\n", 17, &err));
     assert_ok(ts_setting_set(st, "check", path, &err));
     assert_int_equal(ts_score_all(st, NULL, &report, &err), TS_INVALID);
