@@ -54,12 +54,12 @@ static void import_done(ts_job *job) {
     if (job->status != TS_OK)
         ts_app_say(app, job->status == TS_CANCELLED ? TS_R_WARN : TS_R_ERROR, "%s", job->err.text);
     else if (f->imported.rejected)
-        ts_app_say(app, TS_R_WARN, "imported %s rows of %s; %s rejected: tunesmith rejects %s lists them",
-                   ts_thousands(f->imported.imported, n[0]), ts_path_base(f->path),
-                   ts_thousands(f->imported.rejected, n[1]), ts_path_base(app->folder));
+        ts_app_say(app, TS_R_WARN, "imported %s row%s of %s; %s rejected: tunesmith rejects %s lists them",
+                   ts_thousands(f->imported.imported, n[0]), f->imported.imported == 1 ? "" : "s",
+                   ts_path_base(f->path), ts_thousands(f->imported.rejected, n[1]), ts_path_base(app->folder));
     else
-        ts_app_say(app, TS_R_OK, "imported %s rows of %s  (u takes it back)", ts_thousands(f->imported.imported, n[0]),
-                   ts_path_base(f->path));
+        ts_app_say(app, TS_R_OK, "imported %s row%s of %s  (u takes it back)", ts_thousands(f->imported.imported, n[0]),
+                   f->imported.imported == 1 ? "" : "s", ts_path_base(f->path));
     if (job->status == TS_OK) ts_app_changed(app, true);
     free_job(f);
 }

@@ -47,7 +47,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(EDIT_OUTSIDE, "edit-outside", TS_IN_BROWSE | TS_IN_RECORD, "E", TS_G_EDIT, 0, "", "edit in $EDITOR")             \
     X(NEW_ROW, "new-row", TS_IN_BROWSE, "+", TS_G_EDIT, 0, "new row", "write a new example")                           \
     X(IMPORT, "import", TS_IN_BROWSE, "", TS_G_EDIT, 0, "", "import FILE: JSON or JSON lines")                         \
-    X(WRITE, "write", TS_IN_BROWSE, "w", TS_G_EDIT, 0, "write", "write the rows shown or marked to a file")           \
+    X(WRITE, "write", TS_IN_BROWSE, "w", TS_G_EDIT, 0, "write", "write the rows shown or marked to a file")            \
     X(COPY, "copy", TS_IN_LISTS, "y", TS_G_EDIT, 0, "copy", "copy to the clipboard (OSC 52)")                          \
     X(FIND, "find", TS_IN_BROWSE, "/", TS_G_FIND, 6, "find", "find as you type; re: for a pattern")                    \
     X(FIND_NEXT, "find-next", TS_IN_BROWSE, "n", TS_G_FIND, 0, "", "next hit")                                         \
@@ -98,12 +98,14 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(SCREEN_BROWSE, "screen-browse", TS_IN_LISTS, "1", TS_G_APP, 0, "", "the examples")                               \
     X(SCREEN_RUNS, "screen-runs", TS_IN_LISTS, "4", TS_G_APP, 0, "", "the training runs")                              \
     X(SCREEN_COMPARE, "screen-compare", TS_IN_LISTS, "5", TS_G_APP, 0, "", "answers beside each other")                \
+    X(HISTORY, "history", TS_IN_BROWSE | TS_IN_RECORD, "i", TS_G_VIEW, 0, "",                                          \
+      "what was done to this row, and by whom")                                                                        \
     X(PALETTE, "palette", TS_IN_LISTS, ":", TS_G_APP, 99, "commands", "every command by its name")                     \
     X(HELP, "help", TS_IN_LISTS, "? F1", TS_G_APP, 98, "help", "the keys of this screen; type to search")              \
     X(JOBS, "jobs", TS_IN_LISTS, "", TS_G_APP, 0, "", "what goes on in the background")                                \
     X(MESSAGES, "messages", TS_IN_LISTS, "", TS_G_APP, 0, "", "the latest messages")                                   \
-    X(MOUSE, "mouse", TS_IN_LISTS, "", TS_G_APP, 0, "", "take mouse clicks and the wheel, or not")                    \
-    X(BACK_OUT, "back-out", TS_IN_LISTS, "Esc", TS_G_APP, 0, "", "one step back: marks, hits, filter")         \
+    X(MOUSE, "mouse", TS_IN_LISTS, "", TS_G_APP, 0, "", "take mouse clicks and the wheel, or not")                     \
+    X(BACK_OUT, "back-out", TS_IN_LISTS, "Esc", TS_G_APP, 0, "", "one step back: marks, hits, filter")                 \
     X(BACK, "back", TS_IN_LISTS, "q", TS_G_APP, 0, "back", "back; on a top screen: quit")                              \
     X(QUIT, "quit", TS_IN_LISTS, "Q", TS_G_APP, 0, "quit", "quit; a training run goes on")                             \
     X(INTERRUPT, "interrupt", TS_IN_LISTS | TS_IN_TYPING, "^C", TS_G_APP, 0, "", "stop what goes on; twice: quit")     \

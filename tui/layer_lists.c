@@ -262,7 +262,7 @@ static void palette_draw(ts_layer *l, ts_canvas *c) {
     int rows = TS_MIN(12, c->h - 8);
     ts_rect r = centered(c, TS_MIN(c->w - 4, 86), rows + 4);
     char count[40];
-    snprintf(count, sizeof count, "Commands, %zu of %d", p->n, TS_COMMAND_COUNT);
+    snprintf(count, sizeof count, "Commands, %zu", p->n);
     ts_box(c, r, count);
     ts_list_fit(&p->list, p->n, rows);
     for (int i = 0; i < rows && p->list.top + (size_t)i < p->n; i++) {

@@ -222,14 +222,17 @@ static void save(ts_record *r) {
     s->act.id = r->id;
     s->act.rows_change = r->id == 0;
     s->revision = r->revision;
-    if (r->messages) {
+    bool whole = false; /* a turn is changed that only the whole array can name */
+    for (size_t i = 0; i < r->n; i++)
+        whole |= differs(&r->fields[i]) && r->fields[i].field == TS_FIELDS;
+    if (whole) {
         ts_buf json = TS_BUF_INIT;
         write_messages(r, &json);
         s->edits[0] = (ts_edit){TS_MESSAGES_JSON, keep(s, json.data, json.len)};
         s->n = 1;
         ts_buf_release(&json);
     }
-    for (size_t i = 0; i < r->n && !r->messages; i++) {
+    for (size_t i = 0; i < r->n && !whole; i++) {
         const struct field *f = &r->fields[i];
         if (r->id && !differs(f)) continue;
         s->edits[s->n] = (ts_edit){f->field, keep(s, f->editor.text.data, f->editor.text.len)};
@@ -450,7 +453,7 @@ static int draw_field(ts_record *r, size_t i, ts_canvas *c, int y, int end, int 
     char about[80];
     size_t words = 0;
     for (size_t k = 0; k < e->text.len; k++)
-        words += e->text.data[k] > ' ' && (k == 0 || e->text.data[k - 1] <= ' ');
+        words += (unsigned char)e->text.data[k] > ' ' && (k == 0 || (unsigned char)e->text.data[k - 1] <= ' ');
     snprintf(about, sizeof about, "%s%zu word%s ", differs(f) ? "edited   " : "", words, words == 1 ? "" : "s");
     ts_put(c, 0, y, 1, TS_R_KEY, on ? ">" : " ");
     ts_put(c, 2, y, c->w - 30, on ? TS_R_TITLE : TS_R_LABEL, f->name);

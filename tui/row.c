@@ -44,6 +44,18 @@ static ts_text content_text(const ts_json *content, ts_arena *arena) {
     return t;
 }
 
+/* The only turn of its role can be edited by itself, which leaves the rest of the array as it was written. */
+static void name_single_turn(ts_part *parts, size_t n, size_t at) {
+    static const struct {
+        const char *role;
+        ts_field field;
+    } fields[] = {{"system", TS_SYSTEM}, {"user", TS_INSTRUCTION}, {"assistant", TS_OUTPUT}};
+    for (size_t i = 0; i < n; i++)
+        if (i != at && strcmp(parts[i].name, parts[at].name) == 0) return;
+    for (size_t i = 0; i < TS_COUNT(fields); i++)
+        if (strcmp(parts[at].name, fields[i].role) == 0) parts[at].field = fields[i].field;
+}
+
 static size_t message_parts(const ts_row *row, ts_part *out, bool *more, ts_arena *arena) {
     size_t n = 0, turn = 0;
     ts_json *root = ts_json_parse(row->messages.s, row->messages.n, NULL);
@@ -58,6 +70,8 @@ static size_t message_parts(const ts_row *row, ts_part *out, bool *more, ts_aren
         out[n - 1].turn = turn;
     }
     ts_json_free(root);
+    for (size_t i = 0; i < n && !*more; i++)
+        name_single_turn(out, n, i);
     return n;
 }
 

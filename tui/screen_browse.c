@@ -245,6 +245,55 @@ static void ask_tag(struct browse *b, const char *arg) {
                                                        .ctx = b});
 }
 
+/* ---- history of a row ---- */
+
+struct history_job {
+    ts_job job;
+    struct browse *browse;
+    int64_t id;
+    ts_buf text;
+};
+
+static void write_step(ts_buf *out, const ts_step *s) {
+    char at[32];
+    ts_wall_iso(s->at_ms, at);
+    ts_buf_printf(out, "%.10s %.5s  %s (%s)%s\n", at, at + 11, s->label ? s->label : "?", s->who ? s->who : "?",
+                  s->state == TS_STEP_DONE ? "" : "  undone");
+    if (s->before) ts_buf_printf(out, "  - %.2000s\n", s->before);
+    if (s->after) ts_buf_printf(out, "  + %.2000s\n", s->after);
+}
+
+static void history_run(ts_job *job) {
+    struct history_job *h = (struct history_job *)job;
+    ts_arena arena = TS_ARENA_INIT;
+    ts_step *steps;
+    size_t n = 0;
+    job->status = ts_history_row(h->browse->screen.app->scanner, h->id, &steps, &n, &arena, &job->err);
+    for (size_t i = 0; i < n && job->status == TS_OK; i++)
+        write_step(&h->text, &steps[i]);
+    ts_arena_release(&arena);
+}
+
+static void history_done(ts_job *job) {
+    struct history_job *h = (struct history_job *)job;
+    char title[64], id[32];
+    snprintf(title, sizeof title, "History of row #%s, newest first", ts_thousands(h->id, id));
+    if (job->status == TS_OK)
+        ts_pager_open(h->browse->screen.app, title, h->text.len ? h->text.data : "nothing yet");
+    else if (job->status != TS_CANCELLED)
+        ts_app_say(h->browse->screen.app, TS_R_ERROR, "%s", job->err.text);
+    ts_buf_release(&h->text);
+    free(h);
+}
+
+static void show_history(struct browse *b) {
+    struct history_job *h = ts_calloc(1, sizeof *h);
+    h->job = (ts_job){.title = "reading the history", .run = history_run, .done = history_done};
+    h->browse = b;
+    h->id = b->record ? ts_record_id(b->record) : browse_row(b);
+    ts_queue_push(b->screen.app->jobs, &h->job);
+}
+
 /* ---- one example ---- */
 
 static void leave_record(struct browse *b) {
@@ -347,13 +396,14 @@ static unsigned browse_place(const ts_screen *s) {
 static const char *browse_why_not(ts_screen *s, ts_command_id id) {
     struct browse *b = (struct browse *)s;
     bool changes = ts_commands[id].group == TS_G_DECIDE || ts_commands[id].group == TS_G_EDIT;
+    if (id == TS_DO_HISTORY && !b->record && browse_count(b) == 0) return "there is no row";
     bool needs_row =
         id != TS_DO_NEW_ROW && id != TS_DO_IMPORT && id != TS_DO_UNDO && id != TS_DO_REDO && id != TS_DO_SAVE;
     if (changes && id != TS_DO_COPY && id != TS_DO_WRITE && ts_store_read_only(s->app->reader))
         return "this workspace can only be read";
     if (changes && needs_row && !b->record && browse_count(b) == 0) return "there is no row; :import FILE reads some";
     if (b->record && ts_record_id(b->record) == 0 &&
-        (ts_commands[id].group == TS_G_DECIDE || id == TS_DO_NEXT || id == TS_DO_PREV))
+        (ts_commands[id].group == TS_G_DECIDE || id == TS_DO_HISTORY || id == TS_DO_NEXT || id == TS_DO_PREV))
         return "this example is not saved yet; ^S saves it";
     if ((id == TS_DO_FIND_NEXT || id == TS_DO_FIND_PREV) && !b->pattern) return "nothing is searched for; / begins";
     if (id == TS_DO_SAVE && (!b->record || !ts_record_unsaved(b->record))) return "nothing to save";
@@ -440,6 +490,9 @@ static bool row_command(struct browse *b, ts_command_id id, const char *arg) {
         return true;
     case TS_DO_TAG:
         ask_tag(b, arg);
+        return true;
+    case TS_DO_HISTORY:
+        show_history(b);
         return true;
     default:
         return false;
