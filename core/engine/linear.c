@@ -97,7 +97,7 @@ static void drop(const ts_pass *p, size_t layer, size_t proj, const float *x, fl
 /* ---- forward ---- */
 
 static void thin_forward(const ts_pass *p, size_t layer, int group, const float *x, float *u) {
-    ts_product list[3];
+    ts_product list[3] = {0};
     size_t n = 0, in = ts_group_in(p->net, group), rows = p->batch->rows;
     for (size_t i = 0; i < ts_groups[group].count; i++) {
         size_t proj = ts_groups[group].first + i;
@@ -121,7 +121,7 @@ static void thin_forward(const ts_pass *p, size_t layer, int group, const float 
 void ts_group_forward(const ts_pass *p, size_t layer, int group, const float *x, float *y, float *u, const float *add) {
     const ts_layer *weights = &p->net->m->layer[layer];
     size_t n = 0, in = ts_group_in(p->net, group), ldy = ts_group_out(p->net, group), column = 0;
-    ts_product list[3];
+    ts_product list[3] = {0};
     thin_forward(p, layer, group, x, u);
     for (size_t i = 0; i < ts_groups[group].count; i++) {
         size_t proj = ts_groups[group].first + i;
@@ -143,7 +143,7 @@ void ts_group_forward(const ts_pass *p, size_t layer, int group, const float *x,
 /* ---- backward ---- */
 
 static void thin_backward(const ts_pass *p, size_t layer, int group, const float *dy, float *du) {
-    ts_product list[3];
+    ts_product list[3] = {0};
     size_t n = 0, ldy = ts_group_out(p->net, group), column = 0;
     for (size_t i = 0; i < ts_groups[group].count; i++) {
         size_t proj = ts_groups[group].first + i, out = p->net->m->layer[layer].proj[proj].rows;
@@ -192,7 +192,7 @@ void ts_group_backward(const ts_pass *p, size_t layer, int group, const float *d
     size_t n = 0, in = ts_group_in(p->net, group), ldy = ts_group_out(p->net, group), column = 0;
     float *du = p->net->bufs.du;
     bool dropping = p->dropout.p > 0;
-    ts_product list[8], *sum = NULL;
+    ts_product list[8] = {0}, *sum = NULL;
     thin_backward(p, layer, group, dy, du);
     if (dx) sum = add_product(list, &n, p->batch->rows, in, dx, in);
     for (size_t i = 0; i < g->count; i++) {
