@@ -1,9 +1,10 @@
 #include "core/engine/kernels.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const ts_kernels *chosen;
+static _Atomic(const ts_kernels *) chosen;
 
 const ts_kernels *ts_kernels_named(const char *name) {
 #if defined(__x86_64__)
@@ -27,10 +28,14 @@ static const ts_kernels *choose(void) {
 }
 
 const ts_kernels *ts_kernels_get(void) {
-    if (!chosen) chosen = choose();
-    return chosen;
+    const ts_kernels *k = atomic_load_explicit(&chosen, memory_order_relaxed);
+    if (!k) {
+        k = choose(); /* the same one whoever asks first */
+        atomic_store_explicit(&chosen, k, memory_order_relaxed);
+    }
+    return k;
 }
 
 void ts_kernels_use(const ts_kernels *k) {
-    chosen = k;
+    atomic_store_explicit(&chosen, k, memory_order_relaxed);
 }
