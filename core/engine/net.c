@@ -43,6 +43,10 @@ void ts_net_free(ts_net *n) {
     free(n);
 }
 
+const char *ts_net_kernel(void) {
+    return ts_kernels_get()->name;
+}
+
 /* ---- batches ---- */
 
 void ts_batch_reset(ts_batch *b) {

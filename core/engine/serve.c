@@ -7,7 +7,6 @@
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
-#include "core/base/linalg.h"
 #include "core/engine/examples.h"
 #include "core/engine/net.h"
 #include "core/work/child.h"
@@ -133,7 +132,7 @@ static ts_status do_load(struct server *s, const struct request *r, ts_err *err)
     ts_jw_kstr(&w, "name", s->model->config.name);
     ts_jw_kstr(&w, "path", s->model->path);
     ts_jw_kint(&w, "params", (int64_t)s->model->params);
-    ts_jw_kstr(&w, "kernel", ts_linalg_kernel());
+    ts_jw_kstr(&w, "kernel", ts_net_kernel());
     send(s, &w);
     return TS_OK;
 }
@@ -550,7 +549,6 @@ ts_status ts_serve(int in, int out, ts_err *err) {
     pthread_mutex_init(&s.lock, NULL);
     pthread_mutex_init(&s.write_lock, NULL);
     pthread_cond_init(&s.wake, NULL);
-    ts_linalg_set_threads(ts_pool_threads());
     if (pthread_create(&reader, NULL, read_requests, &s) != 0)
         return ts_fail(err, TS_NO_MEMORY, "cannot start the thread that reads requests");
     while (next_request(&s, &r)) {

@@ -4,7 +4,6 @@
 
 #include "core/base/clock.h"
 #include "core/base/hash.h"
-#include "core/base/linalg.h"
 #include "core/base/rand.h"
 #include "core/engine/checkpoint.h"
 #include "core/engine/examples.h"
@@ -168,18 +167,17 @@ static void plan_steps(struct trainer *t) {
 /* How it is calculated is written down at the first start and kept. A different kernel only changes the last bits. */
 static ts_status settle_machine(struct trainer *t, ts_err *err) {
     ts_pool_set_threads((int)t->s.threads);
-    ts_linalg_set_threads(ts_pool_threads());
     if (t->s.kernel && *t->s.kernel) {
-        if (strcmp(t->s.kernel, ts_linalg_kernel()) != 0)
+        if (strcmp(t->s.kernel, ts_net_kernel()) != 0)
             return warn(t, err,
                         "this machine calculates with the kernel %s, the run began with %s: the last bits differ",
-                        ts_linalg_kernel(), t->s.kernel);
+                        ts_net_kernel(), t->s.kernel);
         return TS_OK;
     }
     ts_buf text = TS_BUF_INIT;
     char *path = ts_path_join(t->dir, "run.json");
     t->s.threads = ts_pool_threads();
-    ts_run_set(&t->s.kernel, ts_linalg_kernel());
+    ts_run_set(&t->s.kernel, ts_net_kernel());
     ts_run_settings_write(&t->s, &text);
     ts_status status = ts_file_write(path, text.data, text.len, err);
     ts_buf_release(&text);
@@ -203,7 +201,7 @@ static ts_status report_start(struct trainer *t, ts_err *err) {
     ts_jw_kint(&w, "all_params", (int64_t)(t->adapter->n_params + t->model->params));
     ts_jw_kint(&w, "pid", (int64_t)getpid());
     ts_jw_kstr(&w, "host", host);
-    ts_jw_kstr(&w, "kernel", ts_linalg_kernel());
+    ts_jw_kstr(&w, "kernel", ts_net_kernel());
     ts_jw_kint(&w, "threads", t->s.threads);
     ts_jw_kbool(&w, "resumed", t->resumed);
     return ts_events_add(&t->events, &w, err);
