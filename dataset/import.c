@@ -72,7 +72,9 @@ struct importing {
     const ts_format *format;
     int64_t batch;
     ts_parts parts;
-    ts_buf first_keys; /* of its first object, for the sentence when nothing fits */
+    ts_buf first_keys;       /* of its first object, for the sentence when nothing fits */
+    const char *first_fault; /* why its first damaged row is none; NULL: none is damaged */
+    int64_t fault_line;
 };
 
 static void note_keys(ts_buf *out, ts_jview row) {
@@ -89,6 +91,12 @@ static void note_keys(ts_buf *out, ts_jview row) {
     }
 }
 
+static void note_fault(struct importing *im, const char *code, int64_t line) {
+    if (im->first_fault) return;
+    im->first_fault = ts_reason_sentence(code);
+    im->fault_line = line;
+}
+
 /* The format that most of the first rows have. NULL when none fits any. */
 static ts_status detect(struct importing *im, const char *path, ts_err *err) {
     ts_splitter *sp = NULL;
@@ -98,11 +106,16 @@ static ts_status detect(struct importing *im, const char *path, ts_err *err) {
     ts_status status;
     TS_TRY(ts_splitter_open(&sp, path, err));
     ts_buf_reset(&im->first_keys);
+    im->first_fault = NULL;
     for (int i = 0; i < SAMPLE_ROWS; i++) {
         size_t at;
         TS_GOTO(ts_splitter_next(sp, &piece, &more, err));
         if (!more) break;
-        if (piece.too_large || ts_json_check(piece.text, piece.n, &at) != TS_JSON_FINE) continue;
+        ts_json_fault fault = piece.too_large ? TS_JSON_FINE : ts_json_check(piece.text, piece.n, &at);
+        if (piece.too_large || fault != TS_JSON_FINE) {
+            note_fault(im, piece.too_large ? "too_large" : ts_reason_of_fault(fault), piece.line);
+            continue;
+        }
         ts_jview row = ts_jview_of(piece.text, piece.n);
         note_keys(&im->first_keys, row);
         for (size_t f = 0; ts_formats[f].name; f++)
@@ -129,6 +142,9 @@ static ts_status nothing_fits(const struct importing *im, const char *path, ts_e
         status = ts_fail(err, TS_FORMAT,
                          "%s has no row we can read: its first object has %s. Known: %s. Nothing was imported", path,
                          im->first_keys.data, list.data);
+    else if (im->first_fault)
+        status = ts_fail(err, TS_FORMAT, "%s has no row we can read: at line %lld, %s. Nothing was imported", path,
+                         (long long)im->fault_line, im->first_fault);
     else
         status =
             ts_fail(err, TS_FORMAT, "%s has no row we can read: none is a JSON object. Nothing was imported", path);

@@ -1,6 +1,8 @@
 /* Marks on any number of rows: status, rating, tags. */
 #include "dataset/db.h"
 
+#include "core/base/utf8.h"
+
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,6 +73,7 @@ ts_status ts_marks_functions(ts_store *st, ts_err *err) {
 
 ts_status ts_tag_check(const char *tag, size_t n, ts_err *err) {
     if (n == 0 || n > 64 || memchr(tag, 0, n)) return ts_fail(err, TS_INVALID, "a tag has 1 to 64 bytes, not %zu", n);
+    if (ts_utf8_check(tag, n) < n) return ts_fail(err, TS_INVALID, "the tag \"%.*s\" is not UTF-8", (int)n, tag);
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)tag[i] <= ' ' || strchr(",\"'()\x7f", tag[i]))
             return ts_fail(err, TS_INVALID, "a tag has no blanks, commas, quotes or brackets: \"%.*s\"", (int)n, tag);

@@ -7,6 +7,7 @@
 #include "dataset/score.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -153,6 +154,7 @@ static ts_status put_pattern(struct parser *ps, const char *at, const char *text
     ts_query *q = ps->q;
     struct pattern made = {NULL, NULL};
     ts_err inner;
+    if (q->n_patterns >= MAX_VALUES) return wrong(ps, at, "the query is too long (more than %d words)", MAX_VALUES);
     if (ts_regex_new(&made.re, pattern, n, flags, &inner) != TS_OK) return wrong(ps, at, "%s", inner.text);
     made.m = ts_matcher_new(made.re);
     TS_PUSH(q->patterns, q->n_patterns, q->cap_patterns, made);
@@ -218,7 +220,8 @@ static ts_status put_compare(struct parser *ps, const char *sql, const char *op,
 static ts_status number_term(struct parser *ps, const struct field *f, const char *op, const char *at, const char *v) {
     char *end;
     double number = strtod(v, &end);
-    if (end == v || *end) return wrong(ps, at, "%s is compared with a number, not \"%.60s\"", f->name, v);
+    if (end == v || *end || !isfinite(number))
+        return wrong(ps, at, "%s is compared with a number, not \"%.60s\"", f->name, v);
     return put_compare(ps, f->sql, op, at, (struct value){NULL, number});
 }
 

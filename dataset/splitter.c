@@ -177,7 +177,7 @@ ts_status ts_splitter_open(ts_splitter **out, const char *path, ts_err *err) {
     struct stat st;
     ts_status status;
     *out = NULL;
-    s->fd = open(path, O_RDONLY | O_CLOEXEC);
+    s->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe nobody writes to is refused, not waited for */
     if (s->fd < 0)
         status = ts_fail_errno(err, "cannot open %s", path);
     else if (fstat(s->fd, &st) != 0)

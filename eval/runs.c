@@ -237,7 +237,10 @@ ts_status ts_runs_create(const char *ws, const char *name, ts_run_settings *s, c
     TS_TRY(ts_run_settings_check(s, err));
     ts_status status = take_number(ws, name ? name : s->method, id, dir, err);
     if (status == TS_OK) status = ts_run_create(*dir, s, train_file, valid_file, progress, err);
-    if (status != TS_OK) {
+    if (status != TS_OK && *dir) {
+        ts_err ignored;
+        ts_status removed = ts_remove_tree(*dir, &ignored);
+        (void)removed;
         free(*dir);
         *dir = NULL;
     }

@@ -72,9 +72,8 @@ out:
 ts_status ts_runs_model(const char *ws, ts_run_settings *s, ts_err *err) {
     ts_store *st = NULL;
     ts_buf model = TS_BUF_INIT;
-    if (s->model && *s->model) return TS_OK;
-    TS_TRY(ts_store_open(&st, ws, "train", err));
-    if (ts_setting_get(st, "model", &model)) ts_run_set(&s->model, ts_buf_str(&model));
+    TS_TRY(ts_store_open(&st, ws, "train", err)); /* also sees that it is a workspace before anything is written */
+    if ((!s->model || !*s->model) && ts_setting_get(st, "model", &model)) ts_run_set(&s->model, ts_buf_str(&model));
     ts_store_close(st);
     ts_buf_release(&model);
     return TS_OK;

@@ -303,6 +303,7 @@ static int run_list(const ts_cmd *cmd, const void *opts) {
     for (const char *p = o->fields; p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
         if (!known_column(p, strcspn(p, ",")))
             return ts_cmd_usage(cmd, "there is no field \"%.*s\"", (int)strcspn(p, ","), p);
+    if (o->limit < 0) return ts_cmd_usage(cmd, "--limit is a number of rows (0: all), not %lld", (long long)o->limit);
     ts_store *st = ts_cmd_store(cmd);
     if (!st) return TS_EXIT_FAILED;
     int code = TS_EXIT_OK;
@@ -360,7 +361,11 @@ static ts_status put_scores(ts_store *st, const ts_row *r, ts_buf *out, ts_arena
 static ts_status put_shown(ts_store *st, const ts_row *r, ts_buf *out, ts_arena *arena, ts_err *err) {
     ts_buf_printf(out, "#%lld  %s  ", (long long)r->id, ts_row_status_name(r->status));
     if (r->rating) ts_buf_printf(out, "rating %d  ", r->rating);
-    if (*r->tags) ts_buf_printf(out, "tags %s  ", r->tags);
+    if (*r->tags) {
+        ts_buf_puts(out, "tags ");
+        ts_cmd_safe(out, r->tags, strlen(r->tags), false, 0);
+        ts_buf_puts(out, "  ");
+    }
     if (r->tokens >= 0) ts_buf_printf(out, "%lld tokens  ", (long long)r->tokens);
     if (r->dup) ts_buf_printf(out, "duplicate group %lld  ", (long long)r->dup);
     ts_cmd_safe(out, r->origin, strlen(r->origin), false, 0);

@@ -1,5 +1,6 @@
 /* generate: answers of a model, with and without adapters, to one prompt or a file of them. */
 #include "core/base/file.h"
+#include "tui/cli_data.h"
 #include "tui/cli_engine.h"
 
 #include <stdio.h>
@@ -38,10 +39,18 @@ static void print_json(const struct printing *p, const ts_engine_event *e) {
     ts_buf_release(&line);
 }
 
+/* A model may write anything; what it writes to a terminal must not steer it. A file or pipe gets the exact text. */
+static void print_text(const char *text) {
+    ts_buf safe = TS_BUF_INIT;
+    if (isatty(STDOUT_FILENO)) ts_cmd_safe(&safe, text, strlen(text), true, 0);
+    fputs(isatty(STDOUT_FILENO) ? ts_buf_str(&safe) : text, stdout);
+    ts_buf_release(&safe);
+}
+
 static void on_event(void *ctx, const ts_engine_event *e) {
     struct printing *p = ctx;
     if (e->kind == TS_ENGINE_TOKEN && p->streaming) {
-        fputs(e->text, stdout);
+        print_text(e->text);
         fflush(stdout);
     }
     if (e->kind != TS_ENGINE_ANSWER || e->prompt >= p->n_prompts || e->side >= p->sides->n) return;
@@ -52,7 +61,8 @@ static void on_event(void *ctx, const ts_engine_event *e) {
     } else {
         if (p->n_prompts > 1 || p->sides->n > 1)
             printf("--- %lld %s (%s)\n", (long long)p->lines[e->prompt], p->sides->names[e->side], e->stop);
-        printf("%s\n", e->text);
+        print_text(e->text);
+        printf("\n");
     }
 }
 

@@ -103,7 +103,9 @@ static ts_status score_rows(struct scoring *s, ts_err *err) {
     ts_buf_reset(&s->rows);
     ts_buf_reset(&s->numbers);
     s->n = 0;
-    return status == TS_OK || status == TS_CANCELLED ? status : ts_wrap(err, status, "%s", s->path);
+    /* the engine says "line N" of a row; what it says of the model or an adapter has nothing to do with this file */
+    bool of_file = status != TS_OK && status != TS_CANCELLED && strncmp(err->text, "line ", 5) == 0;
+    return of_file ? ts_wrap(err, status, "%s", s->path) : status;
 }
 
 static ts_status add_row(void *ctx, const char *text, size_t n, int64_t number, ts_err *err) {
@@ -121,10 +123,13 @@ static ts_status add_row(void *ctx, const char *text, size_t n, int64_t number, 
 /* The mean of each side, for people. */
 static void print_means(const struct scoring *s) {
     for (size_t i = 0; i < s->sides->n; i++) {
-        double mean = s->nll[i] / (double)TS_MAX(s->tokens[i], 1);
-        printf("%s%s%lld rows, %lld tokens, loss %.4f a token, perplexity %.3f\n",
-               s->sides->n > 1 ? s->sides->names[i] : "", s->sides->n > 1 ? ": " : "", (long long)s->all_rows,
-               (long long)s->tokens[i], mean, exp(mean));
+        double mean = s->nll[i] / (double)s->tokens[i];
+        printf("%s%s%lld rows, %lld tokens, ", s->sides->n > 1 ? s->sides->names[i] : "", s->sides->n > 1 ? ": " : "",
+               (long long)s->all_rows, (long long)s->tokens[i]);
+        if (s->tokens[i])
+            printf("loss %.4f a token, perplexity %.3f\n", mean, exp(mean));
+        else
+            printf("no loss: no token is supervised\n");
     }
 }
 

@@ -1,7 +1,7 @@
 /* runs: the training runs of a workspace. */
 #include "core/base/clock.h"
 #include "eval/runs.h"
-#include "tui/cli.h"
+#include "tui/cli_data.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -61,11 +61,18 @@ static void print_text(const ts_run_info *r) {
     loss_text(f->valid_loss, valid);
     loss_text(f->best_valid_loss, best);
     if (r->readable && localtime_r(&made, &local)) strftime(when, sizeof when, "%Y-%m-%d %H:%M", &local);
-    printf("%4lld  %-9s %6lld  %5lld/%-5lld  %7s %7s %7s  %-16s  %-22s %s\n", (long long)r->id,
-           r->readable ? ts_run_state_names[f->state] : "damaged", (long long)r->settings.train_rows,
-           (long long)f->step, (long long)f->steps, loss, valid, best, when, r->name,
-           r->readable ? r->note : r->problem);
-    if (r->readable && f->state == TS_RUN_FAILED) printf("      %s\n", f->reason);
+    ts_buf line = TS_BUF_INIT;
+    ts_buf_printf(&line, "%4lld  %-9s %6lld  %5lld/%-5lld  %7s %7s %7s  %-16s  ", (long long)r->id,
+                  r->readable ? ts_run_state_names[f->state] : "damaged", (long long)r->settings.train_rows,
+                  (long long)f->step, (long long)f->steps, loss, valid, best, when);
+    ts_buf_printf(&line, "%-22s ", r->name);
+    ts_buf_puts(&line, r->readable ? r->note : r->problem);
+    if (r->readable && f->state == TS_RUN_FAILED) ts_buf_printf(&line, "\n      %s", f->reason);
+    ts_buf shown = TS_BUF_INIT; /* names, notes and reasons come from files that anybody may have made */
+    ts_cmd_safe(&shown, line.data, line.len, true, 0);
+    ts_cmd_print_line(&shown);
+    ts_buf_release(&shown);
+    ts_buf_release(&line);
 }
 
 static int list(const ts_cmd *cmd) {
@@ -95,6 +102,19 @@ static ts_status act(const ts_cmd *cmd, const struct runs_opts *o, const char *d
     return ts_runs_rename(cmd->args[0], strtoll(id, NULL, 10), text, err);
 }
 
+/* The database or the runs alone: a folder of runs may have been copied from another machine. */
+static bool is_workspace(const char *ws, ts_err *err) {
+    char *db = ts_path_join(ws, "tunesmith.db"), *runs = ts_path_join(ws, "runs");
+    bool yes = ts_file_exists(db) || ts_is_dir(runs);
+    if (!ts_is_dir(ws))
+        ts_fail(err, TS_NOT_FOUND, "there is no workspace folder \"%s\"", ws);
+    else if (!yes)
+        ts_fail(err, TS_NOT_FOUND, "%s is not a workspace: it has neither tunesmith.db nor runs", ws);
+    free(db);
+    free(runs);
+    return yes;
+}
+
 static int run_runs(const ts_cmd *cmd, const void *opts) {
     const struct runs_opts *o = opts;
     const char *all[] = {o->note, o->rename, o->delete, o->stop, o->resume}, *id = NULL;
@@ -106,10 +126,7 @@ static int run_runs(const ts_cmd *cmd, const void *opts) {
             id = all[i];
             given++;
         }
-    if (!ts_is_dir(cmd->args[0])) {
-        ts_fail(&err, TS_NOT_FOUND, "there is no workspace folder %s", cmd->args[0]);
-        return ts_cmd_fail(cmd, &err);
-    }
+    if (!is_workspace(cmd->args[0], &err)) return ts_cmd_fail(cmd, &err);
     if (given > 1) return ts_cmd_usage(cmd, "one of --note, --rename, --delete, --stop, --resume at a time");
     if (given == 0 && cmd->n_args > 1) return ts_cmd_usage(cmd, "\"%s\" is one argument too many", cmd->args[1]);
     if (o->rename && cmd->n_args < 2) return ts_cmd_usage(cmd, "--rename needs the new name behind the workspace");

@@ -273,6 +273,8 @@ static int run_train(const ts_cmd *cmd, const void *opts) {
         ts_child_restart_clean();
         return train_here(cmd, o->run, o->model);
     }
+    if (o->data && (o->name || o->detach))
+        return ts_cmd_usage(cmd, "--%s goes with a workspace, not with --data", o->name ? "name" : "detach");
     if (settings_of(o, &s, &err) != TS_OK) {
         code = ts_cmd_usage(cmd, "%s", err.text);
     } else if (o->data) {
@@ -406,6 +408,13 @@ static int run_plan(const ts_cmd *cmd, const void *opts) {
             print_plan(cmd, &p, &s);
         else
             code = ts_cmd_fail(cmd, &err);
+        if (status == TS_OK && p.examples == 0) {
+            ts_cmd_note(cmd,
+                        "nothing to learn: no row has a supervised token (an assistant answer within the first "
+                        "%lld tokens)",
+                        (long long)s.max_length);
+            code = TS_EXIT_PROBLEMS;
+        }
     }
     ts_run_settings_release(&s);
     return code;

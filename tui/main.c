@@ -41,9 +41,12 @@ int main(int argc, char **argv) {
     const ts_verb *verb = ts_verb_find(first);
     if (verb) return ts_verb_run(verb, argc - 2, argv + 2);
     if (first[0] == '-' || ts_is_dir(first)) return open_workbench(argc - 1, argv + 1);
-    fprintf(stderr,
-            "tunesmith: \"%s\" is neither a verb nor a workspace folder. tunesmith --help lists the verbs; "
-            "tunesmith init FOLDER makes a workspace.\n",
-            first);
+    ts_err err;
+    ts_fail(
+        &err, TS_INVALID,
+        "\"%.80s\" is neither a verb nor a workspace folder. tunesmith --help lists the verbs; tunesmith init FOLDER "
+        "makes a workspace.",
+        first);
+    fprintf(stderr, "tunesmith: %s\n", err.text);
     return TS_EXIT_USAGE;
 }

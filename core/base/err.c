@@ -1,5 +1,7 @@
 #include "core/base/err.h"
 
+#include "core/base/utf8.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,10 +20,31 @@ static void run_fatal_hook(void) {
     if (hook) hook();
 }
 
-/* Terminal escapes arrive in file names and data; only plain text may leave through an error. */
+/* Control characters of both kinds (a terminal takes U+009B for escape and bracket) and those that turn the direction
+ * of the text around. */
+static bool is_harmful(uint32_t cp) {
+    return cp < 0x20 || (cp >= 0x7f && cp < 0xa0) || cp == 0x61c || cp == 0x200e || cp == 0x200f ||
+           (cp >= 0x2028 && cp <= 0x202e) || (cp >= 0x2066 && cp <= 0x2069);
+}
+
+/* Terminal escapes and bytes that are no UTF-8 arrive in file names and data; only plain text may leave through an
+ * error. Also drops a character that the end of the buffer cut in two. */
 static void make_printable(char *text) {
-    for (unsigned char *p = (unsigned char *)text; *p; p++)
-        if (*p < 0x20 || *p == 0x7f) *p = *p == '\n' || *p == '\t' ? ' ' : '?';
+    size_t n = strlen(text), to = 0;
+    for (size_t at = 0; at < n;) {
+        uint32_t cp;
+        size_t len = ts_utf8_sequence(text + at, n - at);
+        if (len) ts_utf8_decode(text + at, n - at, &cp);
+        if (!len && n - at < 4 && n == sizeof((ts_err *)0)->text - 1) break;
+        if (len && !is_harmful(cp)) {
+            memmove(text + to, text + at, len);
+            to += len;
+        } else {
+            text[to++] = text[at] == '\n' || text[at] == '\t' ? ' ' : '?';
+        }
+        at += len ? len : 1;
+    }
+    text[to] = 0;
 }
 
 static void TS_PRINTF(3, 0) set_text(ts_err *err, ts_status code, const char *fmt, va_list ap) {
@@ -49,6 +72,7 @@ ts_status ts_fail_errno(ts_err *err, const char *fmt, ...) {
     if (err) {
         size_t used = strlen(err->text);
         snprintf(err->text + used, sizeof err->text - used, ": %s", strerror(saved));
+        make_printable(err->text);
     }
     return code;
 }
@@ -62,6 +86,7 @@ ts_status ts_wrap(ts_err *err, ts_status code, const char *fmt, ...) {
     va_end(ap);
     size_t used = strlen(err->text);
     snprintf(err->text + used, sizeof err->text - used, ": %s", inner.text);
+    make_printable(err->text);
     return err->code;
 }
 

@@ -30,7 +30,8 @@ typedef struct ts_err {
 #define TS_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
 
 /* Writes the sentence into `err` (if any) and returns `code`: `return ts_fail(err, TS_IO, "...")`.
- * Control characters in the text become '?', so that hostile names cannot reach a terminal. */
+ * Control characters, direction marks and bytes that are no UTF-8 become '?', so that hostile names cannot reach a
+ * terminal. */
 ts_status ts_fail(ts_err *err, ts_status code, const char *fmt, ...) TS_PRINTF(3, 4);
 /* Same, with ": " and the text of errno at the end. TS_NOT_FOUND for ENOENT, TS_NO_MEMORY for ENOMEM, else TS_IO. */
 ts_status ts_fail_errno(ts_err *err, const char *fmt, ...) TS_PRINTF(2, 3);

@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int open_regular(const char *path, struct stat *st, ts_status *status, ts_err *err) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+static int open_regular(const char *path, int flags, struct stat *st, ts_status *status, ts_err *err) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
     if (fd < 0) {
         *status = ts_fail_errno(err, "cannot open %s", path);
         return -1;
@@ -29,7 +29,7 @@ static int open_regular(const char *path, struct stat *st, ts_status *status, ts
 ts_status ts_file_read(const char *path, size_t max, ts_buf *out, ts_err *err) {
     struct stat st;
     ts_status status = TS_OK;
-    int fd = open_regular(path, &st, &status, err);
+    int fd = open_regular(path, 0, &st, &status, err);
     if (fd < 0) return status;
     size_t start = out->len;
     if (S_ISREG(st.st_mode) && st.st_size > 0 && (uint64_t)st.st_size <= max)
@@ -55,7 +55,7 @@ ts_status ts_map_open(ts_map *m, const char *path, ts_err *err) {
     struct stat st;
     ts_status status = TS_OK;
     *m = (ts_map){(const unsigned char *)"", 0};
-    int fd = open_regular(path, &st, &status, err);
+    int fd = open_regular(path, O_NONBLOCK, &st, &status, err); /* a pipe nobody writes to is refused, not waited for */
     if (fd < 0) return status;
     if (!S_ISREG(st.st_mode)) {
         status = ts_fail(err, TS_INVALID, "%s is not a regular file", path);
@@ -93,9 +93,16 @@ ts_status ts_file_append(int fd, const char *path, const void *data, size_t n, t
 ts_status ts_out_open(ts_out *f, const char *path, ts_err *err) {
     *f = (ts_out){.fd = -1};
     if (ts_is_dir(path)) return ts_fail(err, TS_INVALID, "cannot write %s: it is a folder", path);
-    f->path = ts_strdup(path);
-    f->temp = ts_printf("%s.tmp%ld", path, (long)getpid());
-    f->fd = open(f->temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (!*path) return ts_fail(err, TS_INVALID, "the name of the file to write is empty");
+    struct stat st;
+    bool there = stat(path, &st) == 0;
+    f->path = there && !S_ISREG(st.st_mode) ? ts_strdup(path) : ts_path_absolute(path);
+    if (there && !S_ISREG(st.st_mode)) { /* /dev/stdout, a pipe: a rename would put a file in its place */
+        f->fd = open(path, O_WRONLY | O_CLOEXEC);
+    } else {
+        f->temp = ts_printf("%s.tmp%ld", f->path, (long)getpid());
+        f->fd = open(f->temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    }
     if (f->fd < 0) {
         ts_status status = ts_fail_errno(err, "cannot write %s", path);
         ts_out_drop(f);
@@ -126,6 +133,8 @@ ts_status ts_out_commit(ts_out *f, ts_err *err) {
     if (f->failed) {
         if (err) *err = f->first;
         status = f->first.code;
+    } else if (!f->temp) {
+        status = TS_OK; /* a device or pipe has it already */
     } else if (fsync(f->fd) != 0) {
         status = ts_fail_errno(err, "cannot write %s", f->path);
     } else if (rename(f->temp, f->path) != 0) {

@@ -18,7 +18,8 @@ TS_MUST_USE ts_status ts_map_open(ts_map *m, const char *path, ts_err *err);
 void ts_map_close(ts_map *m); /* an empty one is fine */
 
 /* Written to a temporary name beside `path`, fsynced, renamed, folder fsynced: readers see the old file or the new
- * one, never a part; a full disk leaves the old one. */
+ * one, never a part; a full disk leaves the old one. Through a symbolic link the file it names is written; a device or
+ * pipe is written directly. */
 TS_MUST_USE ts_status ts_file_write(const char *path, const void *data, size_t n, ts_err *err);
 
 /* The same in pieces: open, add, then commit or drop. `f` zeroed = nothing open. */

@@ -37,6 +37,11 @@ ts_json *ts_json_parse(const char *text, size_t n, ts_err *err) {
         fail_at(text, nul, "a NUL character is not taken", err);
         return NULL;
     }
+    size_t good = ts_utf8_check(text, n);
+    if (good < n) {
+        fail_at(text, text + good, "a byte is not UTF-8; save the text as UTF-8", err);
+        return NULL;
+    }
     cJSON *root = n ? cJSON_ParseWithLengthOpts(text, n, &end, 0) : NULL;
     if (!root) {
         if (n == 0)

@@ -5,6 +5,7 @@
 
 #include "core/work/pool.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -210,6 +211,18 @@ static void pick_task(void *ctx, size_t i, int worker) {
                                item->out.n, g->o->margins ? &s->margin : NULL);
 }
 
+/* Numbers that are not finite mean a damaged model or adapter; sampling from them would give silent nonsense. */
+static ts_status check_finite(const generation *g, ts_err *err) {
+    size_t vocab = g->n->m->config.vocab;
+    for (size_t i = 0; i < g->n_slots; i++)
+        if (!isfinite(g->bufs.logits[i * vocab + (size_t)g->slots[i].next]))
+            return ts_fail(
+                err, TS_CORRUPT,
+                "the model gives numbers that are not finite: its file or the adapter is damaged; fetch or train "
+                "it again");
+    return TS_OK;
+}
+
 static bool is_stop(const ts_gen_options *o, int32_t id) {
     for (size_t i = 0; i < o->n_stop_ids; i++)
         if (o->stop_ids[i] == id) return true;
@@ -257,6 +270,7 @@ static ts_status advance(generation *g, ts_err *err) {
         g->rows[i] = (ts_decode_row){&g->slots[i].cache, g->slots[i].next, g->items[g->slots[i].item].adapter};
     TS_TRY(ts_decode_step(g->n, &g->bufs, g->rows, g->n_slots, err));
     ts_parallel(g->n_slots, pick_task, g);
+    TS_TRY(check_finite(g, err));
     take_tokens(g);
     drop_finished(g);
     return TS_OK;

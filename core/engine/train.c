@@ -674,6 +674,7 @@ ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, t
     out->unsupervised = x.unsupervised;
     out->longest = x.longest;
     out->steps = s->max_steps ? s->max_steps : (int64_t)ceil(s->epochs * (double)an_epoch);
+    if (x.n == 0) out->steps = 0;
     out->trainable_params = (int64_t)ts_lora_params(m, (size_t)s->r, targets);
     out->all_params = (int64_t)m->params + out->trainable_params;
     /* engine's formula: stored weights + 16 bytes a trained parameter + activations + the examples, and a tenth */

@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static ts_err err;
 
@@ -16,6 +18,42 @@ static void errors_carry_no_control_characters(void **state) {
     assert_string_equal(err.text, "cannot read a?[31m.json");
     assert_int_equal(ts_wrap(&err, TS_INVALID, "importing"), TS_IO);
     assert_string_equal(err.text, "importing: cannot read a?[31m.json");
+    /* U+009B is escape and bracket in one; U+202E turns the direction; a lone byte is no UTF-8; letters stay */
+    ts_fail(&err, TS_IO, "%s",
+            "\xc2\x9b"
+            "2J \xe2\x80\xae \xff \xc3\xa4");
+    assert_string_equal(err.text, "?2J ? ? \xc3\xa4");
+    char longer[2000] = "";
+    for (size_t i = 0; i + 2 < sizeof longer; i += 2)
+        memcpy(longer + i, "\xc3\xa4", 3);
+    ts_fail(&err, TS_IO, "a%s", longer);
+    assert_true(strlen(err.text) > 500);
+    assert_int_equal(ts_utf8_check(err.text, strlen(err.text)), strlen(err.text));
+}
+
+/* A file that is no regular one is written to, not replaced; a link stays a link; a pipe nobody writes to is refused.
+ */
+static void what_is_no_file_is_not_replaced(void **state) {
+    (void)state;
+    const char *dir = ts_test_dir();
+    char *pipe = ts_path_join(dir, "pipe"), *link = ts_path_join(dir, "link"), *real = ts_path_join(dir, "real");
+    ts_map map;
+    struct stat st;
+    assert_ok(ts_file_write("/dev/null", "x", 1, &err));
+    assert_int_equal(stat("/dev/null", &st), 0);
+    assert_true(S_ISCHR(st.st_mode));
+    assert_int_equal(symlink("real", link), 0);
+    assert_ok(ts_file_write(real, "old", 3, &err));
+    assert_ok(ts_file_write(link, "new!", 4, &err));
+    assert_int_equal(lstat(link, &st), 0);
+    assert_true(S_ISLNK(st.st_mode));
+    assert_int_equal(ts_file_size(real), 4);
+    assert_int_equal(ts_file_write("", "x", 1, &err), TS_INVALID);
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    assert_int_equal(ts_map_open(&map, pipe, &err), TS_INVALID);
+    free(pipe);
+    free(link);
+    free(real);
 }
 
 static void json_refuses_what_cjson_would_take(void **state) {
@@ -23,6 +61,8 @@ static void json_refuses_what_cjson_would_take(void **state) {
     assert_null(ts_json_parse("{\"a\":1} x", 9, &err));
     assert_null(ts_json_parse("\"a\\u0000b\"", 10, &err));
     assert_null(ts_json_parse("", 0, &err));
+    assert_null(ts_json_parse("\"\xff\"", 3, &err));
+    assert_non_null(strstr(err.text, "UTF-8"));
     assert_null(ts_json_parse("{\"a\":\n  tru}", 12, &err));
     assert_non_null(strstr(err.text, "line 2"));
     static const char text[] = "{\"A\":1,\"a\":\"\\\\u0000\"}";
@@ -124,6 +164,7 @@ static void a_permutation_has_everything_once(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(errors_carry_no_control_characters),
+        cmocka_unit_test(what_is_no_file_is_not_replaced),
         cmocka_unit_test(json_refuses_what_cjson_would_take),
         cmocka_unit_test(json_writer_round_trips),
         cmocka_unit_test(utf8_knows_good_from_bad),
