@@ -100,7 +100,7 @@ jv jattribute(jx *x, jv v, const char *name) {
 static jv item_at(jx *x, jv v, int64_t i) {
     int64_t n = (int64_t)(v.kind == J_STR ? jlength(v.s) : v.l->n);
     if (i < 0) i += n;
-    if (i < 0 || i >= n) return jundefined("list index out of range");
+    if (i < 0 || i >= n) return jundefined("the element asked for");
     if (jis_list(v)) return v.l->items[i];
     size_t start = jbyte_at(v.s, (size_t)i);
     jcharge(x, v.s->n);

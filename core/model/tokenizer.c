@@ -201,6 +201,7 @@ ts_status ts_tokenizer_finish(ts_tokenizer *t, const char *what, ts_err *err) {
     t->special = ts_calloc(t->vocab.n, sizeof *t->special);
     for (size_t i = 0; i < t->n_added; i++)
         if (t->added[i].special) t->special[t->added[i].id] = true;
+    t->space_begins = ts_space_begins(t);
     build_byte_tables(t);
     normalize_added(t);
     ts_added_build(t, &t->raw_set, false);

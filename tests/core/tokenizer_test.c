@@ -543,12 +543,39 @@ static void heap_and_search_agree(void **state) {
     ts_buf_release(&text);
 }
 
+/* Cutting at the spaces of a SentencePiece-like vocabulary gives what the document as one word gives. */
+static void words_or_one_word(void **state) {
+    ts_tokenizer *t = own("pieces");
+    ts_buf text = TS_BUF_INIT;
+    ts_rand r;
+    (void)state;
+    assert_true(t->space_begins);
+    ts_rand_seed(&r, 11);
+    for (int round = 0; round < 300; round++) {
+        ts_ids words = {0}, whole = {0};
+        random_text(&r, &text, (size_t)ts_rand_below(&r, 80));
+        for (size_t i = 0; i < 10; i++)
+            ts_buf_puts(&text, &"  the \xe2\x96\x81 and hold\xe2\x96\x81\xe2\x96\x81s "[ts_rand_below(&r, 2) ? 0 : 11]);
+        ts_tokenizer_encode(t, text.data, text.len, false, &words, NULL);
+        t->space_begins = false;
+        ts_tokenizer_encode(t, text.data, text.len, false, &whole, NULL);
+        t->space_begins = true;
+        assert_int_equal(words.n, whole.n);
+        assert_memory_equal(words.items, whole.items, whole.n * sizeof *whole.items);
+        ts_ids_release(&words);
+        ts_ids_release(&whole);
+    }
+    ts_buf_release(&text);
+    ts_tokenizer_free(t);
+}
+
 /* Quadratic merging would take minutes here. */
 static void a_megabyte_in_one_word(void **state) {
     ts_tokenizer *t = own("pieces");
     ts_buf text = TS_BUF_INIT, back = TS_BUF_INIT;
     ts_ids ids = {0};
     (void)state;
+    t->space_begins = false;
     while (text.len < 1 << 20)
         ts_buf_puts(&text, "hold the button for ten seconds and wait ");
     ts_tokenizer_encode(t, text.data, text.len, false, &ids, NULL);
@@ -716,6 +743,7 @@ int main(void) {
         cmocka_unit_test(starts_survive_normalising),
         cmocka_unit_test(invalid_utf8_is_a_replacement_character),
         cmocka_unit_test(heap_and_search_agree),
+        cmocka_unit_test(words_or_one_word),
         cmocka_unit_test(a_megabyte_in_one_word),
         cmocka_unit_test(threads_share_one),
         cmocka_unit_test(refusals),
