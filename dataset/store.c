@@ -59,14 +59,26 @@ static ts_status set_up(ts_store *st, ts_err *err) {
     return ts_db_run(st, pragmas, "open the workspace", err);
 }
 
+/* Takes away what a failed init made: half of a database would pass for a workspace. Folders that hold something stay.
+ */
+static void take_back_init(const char *folder, const char *path, const char *runs, const char *exports) {
+    static const char *const parts[] = {"", "-wal", "-shm", "-journal"};
+    for (size_t i = 0; i < TS_COUNT(parts); i++) {
+        char *name = ts_printf("%s%s", path, parts[i]);
+        unlink(name);
+        free(name);
+    }
+    rmdir(runs);
+    rmdir(exports);
+    rmdir(folder);
+}
+
 ts_status ts_store_init(const char *folder, ts_err *err) {
     ts_store *st = store_new(folder, "init");
     ts_status status = TS_OK;
-    char *runs = ts_path_join(folder, "runs"), *exports = ts_path_join(folder, "exports");
-    if (ts_file_exists(st->path)) {
-        status = ts_fail(err, TS_INVALID, "%s is a workspace already; nothing was changed", folder);
-        goto out;
-    }
+    char *runs = ts_path_join(folder, "runs"), *exports = ts_path_join(folder, "exports"), *path = ts_strdup(st->path);
+    bool there = ts_file_exists(path);
+    if (there) TS_GOTO(ts_fail(err, TS_INVALID, "%s is a workspace already; nothing was changed", folder));
     TS_GOTO(ts_mkdirs(runs, err));
     TS_GOTO(ts_mkdirs(exports, err));
     TS_GOTO(connect(st, st->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err));
@@ -77,8 +89,10 @@ ts_status ts_store_init(const char *folder, ts_err *err) {
 out:
     if (status != TS_OK && st->db) ts_wrap(err, status, "cannot make the workspace %s", folder);
     ts_store_close(st);
+    if (status != TS_OK && !there) take_back_init(folder, path, runs, exports);
     free(runs);
     free(exports);
+    free(path);
     return status;
 }
 

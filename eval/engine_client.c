@@ -179,8 +179,16 @@ int64_t ts_engine_load(ts_engine *e, const char *model, ts_err *err) {
     return id;
 }
 
+/* A request is one line, and the engine takes lines up to 64 MB. */
+enum { MOST_BYTES = 60 << 20 };
+
 /* Sees that the child is there and told to load the ask's model; returns the new request's number. */
 static int64_t prepare(ts_engine *e, const ts_ask *ask, ts_err *err) {
+    if (strlen(ask->items) > MOST_BYTES) {
+        ts_fail(err, TS_LIMIT, "%zu MB of text are asked about at once, %d MB is the most; take shorter rows or fewer",
+                strlen(ask->items) >> 20, MOST_BYTES >> 20);
+        return 0;
+    }
     if (start(e, err) != TS_OK) return 0;
     int64_t load = 0;
     if (!e->model || strcmp(e->model, ask->model) != 0) load = ++e->last_id;

@@ -31,6 +31,7 @@ static ts_status each_line(const char *path, line_fn *fn, void *ctx, ts_err *err
     if (fd < 0) return ts_fail_errno(err, "cannot open %s", path);
     while (status == TS_OK && !l.eof) {
         status = ts_lines_fill(&l, fd, err);
+        if (status != TS_OK) ts_wrap(err, status, "%s line %lld", standard ? "stdin" : path, (long long)number + 1);
         if (l.eof && l.buf.len > l.next) ts_buf_putc(&l.buf, '\n');
         while (status == TS_OK && ts_lines_next(&l, &line, &n)) {
             number++;

@@ -194,6 +194,7 @@ static ts_status follow(const ts_cmd *cmd, const char *dir, ts_err *err) {
     ts_follow_init(&f, dir);
     ts_progress_what(&progress, "training");
     ts_meter *meter = ts_meter_start(cmd, &progress, "training", "steps");
+    signal(SIGTERM, SIG_DFL); /* ends the follower alone; the run goes on. ts_meter_stop puts things back */
     do {
         nanosleep(&(struct timespec){0, 100 * 1000000L}, NULL);
         status = ts_follow_poll(&f, &changed, err);

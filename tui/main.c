@@ -16,7 +16,10 @@ static int print_overview(FILE *out) {
     for (size_t i = 0; ts_verbs[i]; i++)
         if (!ts_verbs[i]->hidden) fprintf(out, "  %-10s %s\n", ts_verbs[i]->name, ts_verbs[i]->help);
     fputs("\nexit codes: 0 fine, 1 failed, 2 wrong usage, 3 finished but found problems, 130 interrupted\n", out);
-    return out == stdout ? TS_EXIT_OK : TS_EXIT_USAGE;
+    if (out == stderr) return TS_EXIT_USAGE;
+    if (fflush(stdout) == 0) return TS_EXIT_OK;
+    perror("tunesmith: cannot write to stdout");
+    return TS_EXIT_FAILED;
 }
 
 static int open_workbench(int argc, char **argv) {
@@ -32,7 +35,7 @@ int main(int argc, char **argv) {
     const char *first = argc > 1 ? argv[1] : NULL;
     char here[] = ".", help[] = "--help", *words[] = {here};
     if (!first) return ts_file_exists("tunesmith.db") ? open_workbench(1, words) : print_overview(stdout);
-    if (strcmp(first, "--version") == 0) return printf("tunesmith %s\n", TS_VERSION) < 0;
+    if (strcmp(first, "--version") == 0) return printf("tunesmith %s\n", TS_VERSION) < 0 || fflush(stdout) != 0;
     words[0] = help;
     if (strcmp(first, "help") == 0 && argc > 2 && ts_verb_find(argv[2]))
         return ts_verb_run(ts_verb_find(argv[2]), 1, words);

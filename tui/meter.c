@@ -20,7 +20,7 @@ struct ts_meter {
     pthread_cond_t wake;
     bool stop;
     char words[120];
-    struct sigaction old_int;
+    struct sigaction old_int, old_term;
 };
 
 static _Atomic(ts_progress *) interrupt_target;
@@ -107,6 +107,7 @@ ts_meter *ts_meter_start(const ts_cmd *cmd, ts_progress *progress, const char *w
     struct sigaction act = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
     atomic_store(&interrupt_target, progress);
     sigaction(SIGINT, &act, &m->old_int);
+    sigaction(SIGTERM, &act, &m->old_term); /* leaves no temporary file behind either */
     m->threaded = !cmd->quiet && pthread_create(&m->thread, NULL, meter_thread, m) == 0;
     return m;
 }
@@ -130,6 +131,7 @@ void ts_meter_stop(ts_meter *m) {
     if (m->threaded) pthread_join(m->thread, NULL);
     if (m->drawn && m->terminal) fprintf(stderr, "\r\033[K");
     sigaction(SIGINT, &m->old_int, NULL);
+    sigaction(SIGTERM, &m->old_term, NULL);
     atomic_store(&interrupt_target, NULL);
     pthread_cond_destroy(&m->wake);
     pthread_mutex_destroy(&m->lock);

@@ -194,8 +194,10 @@ ts_status ts_mkdirs(const char *path, ts_err *err) {
         char c = *p;
         if (c != '/' && c != 0) continue;
         *p = 0;
-        if (mkdir(copy, 0777) != 0 && !ts_is_dir(copy)) {
-            if (errno == EEXIST)
+        int why = mkdir(copy, 0777) != 0 ? errno : 0;
+        if (why && !ts_is_dir(copy)) {
+            errno = why; /* not what looking for the folder left there */
+            if (why == EEXIST)
                 status = ts_fail(err, TS_INVALID, "cannot make the folder %s: a file of that name is there", copy);
             else
                 status = ts_fail_errno(err, "cannot make the folder %s", copy);

@@ -148,7 +148,11 @@ ts_status ts_examples_read(ts_examples *out, const char *path, ts_encoder *e, si
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return ts_fail_errno(err, "cannot open %s", path);
     while (!l.eof) {
-        TS_GOTO(ts_lines_fill(&l, fd, err));
+        status = ts_lines_fill(&l, fd, err);
+        if (status != TS_OK) {
+            ts_wrap(err, status, "%s line %lld", path, (long long)number + 1);
+            goto out;
+        }
         if (l.eof && l.buf.len > l.next) ts_buf_putc(&l.buf, '\n'); /* a last line without its newline */
         while (ts_lines_next(&l, &line, &n)) {
             number++;

@@ -264,6 +264,7 @@ ts_status ts_lines_fill(ts_lines *l, int fd, ts_err *err) {
     if (l->next > 0) {
         memmove(l->buf.data, l->buf.data + l->next, l->buf.len - l->next);
         l->buf.len -= l->next;
+        l->scanned -= l->next;
         l->next = 0;
     }
     if (l->buf.len > max) return ts_fail(err, TS_LIMIT, "a line of more than %zu bytes came, which is not taken", max);
@@ -273,7 +274,7 @@ ts_status ts_lines_fill(ts_lines *l, int fd, ts_err *err) {
         n = read(fd, l->buf.data + l->buf.len, READ_PIECE);
     while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return TS_OK;
-    if (n < 0) return ts_fail_errno(err, "cannot read from the other process");
+    if (n < 0) return ts_fail_errno(err, "cannot read the next line");
     if (n == 0) l->eof = true;
     l->buf.len += (size_t)n;
     l->buf.data[l->buf.len] = 0;
@@ -282,12 +283,15 @@ ts_status ts_lines_fill(ts_lines *l, int fd, ts_err *err) {
 
 bool ts_lines_next(ts_lines *l, const char **line, size_t *n) {
     if (l->next >= l->buf.len) return false;
-    char *start = l->buf.data + l->next, *end = memchr(start, '\n', l->buf.len - l->next);
+    size_t from = TS_MAX(l->next, l->scanned); /* a long line comes in many pieces: look at each byte once */
+    char *start = l->buf.data + l->next, *end = memchr(l->buf.data + from, '\n', l->buf.len - from);
+    l->scanned = l->buf.len;
     if (!end) return false;
     *end = 0;
     *line = start;
     *n = (size_t)(end - start);
     l->next += *n + 1;
+    l->scanned = l->next;
     return true;
 }
 

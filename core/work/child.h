@@ -51,8 +51,9 @@ void ts_child_describe(int how, char *out, size_t n);
 /* Lines out of a pipe or a growing file. */
 typedef struct ts_lines {
     ts_buf buf;
-    size_t next; /* where the next line begins */
-    size_t max;  /* longest line taken; 0: 64 MB */
+    size_t next;    /* where the next line begins */
+    size_t scanned; /* no newline between next and here */
+    size_t max;     /* longest line taken; 0: 64 MB */
     bool eof;
 } ts_lines;
 /* One read call. TS_OK also when nothing was there (a non-blocking descriptor) and at the end of input (eof set).
