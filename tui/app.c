@@ -372,8 +372,22 @@ static void take_key(ts_app *app, uint32_t key) {
     }
 }
 
+/* An Alt key that somebody knows; any other is Esc and a key typed fast. */
+static bool alt_is_known(uint32_t key) {
+    uint32_t plain = key & (TS_KEY_ALT - 1);
+    return plain == 'b' || plain == 'f' || ts_command_for_key(TS_IN_TYPING, key) != TS_COMMAND_COUNT;
+}
+
 static void take_input(ts_app *app, const ts_input *in) {
     ts_screen *s = ts_app_screen(app);
+    if (in->kind == TS_IN_KEY && (in->key & TS_KEY_ALT) && !alt_is_known(in->key)) {
+        ts_input parts[2] = {{.kind = TS_IN_KEY, .key = TS_KEY_ESC},
+                             {.kind = TS_IN_KEY, .key = in->key & (TS_KEY_ALT - 1)}};
+        take_input(app, &parts[0]);
+        pop_closed(app, false);
+        take_input(app, &parts[1]);
+        return;
+    }
     app->dirty = true;
     if (in->kind == TS_IN_RESIZE) {
         int w, h;

@@ -131,6 +131,11 @@ static bool find_range(struct plot *p, const ts_curve *curves, size_t n, double 
     return true;
 }
 
+static void axis_label(double v, char *out, size_t n) {
+    double size = fabs(v);
+    snprintf(out, n, size >= 1000 || (size < 0.01 && size > 0) ? "%.2g" : size >= 10 ? "%.1f" : "%.2f", v);
+}
+
 static void draw_axes(const struct plot *p, bool any) {
     const ts_rect a = p->area;
     char text[32];
@@ -140,7 +145,7 @@ static void draw_axes(const struct plot *p, bool any) {
     ts_put(p->c, a.x - 1, a.y + a.h, 1, TS_R_RULE, p->c->ascii ? "+" : "└");
     for (size_t i = 0; i < TS_COUNT(marks) && any; i++) {
         double v = p->y1 - (p->y1 - p->y0) * (a.h > 1 ? (double)marks[i] / (a.h - 1) : 0);
-        snprintf(text, sizeof text, "%.3g", p->log ? pow(10, v) : v);
+        axis_label(p->log ? pow(10, v) : v, text, sizeof text);
         ts_put_right(p->c, a.x - AXIS, a.y + marks[i], AXIS - 2, TS_R_DIM, text);
     }
     for (int i = 0; i <= 4; i++) {

@@ -52,8 +52,8 @@ struct train_form {
     char problem[600];
 };
 
-/* The form's settings; the caller releases. */
-static ts_status read_settings(const struct train_form *t, ts_run_settings *s, ts_err *err) {
+/* The form's settings as typed; the caller releases. */
+static ts_status typed_settings(const struct train_form *t, ts_run_settings *s, ts_err *err) {
     ts_status status = TS_OK;
     if (!t->like || ts_run_settings_read(t->like, s, err) != TS_OK) ts_run_settings_init(s);
     ts_run_set(&s->kernel, "");
@@ -67,8 +67,13 @@ static ts_status read_settings(const struct train_form *t, ts_run_settings *s, t
     if (status == TS_OK && !(s->model && *s->model))
         status =
             ts_fail(err, TS_INVALID, "Which model? A name in the models folder, a GGUF file or a Hugging Face folder.");
-    if (status == TS_OK) status = ts_run_settings_check(s, err);
     return status;
+}
+
+/* The same, checked: "auto" and other words have become what they stand for. */
+static ts_status read_settings(const struct train_form *t, ts_run_settings *s, ts_err *err) {
+    ts_status status = typed_settings(t, s, err);
+    return status == TS_OK ? ts_run_settings_check(s, err) : status;
 }
 
 /* ---- counting ---- */
@@ -282,7 +287,7 @@ static void draw_command(const struct train_form *t, ts_canvas *c, ts_rect r) {
     size_t scroll = 0;
     if (r.h < 2) return;
     ts_put(c, r.x, r.y, r.w, TS_R_LABEL, "the same on the command line");
-    if (read_settings(t, &s, &err) == TS_OK) {
+    if (typed_settings(t, &s, &err) == TS_OK) {
         ts_buf b = TS_BUF_INIT;
         ts_run_settings_command(&s, &b);
         char *line = ts_arena_printf(&t->layer.app->frame, "tunesmith train %s%s%s", t->layer.app->folder,

@@ -154,7 +154,8 @@ static void answers_done(ts_job *job) {
         for (size_t s = 0; s < k->n_sides; s++)
             k->metrics[s] = j->result.metrics[s];
         k->measured = true;
-        ts_app_say(k->screen.app, TS_R_OK, "%zu prompts answered in %.1f s", j->result.n_prompts, j->result.seconds);
+        ts_app_say(k->screen.app, TS_R_OK, "%zu prompt%s answered in %.1f s", j->result.n_prompts,
+                   j->result.n_prompts == 1 ? "" : "s", j->result.seconds);
     } else {
         snprintf(k->problem, sizeof k->problem, "%s",
                  job->status == TS_CANCELLED ? "stopped; R begins again" : job->err.text);
