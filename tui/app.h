@@ -30,7 +30,13 @@ enum { TS_MIN_WIDTH = 60, TS_MIN_HEIGHT = 16 };
 
 /* ---- screens ---- */
 
-typedef enum ts_screen_id { TS_SCREEN_BROWSE, TS_SCREEN_RUNS, TS_SCREEN_COMPARE, TS_SCREENS } ts_screen_id;
+typedef enum ts_screen_id {
+    TS_SCREEN_BROWSE,
+    TS_SCREEN_DUPS,
+    TS_SCREEN_RUNS,
+    TS_SCREEN_COMPARE,
+    TS_SCREENS
+} ts_screen_id;
 
 typedef struct ts_screen_ops {
     const char *tab;   /* "1 Browse" */
@@ -59,7 +65,7 @@ struct ts_screen {
     const ts_screen_ops *ops;
     ts_app *app;
 };
-extern const ts_screen_ops ts_browse_ops, ts_runs_ops, ts_compare_ops;
+extern const ts_screen_ops ts_browse_ops, ts_dups_ops, ts_runs_ops, ts_compare_ops;
 
 /* ---- layers ---- */
 

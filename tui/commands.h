@@ -16,7 +16,9 @@ enum ts_place {
     TS_IN_RUNS = 8,
     TS_IN_COMPARE = 16,
     TS_IN_FORM = 32,
-    TS_IN_LISTS = TS_IN_BROWSE | TS_IN_RECORD | TS_IN_RUNS | TS_IN_COMPARE,
+    TS_IN_DUPS = 64,
+    TS_IN_LISTS = TS_IN_BROWSE | TS_IN_RECORD | TS_IN_DUPS | TS_IN_RUNS | TS_IN_COMPARE,
+    TS_IN_ROWS = TS_IN_BROWSE | TS_IN_RECORD | TS_IN_DUPS, /* where a row can be decided on */
 };
 
 typedef enum ts_group {
@@ -35,10 +37,11 @@ extern const char *const ts_group_names[TS_GROUPS];
 /* id, name, places, keys (blanks between), group, rank of its hint (0: no hint; 1 is shown first), short word for the
  * hint, line of help */
 #define TS_COMMANDS(X)                                                                                                 \
-    X(ACCEPT, "accept", TS_IN_BROWSE | TS_IN_RECORD, "a", TS_G_DECIDE, 1, "accept", "accept, go to the next row")      \
-    X(REJECT, "reject", TS_IN_BROWSE | TS_IN_RECORD, "x", TS_G_DECIDE, 2, "reject", "reject, go to the next row")      \
-    X(LATER, "later", TS_IN_BROWSE | TS_IN_RECORD, "f", TS_G_DECIDE, 3, "later", "put off for later")                  \
-    X(RENEW, "renew", TS_IN_BROWSE | TS_IN_RECORD, "", TS_G_DECIDE, 0, "", "take the decision back: new again")        \
+    X(ACCEPT, "accept", TS_IN_ROWS, "a", TS_G_DECIDE, 1, "accept", "accept, go to the next row")                       \
+    X(REJECT, "reject", TS_IN_ROWS, "x", TS_G_DECIDE, 2, "reject", "reject, go to the next row")                       \
+    X(LATER, "later", TS_IN_ROWS, "f", TS_G_DECIDE, 3, "later", "put off for later")                                   \
+    X(RENEW, "renew", TS_IN_ROWS, "", TS_G_DECIDE, 0, "", "take the decision back: new again")                         \
+    X(KEEP, "keep", TS_IN_DUPS, "Enter", TS_G_DECIDE, 1, "keep this", "keep this one, reject the others of its group") \
     X(RATE, "rate", TS_IN_BROWSE | TS_IN_RECORD, "r", TS_G_DECIDE, 0, "rate", "rate: then 1 to 5, 0 for none")         \
     X(TAG, "tag", TS_IN_BROWSE | TS_IN_RECORD, "#", TS_G_DECIDE, 0, "tag", "add a tag, -tag takes one away")           \
     X(UNDO, "undo", TS_IN_LISTS, "u BkSp", TS_G_DECIDE, 7, "undo", "undo the latest change, whoever made it")          \
@@ -65,9 +68,10 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(COMPARE_RUN, "compare-run", TS_IN_RUNS, "C", TS_G_RUN, 3, "compare", "compare this run with the base model")     \
     X(NOTE, "note", TS_IN_RUNS, "#", TS_G_RUN, 0, "note", "write a remark on this run")                                \
     X(DELETE_RUN, "delete-run", TS_IN_RUNS, "D", TS_G_RUN, 0, "delete", "delete this run for good (asks)")             \
-    X(NEXT, "next", TS_IN_COMPARE | TS_IN_RECORD, "]", TS_G_MOVE, 1, "next", "next prompt or row")                     \
-    X(PREV, "prev", TS_IN_COMPARE | TS_IN_RECORD, "[", TS_G_MOVE, 2, "prev", "previous prompt or row")                 \
-    X(WORDS, "words", TS_IN_COMPARE, "d", TS_G_VIEW, 4, "words", "mark the words that differ, or not")                 \
+    X(NEXT, "next", TS_IN_COMPARE | TS_IN_RECORD | TS_IN_DUPS, "]", TS_G_MOVE, 1, "next", "next prompt, row or group") \
+    X(PREV, "prev", TS_IN_COMPARE | TS_IN_RECORD | TS_IN_DUPS, "[", TS_G_MOVE, 2, "prev",                              \
+      "previous prompt, row or group")                                                                                 \
+    X(WORDS, "words", TS_IN_COMPARE | TS_IN_DUPS, "d", TS_G_VIEW, 4, "words", "mark the words that differ, or not")    \
     X(SIDES, "sides", TS_IN_COMPARE, "p", TS_G_RUN, 5, "sides", "choose the sides: base run:3 run:4/best")             \
     X(OWN_PROMPT, "own-prompt", TS_IN_COMPARE, "e", TS_G_RUN, 6, "own prompt", "ask something of your own")            \
     X(OVERLAY, "overlay", TS_IN_RUNS, "Space", TS_G_VIEW, 5, "overlay", "draw this run beside the chosen one")         \
@@ -75,7 +79,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(SMOOTH, "smooth", TS_IN_RUNS, "S", TS_G_VIEW, 7, "smooth", "smoothing 0, 0.6, 0.9")                              \
     X(FOLLOW, "follow", TS_IN_RUNS, "f", TS_G_VIEW, 0, "follow", "log keeps to the newest line, or not")               \
     X(ZOOM, "zoom", TS_IN_LISTS, "z", TS_G_VIEW, 0, "zoom", "give the pane the whole screen, or not")                  \
-    X(RELOAD, "reload", TS_IN_LISTS, "R", TS_G_VIEW, 0, "reload", "read again; in Compare: other random numbers")      \
+    X(RELOAD, "reload", TS_IN_LISTS, "R", TS_G_VIEW, 0, "reload", "again: read, search or answer anew")                \
     X(PANE_NEXT, "pane-next", TS_IN_LISTS, "Tab", TS_G_VIEW, 0, "pane", "next pane")                                   \
     X(PANE_PREV, "pane-prev", TS_IN_LISTS, "S-Tab", TS_G_VIEW, 0, "", "previous pane")                                 \
     X(DOWN, "row-down", TS_IN_LISTS, "j Down ^N", TS_G_MOVE, 0, "", "down")                                            \
@@ -87,7 +91,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(HALF_DOWN, "half-down", TS_IN_LISTS, "^D", TS_G_MOVE, 0, "", "half a page down")                                 \
     X(HALF_UP, "half-up", TS_IN_LISTS, "^U", TS_G_MOVE, 0, "", "half a page up")                                       \
     X(GO_TO, "go-to", TS_IN_BROWSE, "", TS_G_MOVE, 0, "", "go to the row with a number; also :123")                    \
-    X(OPEN, "open", TS_IN_LISTS, "Enter", TS_G_VIEW, 2, "open", "open, or begin to edit")                              \
+    X(OPEN, "open", TS_IN_LISTS & ~TS_IN_DUPS, "Enter", TS_G_VIEW, 2, "open", "open, or begin to edit")                \
     X(SAVE, "save", TS_IN_RECORD | TS_IN_TYPING, "^S", TS_G_EDIT, 1, "save", "save the changes to this row")           \
     X(TYPE_NEXT, "field-next", TS_IN_TYPING, "Tab", TS_G_EDIT, 2, "next field", "next field")                          \
     X(TYPE_PREV, "field-prev", TS_IN_TYPING, "S-Tab", TS_G_EDIT, 0, "", "previous field")                              \
@@ -96,8 +100,11 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(TYPE_REDO, "redo-typing", TS_IN_TYPING, "M-r", TS_G_EDIT, 5, "redo", "redo typing in this field")                \
     X(TYPE_END, "stop-typing", TS_IN_TYPING, "Esc", TS_G_EDIT, 6, "done", "leave the field, keep its text")            \
     X(SCREEN_BROWSE, "screen-browse", TS_IN_LISTS, "1", TS_G_APP, 0, "", "the examples")                               \
+    X(SCREEN_DUPS, "screen-dups", TS_IN_LISTS, "2", TS_G_APP, 0, "", "near duplicates, by groups")                     \
     X(SCREEN_RUNS, "screen-runs", TS_IN_LISTS, "4", TS_G_APP, 0, "", "the training runs")                              \
     X(SCREEN_COMPARE, "screen-compare", TS_IN_LISTS, "5", TS_G_APP, 0, "", "answers beside each other")                \
+    X(GO_DUPS, "go-duplicates", TS_IN_BROWSE, "=", TS_G_VIEW, 0, "", "the duplicates of this row")                     \
+    X(SCORE, "score", TS_IN_BROWSE, "", TS_G_VIEW, 0, "", "score all rows by the rules (again)")                       \
     X(HISTORY, "history", TS_IN_BROWSE | TS_IN_RECORD, "i", TS_G_VIEW, 0, "",                                          \
       "what was done to this row, and by whom")                                                                        \
     X(PALETTE, "palette", TS_IN_LISTS, ":", TS_G_APP, 99, "commands", "every command by its name")                     \

@@ -112,6 +112,24 @@ static void draw_line(const ts_doc *d, const ts_doc_line *l, ts_canvas *c, int x
     }
 }
 
+char *ts_marked_text(ts_arena *arena, const char *s, size_t n, const ts_spans *marks, const char *open,
+                     const char *close, size_t *out_n) {
+    ts_buf b = TS_BUF_INIT;
+    size_t at = 0;
+    for (size_t i = 0; i < marks->n; i++) {
+        ts_buf_add(&b, s + at, marks->items[i].from - at);
+        ts_buf_puts(&b, open);
+        ts_buf_add(&b, s + marks->items[i].from, marks->items[i].to - marks->items[i].from);
+        ts_buf_puts(&b, close);
+        at = marks->items[i].to;
+    }
+    ts_buf_add(&b, s + at, n - at);
+    char *out = ts_arena_strndup(arena, ts_buf_str(&b), b.len);
+    *out_n = b.len;
+    ts_buf_release(&b);
+    return out;
+}
+
 void ts_put_hits(ts_canvas *c, int x, int y, int w, ts_role role, const char *s, size_t n, ts_matcher *hits) {
     ts_doc d = {.hits = hits};
     size_t fits = ts_cells_fit(s, n, (size_t)TS_MAX(w, 0), NULL);

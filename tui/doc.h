@@ -35,6 +35,11 @@ void ts_doc_labelled(ts_doc *d, const char *label, int label_width, ts_role role
 /* Draws lines from *scroll on, which is brought into range. Returns true when there is more below. */
 bool ts_doc_draw(const ts_doc *d, ts_canvas *c, ts_rect r, size_t *scroll);
 
+/* Without colours marks are written into the text, as git does ("[-" and "-]", "{+" and "+}"): a copy in `arena` of
+ * *out_n bytes. */
+char *ts_marked_text(ts_arena *arena, const char *s, size_t n, const ts_spans *marks, const char *open,
+                     const char *close, size_t *out_n);
+
 /* One line of data at (x, y), cut to w columns, what `hits` finds in it shown in role HIT. */
 void ts_put_hits(ts_canvas *c, int x, int y, int w, ts_role role, const char *s, size_t n, ts_matcher *hits);
 

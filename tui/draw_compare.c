@@ -29,24 +29,6 @@ static void draw_prompts(struct compare *k, ts_canvas *c, ts_rect r) {
     }
 }
 
-/* Without colours the marks are written into the text, as git does. */
-static char *with_signs(ts_arena *arena, const ts_buf *text, const ts_spans *marks, bool gone, size_t *n) {
-    ts_buf b = TS_BUF_INIT;
-    size_t at = 0;
-    for (size_t i = 0; i < marks->n; i++) {
-        ts_buf_add(&b, text->data + at, marks->items[i].from - at);
-        ts_buf_puts(&b, gone ? "[-" : "{+");
-        ts_buf_add(&b, text->data + marks->items[i].from, marks->items[i].to - marks->items[i].from);
-        ts_buf_puts(&b, gone ? "-]" : "+}");
-        at = marks->items[i].to;
-    }
-    ts_buf_add(&b, text->data + at, text->len - at);
-    char *out = ts_arena_strndup(arena, ts_buf_str(&b), b.len);
-    *n = b.len;
-    ts_buf_release(&b);
-    return out;
-}
-
 /* The words of this side that the first one lacks; for the first: what the second lacks. */
 static bool find_marks(const struct compare *k, const struct shown_prompt *p, size_t side, ts_spans *out) {
     const ts_buf *a = &p->answers[0].text, *b = &p->answers[side ? side : 1].text;
@@ -84,7 +66,8 @@ static size_t draw_side(struct compare *k, const struct shown_prompt *p, size_t 
     ts_doc d = ts_doc_new(arena, r.w - 2);
     size_t n = a->text.len;
     const char *text = ts_buf_str(&a->text);
-    if (marked && mono) text = with_signs(arena, &a->text, marks, side == 0, &n);
+    if (marked && mono)
+        text = ts_marked_text(arena, a->text.data, a->text.len, marks, side ? "{+" : "[-", side ? "+}" : "-]", &n);
     if (n)
         ts_doc_text(&d, 0, TS_R_TEXT, text, n, marked && !mono ? marks : NULL, side ? TS_R_ADDED : TS_R_GONE);
     else if (a->complete)

@@ -1,10 +1,12 @@
 /* Browse: the list of examples, the one under the cursor beside it, and decisions by one key. */
 #include "core/base/clock.h"
 #include "tui/browse.h"
+#include "tui/dups.h"
 #include "tui/row.h"
 
 #include "core/base/json.h"
 #include "dataset/history.h"
+#include "dataset/score.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -245,6 +247,47 @@ static void ask_tag(struct browse *b, const char *arg) {
                                                        .ctx = b});
 }
 
+/* ---- scores ---- */
+
+struct score_job {
+    ts_job job;
+    struct browse *browse;
+    ts_score_report report;
+};
+
+static void score_run(ts_job *job) {
+    struct score_job *s = (struct score_job *)job;
+    job->status = ts_score_all(s->browse->screen.app->scanner, &job->progress, &s->report, &job->err);
+}
+
+static void score_done(ts_job *job) {
+    struct score_job *s = (struct score_job *)job;
+    ts_app *app = s->browse->screen.app;
+    char n[32];
+    if (job->status == TS_OK)
+        ts_app_say(app, TS_R_OK, "scored %s rows, mean %.2f; o orders by score", ts_thousands(s->report.rows, n),
+                   s->report.mean);
+    else
+        ts_app_say(app, job->status == TS_CANCELLED ? TS_R_WARN : TS_R_ERROR, "%s", job->err.text);
+    if (job->status == TS_OK) ts_app_changed(app, false);
+    free(s);
+}
+
+static void score(struct browse *b) {
+    struct score_job *s = ts_calloc(1, sizeof *s);
+    s->job = (ts_job){.title = "scoring", .run = score_run, .done = score_done};
+    s->browse = b;
+    ts_queue_push(b->screen.app->jobs, &s->job);
+}
+
+static void go_to_duplicates(struct browse *b) {
+    ts_row row;
+    if (ts_row_read(b->screen.app->reader, browse_row(b), &row, &b->screen.app->frame, NULL) == TS_OK && row.dup)
+        ts_dups_screen_show(b->screen.app, row.dup);
+    else
+        ts_app_say(b->screen.app, TS_R_TEXT, "no duplicate of this row is known; 2 and then R searches for them");
+}
+
 /* ---- history of a row ---- */
 
 struct history_job {
@@ -396,7 +439,7 @@ static unsigned browse_place(const ts_screen *s) {
 static const char *browse_why_not(ts_screen *s, ts_command_id id) {
     struct browse *b = (struct browse *)s;
     bool changes = ts_commands[id].group == TS_G_DECIDE || ts_commands[id].group == TS_G_EDIT;
-    if (id == TS_DO_HISTORY && !b->record && browse_count(b) == 0) return "there is no row";
+    if ((id == TS_DO_HISTORY || id == TS_DO_GO_DUPS) && !b->record && browse_count(b) == 0) return "there is no row";
     bool needs_row =
         id != TS_DO_NEW_ROW && id != TS_DO_IMPORT && id != TS_DO_UNDO && id != TS_DO_REDO && id != TS_DO_SAVE;
     if (changes && id != TS_DO_COPY && id != TS_DO_WRITE && ts_store_read_only(s->app->reader))
@@ -564,6 +607,12 @@ static bool list_command(struct browse *b, ts_command_id id, const char *arg) {
     case TS_DO_EDIT_OUTSIDE:
         open_record(b);
         if (b->record) ts_record_outside(b->record);
+        return true;
+    case TS_DO_GO_DUPS:
+        go_to_duplicates(b);
+        return true;
+    case TS_DO_SCORE:
+        score(b);
         return true;
     case TS_DO_NEW_ROW:
         b->record = ts_record_new_row(app);
