@@ -41,7 +41,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(REJECT, "reject", TS_IN_ROWS, "x", TS_G_DECIDE, 2, "reject", "reject, go to the next row")                       \
     X(LATER, "later", TS_IN_ROWS, "f", TS_G_DECIDE, 3, "later", "put off for later")                                   \
     X(RENEW, "renew", TS_IN_ROWS, "", TS_G_DECIDE, 0, "", "take the decision back: new again")                         \
-    X(KEEP, "keep", TS_IN_DUPS, "Enter", TS_G_DECIDE, 1, "keep this", "keep this one, reject the others of its group") \
+    X(KEEP, "keep", TS_IN_DUPS, "Enter", TS_G_DECIDE, 1, "keep this", "keep this one, reject the rest of its group")   \
     X(RATE, "rate", TS_IN_BROWSE | TS_IN_RECORD, "r", TS_G_DECIDE, 0, "rate", "rate: then 1 to 5, 0 for none")         \
     X(TAG, "tag", TS_IN_BROWSE | TS_IN_RECORD, "#", TS_G_DECIDE, 0, "tag", "add a tag, -tag takes one away")           \
     X(UNDO, "undo", TS_IN_LISTS, "u BkSp", TS_G_DECIDE, 7, "undo", "undo the latest change, whoever made it")          \
