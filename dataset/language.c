@@ -4,6 +4,7 @@
 
 #include "core/base/utf8.h"
 
+#include <pthread.h>
 #include <string.h>
 
 static const struct latin {
@@ -84,29 +85,62 @@ static int by_script(const char *s, size_t n) {
     return letters >= 4 && count[best] * 3 >= letters ? (int)(TS_COUNT(latin) + best) : -1;
 }
 
-static bool in_list(const char *list, const ts_buf *word) {
-    char key[24];
-    if (word->len + 3 > sizeof key) return false;
-    key[0] = ' ';
-    memcpy(key + 1, word->data, word->len);
-    key[word->len + 1] = ' ';
-    key[word->len + 2] = 0;
-    return strstr(list, key) != NULL;
+/* All lists as one table: a word of at most 8 bytes is its own key, packed; the value says which lists have it. */
+enum { SLOTS = 2048 };
+
+static struct {
+    uint64_t key;
+    uint32_t lists;
+} table[SLOTS];
+static pthread_once_t table_made = PTHREAD_ONCE_INIT;
+
+static size_t slot_of(uint64_t key) {
+    size_t i = (size_t)(key * 0x9e3779b97f4a7c15u >> 53);
+    while (table[i].key && table[i].key != key)
+        i = (i + 1) % SLOTS;
+    return i;
+}
+
+static uint64_t packed(const char *word, size_t n) {
+    uint64_t key = 0;
+    memcpy(&key, word, n);
+    return key;
+}
+
+static void make_table(void) {
+    for (size_t l = 0; l < TS_COUNT(latin); l++)
+        for (const char *p = latin[l].words + 1; *p;) {
+            size_t n = strcspn(p, " ");
+            ts_assert(n <= 8);
+            size_t i = slot_of(packed(p, n));
+            table[i].key = packed(p, n);
+            table[i].lists |= 1u << l;
+            p += n + 1;
+        }
+}
+
+/* Bit l: list l has the word. */
+static uint32_t lists_with(const ts_buf *word) {
+    if (word->len > 8 || !word->len) return 0;
+    return table[slot_of(packed(word->data, word->len))].lists;
 }
 
 bool ts_language_function_word(int language, const ts_buf *word) {
-    return language >= 0 && (size_t)language < TS_COUNT(latin) && in_list(latin[language].words, word);
+    pthread_once(&table_made, make_table);
+    return language >= 0 && (size_t)language < TS_COUNT(latin) && (lists_with(word) >> language & 1);
 }
 
 int ts_language_of(const char *s, size_t n, ts_words *w) {
     int script = by_script(s, n);
     size_t hits[TS_COUNT(latin)] = {0}, words = 0, best = 0, second = SIZE_MAX;
     if (script >= 0) return script;
+    pthread_once(&table_made, make_table);
     ts_words_begin(w, s, n);
     while (words < 400 && ts_words_next(w)) {
         words++;
-        for (size_t i = 0; w->word.len <= 8 && i < TS_COUNT(latin); i++)
-            hits[i] += in_list(latin[i].words, &w->word);
+        uint32_t lists = lists_with(&w->word);
+        for (size_t i = 0; lists; i++, lists >>= 1)
+            hits[i] += lists & 1;
     }
     for (size_t i = 1; i < TS_COUNT(latin); i++)
         if (hits[i] > hits[best]) best = i;

@@ -12,7 +12,7 @@ void ts_words_begin(ts_words *w, const char *s, size_t n) {
 }
 
 static bool ascii_word(unsigned char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    return ((c | 32) >= 'a' && (c | 32) <= 'z') || (c >= '0' && c <= '9') || c == '_';
 }
 
 /* Han, kana and the like. */
@@ -21,14 +21,24 @@ static bool stands_alone(uint32_t cp) {
            (cp >= 0x20000 && cp <= 0x3ffff);
 }
 
+/* Takes the run of ASCII letters, digits and underscores at w->at. */
+static void take_ascii(ts_words *w) {
+    size_t end = w->at + 1, from = w->word.len;
+    while (end < w->n && ascii_word((unsigned char)w->s[end]))
+        end++;
+    ts_buf_add(&w->word, w->s + w->at, end - w->at);
+    for (char *p = w->word.data + from; *p; p++)
+        if (*p >= 'A' && *p <= 'Z') *p = (char)(*p + 32);
+    w->at = end;
+}
+
 /* Takes the character at w->at into the word. False when it is none of a word's; *alone when it is a word by itself. */
 static bool take(ts_words *w, bool *alone) {
     unsigned char c = (unsigned char)w->s[w->at];
     *alone = false;
     if (c < 0x80) {
         if (!ascii_word(c)) return false;
-        ts_buf_putc(&w->word, (char)(c >= 'A' && c <= 'Z' ? c + 32 : c));
-        w->at++;
+        take_ascii(w);
         return true;
     }
     uint32_t cp;
