@@ -11,7 +11,7 @@
 
 static const char version_1[] =
     "CREATE TABLE counter(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-    "INSERT INTO counter VALUES('example',0),('step',0),('version',0),('run',0),('batch',0);"
+    "INSERT INTO counter VALUES('example',0),('step',0),('version',0),('batch',0);"
     "CREATE TABLE setting(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE batch(id INTEGER PRIMARY KEY, step INTEGER NOT NULL, path TEXT NOT NULL, format TEXT NOT NULL,"
     " rows_read INTEGER NOT NULL, imported INTEGER NOT NULL, rejected INTEGER NOT NULL, at INTEGER NOT NULL,"
@@ -36,9 +36,7 @@ static const char version_1[] =
     " WITHOUT ROWID;"
     "CREATE TABLE dup_group(id INTEGER PRIMARY KEY, rows INTEGER NOT NULL, weakest REAL NOT NULL);"
     "CREATE TABLE dup(id INTEGER PRIMARY KEY, grp INTEGER NOT NULL, similarity REAL NOT NULL, keep INTEGER NOT NULL);"
-    "CREATE INDEX dup_by_group ON dup(grp);"
-    "CREATE TABLE run(id INTEGER PRIMARY KEY, dir TEXT NOT NULL, name TEXT NOT NULL, note TEXT NOT NULL DEFAULT '',"
-    " created INTEGER NOT NULL);";
+    "CREATE INDEX dup_by_group ON dup(grp);";
 
 /* 2: what compare asked, what was answered, and how people voted */
 static const char version_2[] =
@@ -46,6 +44,7 @@ static const char version_2[] =
     "CREATE TABLE prompt(id INTEGER PRIMARY KEY, messages TEXT NOT NULL, reference TEXT, created INTEGER NOT NULL);"
     "CREATE TABLE answer(id INTEGER PRIMARY KEY, prompt INTEGER NOT NULL, side TEXT NOT NULL, text TEXT NOT NULL,"
     " detail TEXT, created INTEGER NOT NULL);"
+    "CREATE INDEX prompt_by_text ON prompt(messages);"
     "CREATE UNIQUE INDEX answer_by_side ON answer(prompt, side);"
     "CREATE TABLE vote(prompt INTEGER NOT NULL, at INTEGER NOT NULL, side TEXT NOT NULL, blind INTEGER NOT NULL,"
     " note TEXT NOT NULL DEFAULT '', PRIMARY KEY(prompt)) WITHOUT ROWID;";

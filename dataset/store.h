@@ -81,7 +81,7 @@ TS_MUST_USE ts_status ts_row_scores(ts_store *st, int64_t id, ts_rule_value **ou
                                     ts_err *err);
 
 typedef struct ts_counts {
-    int64_t rows, by_status[TS_ROW_STATUSES], scored, tokens_counted, tokens, in_groups, groups, rejects, runs;
+    int64_t rows, by_status[TS_ROW_STATUSES], scored, tokens_counted, tokens, in_groups, groups, rejects;
 } ts_counts;
 TS_MUST_USE ts_status ts_store_counts(ts_store *st, ts_counts *out, ts_err *err);
 

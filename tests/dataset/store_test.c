@@ -2,6 +2,7 @@
 #include "tests/support.h"
 
 #include "core/base/file.h"
+#include "dataset/answers.h"
 #include "dataset/db.h"
 #include "dataset/history.h"
 #include "dataset/view.h"
@@ -317,6 +318,46 @@ static void keeps_settings(void **state) {
     ts_store_close(st);
 }
 
+static void count_vote(void *ctx, const char *side, int64_t votes, int64_t blind) {
+    ts_buf_printf(ctx, "%s %lld %lld;", side, (long long)votes, (long long)blind);
+}
+
+static void keeps_answers_and_votes(void **state) {
+    (void)state;
+    ts_store *st = new_store(NULL);
+    ts_arena arena = TS_ARENA_INIT;
+    ts_buf out = TS_BUF_INIT;
+    int64_t a, b, again;
+    assert_ok(ts_prompt_keep(st, text("[1]"), text("wanted"), &a, &err));
+    assert_ok(ts_prompt_keep(st, text("[2]"), (ts_text){NULL, 0}, &b, &err));
+    assert_ok(ts_prompt_keep(st, text("[1]"), (ts_text){NULL, 0}, &again, &err));
+    assert_int_equal(a, again);
+    assert_int_not_equal(a, b);
+    ts_kept_answer answer = {"run:3", text("new"), text("{}")}, *list;
+    size_t n;
+    assert_ok(ts_answer_keep(st, a, &(ts_kept_answer){"run:3", text("old"), {NULL, 0}}, &err));
+    assert_ok(ts_answer_keep(st, a, &answer, &err));
+    assert_ok(ts_answer_keep(st, a, &(ts_kept_answer){"base", text("plain"), {NULL, 0}}, &err));
+    assert_ok(ts_answers_read(st, a, &list, &n, &arena, &err));
+    assert_int_equal(n, 2);
+    assert_string_equal(list[0].side, "base");
+    assert_null(list[0].detail.s);
+    assert_string_equal(list[1].text.s, "new");
+    assert_ok(ts_vote_set(st, a, "base", false, NULL, &err));
+    assert_ok(ts_vote_set(st, a, "run:3", true, "clearer", &err));
+    assert_ok(ts_vote_set(st, b, "tie", false, NULL, &err));
+    assert_true(ts_vote_get(st, a, &out));
+    assert_string_equal(out.data, "run:3");
+    ts_buf_reset(&out);
+    ts_votes_each(st, count_vote, &out);
+    assert_string_equal(out.data, "run:3 1 1;tie 1 0;");
+    assert_ok(ts_vote_set(st, b, NULL, false, NULL, &err));
+    assert_false(ts_vote_get(st, b, &out));
+    ts_buf_release(&out);
+    ts_arena_release(&arena);
+    ts_store_close(st);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adds_and_reads),
@@ -330,6 +371,7 @@ int main(void) {
         cmocka_unit_test(two_programs_write_at_once),
         cmocka_unit_test(full_disk_changes_nothing),
         cmocka_unit_test(keeps_settings),
+        cmocka_unit_test(keeps_answers_and_votes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,125 @@
+#include "dataset/answers.h"
+
+#include "core/base/clock.h"
+#include "dataset/db.h"
+
+#include <sqlite3.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t find_prompt(ts_store *st, ts_text messages) {
+    sqlite3_stmt *s = ts_db_stmt(st, "SELECT id FROM prompt WHERE messages=?1", NULL);
+    int64_t id = 0;
+    if (!s) return 0;
+    ts_db_bind_text(s, 1, messages);
+    if (sqlite3_step(s) == SQLITE_ROW) id = sqlite3_column_int64(s, 0);
+    sqlite3_reset(s);
+    return id;
+}
+
+ts_status ts_prompt_keep(ts_store *st, ts_text messages, ts_text reference, int64_t *id, ts_err *err) {
+    static const char what[] = "keep a prompt";
+    TS_TRY(ts_db_begin(st, what, err));
+    ts_status status = TS_OK;
+    *id = find_prompt(st, messages);
+    if (!*id) TS_GOTO(ts_db_next(st, "prompt", 1, id, err));
+    sqlite3_stmt *s = ts_db_stmt(st,
+                                 "INSERT INTO prompt VALUES(?1,?2,?3,?4)"
+                                 " ON CONFLICT(id) DO UPDATE SET reference=ifnull(?3,reference)",
+                                 err);
+    if (s) {
+        sqlite3_bind_int64(s, 1, *id);
+        ts_db_bind_text(s, 2, messages);
+        ts_db_bind_text(s, 3, reference);
+        sqlite3_bind_int64(s, 4, ts_wall_ms());
+    }
+    TS_GOTO(ts_db_step(st, s, what, err));
+    status = ts_db_commit(st, what, err);
+out:
+    if (status != TS_OK) ts_db_rollback(st);
+    return status;
+}
+
+ts_status ts_answer_keep(ts_store *st, int64_t prompt, const ts_kept_answer *answer, ts_err *err) {
+    static const char what[] = "keep an answer";
+    int64_t id;
+    TS_TRY(ts_db_begin(st, what, err));
+    ts_status status;
+    TS_GOTO(ts_db_next(st, "answer", 1, &id, err));
+    sqlite3_stmt *s = ts_db_stmt(st, "INSERT OR REPLACE INTO answer VALUES(?1,?2,?3,?4,?5,?6)", err);
+    if (s) {
+        sqlite3_bind_int64(s, 1, id);
+        sqlite3_bind_int64(s, 2, prompt);
+        sqlite3_bind_text(s, 3, answer->side, -1, SQLITE_STATIC);
+        ts_db_bind_text(s, 4, answer->text.s ? answer->text : (ts_text){"", 0});
+        ts_db_bind_text(s, 5, answer->detail);
+        sqlite3_bind_int64(s, 6, ts_wall_ms());
+    }
+    TS_GOTO(ts_db_step(st, s, what, err));
+    status = ts_db_commit(st, what, err);
+out:
+    if (status != TS_OK) ts_db_rollback(st);
+    return status;
+}
+
+static ts_text copy_of(sqlite3_stmt *s, int i, ts_arena *arena) {
+    ts_text t = ts_db_text(s, i);
+    return t.s ? (ts_text){ts_arena_strndup(arena, t.s, t.n), t.n} : t;
+}
+
+ts_status ts_answers_read(ts_store *st, int64_t prompt, ts_kept_answer **out, size_t *n, ts_arena *arena, ts_err *err) {
+    sqlite3_stmt *s = ts_db_stmt(st, "SELECT side,text,detail FROM answer WHERE prompt=?1 ORDER BY side", err);
+    ts_kept_answer *list = NULL;
+    size_t cap = 0;
+    if (!s) return err ? err->code : TS_IO;
+    *n = 0;
+    sqlite3_bind_int64(s, 1, prompt);
+    while (sqlite3_step(s) == SQLITE_ROW) {
+        ts_kept_answer a = {ts_db_copy(s, 0, arena), copy_of(s, 1, arena), copy_of(s, 2, arena)};
+        TS_PUSH(list, *n, cap, a);
+    }
+    sqlite3_reset(s);
+    *out = ts_arena_alloc(arena, TS_MAX(*n, 1) * sizeof **out);
+    if (*n) memcpy(*out, list, *n * sizeof **out);
+    free(list);
+    return TS_OK;
+}
+
+ts_status ts_vote_set(ts_store *st, int64_t prompt, const char *side, bool blind, const char *note, ts_err *err) {
+    static const char what[] = "keep a vote";
+    TS_TRY(ts_db_begin(st, what, err));
+    ts_status status;
+    sqlite3_stmt *s =
+        side ? ts_db_stmt(st, "INSERT OR REPLACE INTO vote(prompt,at,side,blind,note) VALUES(?1,?2,?3,?4,?5)", err)
+             : ts_db_stmt(st, "DELETE FROM vote WHERE prompt=?1", err);
+    if (s) sqlite3_bind_int64(s, 1, prompt);
+    if (s && side) {
+        sqlite3_bind_int64(s, 2, ts_wall_ms());
+        sqlite3_bind_text(s, 3, side, -1, SQLITE_STATIC);
+        sqlite3_bind_int(s, 4, blind);
+        sqlite3_bind_text(s, 5, note ? note : "", -1, SQLITE_STATIC);
+    }
+    TS_GOTO(ts_db_step(st, s, what, err));
+    status = ts_db_commit(st, what, err);
+out:
+    if (status != TS_OK) ts_db_rollback(st);
+    return status;
+}
+
+bool ts_vote_get(ts_store *st, int64_t prompt, ts_buf *side) {
+    sqlite3_stmt *s = ts_db_stmt(st, "SELECT side FROM vote WHERE prompt=?1", NULL);
+    if (!s) return false;
+    sqlite3_bind_int64(s, 1, prompt);
+    bool found = sqlite3_step(s) == SQLITE_ROW;
+    if (found) ts_buf_puts(side, (const char *)sqlite3_column_text(s, 0));
+    sqlite3_reset(s);
+    return found;
+}
+
+void ts_votes_each(ts_store *st, void (*fn)(void *ctx, const char *side, int64_t votes, int64_t blind), void *ctx) {
+    sqlite3_stmt *s =
+        ts_db_stmt(st, "SELECT side,count(*),sum(blind) FROM vote GROUP BY side ORDER BY 2 DESC, 1", NULL);
+    while (s && sqlite3_step(s) == SQLITE_ROW)
+        fn(ctx, (const char *)sqlite3_column_text(s, 0), sqlite3_column_int64(s, 1), sqlite3_column_int64(s, 2));
+    if (s) sqlite3_reset(s);
+}

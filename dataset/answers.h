@@ -1,0 +1,33 @@
+/* What compare asked, what each side answered, and how people judged: kept in the workspace, so that answers need not
+ * be generated again and votes add up over runs. Not part of the history: a newer answer or vote replaces the older
+ * one. */
+#ifndef TS_DATASET_ANSWERS_H
+#define TS_DATASET_ANSWERS_H
+
+#include "dataset/store.h"
+
+/* The number of a prompt (a JSON array of messages), made when it is new. reference: the wanted answer or s = NULL; a
+ * given one replaces what is there. */
+TS_MUST_USE ts_status ts_prompt_keep(ts_store *st, ts_text messages, ts_text reference, int64_t *id, ts_err *err);
+
+typedef struct ts_kept_answer {
+    const char *side; /* "base", "run:3", ... */
+    ts_text text;
+    ts_text detail; /* JSON object by whoever generated it (settings, stop, ids), or s = NULL */
+} ts_kept_answer;
+/* Keeps a side's answer to a prompt. */
+TS_MUST_USE ts_status ts_answer_keep(ts_store *st, int64_t prompt, const ts_kept_answer *answer, ts_err *err);
+/* The answers to a prompt, by side, in `arena`. */
+TS_MUST_USE ts_status ts_answers_read(ts_store *st, int64_t prompt, ts_kept_answer **out, size_t *n, ts_arena *arena,
+                                      ts_err *err);
+
+/* A vote on a prompt's answers: the side that is better, "tie" or "none" (all bad). NULL takes the vote away. blind:
+ * the sides were shuffled and unnamed. */
+TS_MUST_USE ts_status ts_vote_set(ts_store *st, int64_t prompt, const char *side, bool blind, const char *note,
+                                  ts_err *err);
+/* Appends the side voted for; false when there is no vote. */
+bool ts_vote_get(ts_store *st, int64_t prompt, ts_buf *side);
+/* Calls fn for every side with votes, most first. */
+void ts_votes_each(ts_store *st, void (*fn)(void *ctx, const char *side, int64_t votes, int64_t blind), void *ctx);
+
+#endif
