@@ -161,6 +161,11 @@ ts_status ts_checkpoint_read(const char *run_dir, ts_checkpoint *c, ts_err *err)
     for (size_t i = 0; i < TS_COUNT(files); i++)
         TS_GOTO(read_array(dir, i, state, c, err));
 out:
+    if (status != TS_OK && dir) { /* also a file that is gone: it must not pass for "no checkpoint yet" */
+        ts_wrap(err, status, "cannot go on from a checkpoint (remove %s to begin this run again)", root);
+        status = status == TS_NOT_FOUND ? TS_CORRUPT : status;
+        if (err) err->code = status;
+    }
     ts_json_free(state);
     free(root);
     free(dir);

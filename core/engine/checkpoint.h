@@ -23,7 +23,7 @@ typedef struct ts_checkpoint {
 /* Does nothing when CURRENT names this step already. */
 TS_MUST_USE ts_status ts_checkpoint_write(const char *run_dir, const ts_checkpoint *c, ts_err *err);
 /* Fills *c, whose arrays of c->n floats are the caller's. TS_NOT_FOUND: there is none yet. TS_CORRUPT: the files are
- * not what state.json says. */
+ * not what state.json says, or one is gone. */
 TS_MUST_USE ts_status ts_checkpoint_read(const char *run_dir, ts_checkpoint *c, ts_err *err);
 
 #endif

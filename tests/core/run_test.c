@@ -297,6 +297,10 @@ static void damaged_checkpoint_is_refused(void **state) {
     assert_non_null(strstr(err.text, "m.f32"));
     c.n = N - 1;
     assert_int_equal(ts_checkpoint_read(dir, &c, &err), TS_CORRUPT);
+    c.n = N;
+    assert_int_equal(unlink(path), 0); /* gone is damaged too: training must not begin again in silence */
+    assert_int_equal(ts_checkpoint_read(dir, &c, &err), TS_CORRUPT);
+    assert_non_null(strstr(err.text, "m.f32"));
     free(path);
 }
 
