@@ -3,10 +3,12 @@
 #include "core/work/child.h"
 #include "tui/cli.h"
 
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static int print_overview(FILE *out) {
     fputs("tunesmith " TS_VERSION ": curate instruction data and tune language models in a terminal\n\n"
@@ -27,7 +29,15 @@ static int open_workbench(int argc, char **argv) {
     return open ? ts_verb_run(open, argc, argv) : print_overview(stderr);
 }
 
+/* A standard descriptor that came closed would be given to the next file opened, and messages would go into it. stdin
+ * is empty then; writing to such a stdout fails and is reported. */
+static void occupy_standard_descriptors(void) {
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 2 ? O_RDWR : O_RDONLY) != fd) _exit(TS_EXIT_FAILED);
+}
+
 int main(int argc, char **argv) {
+    occupy_standard_descriptors();
     setlocale(LC_ALL, "");
     setlocale(LC_NUMERIC, "C"); /* numbers in files and output never depend on the country */
     signal(SIGPIPE, SIG_IGN);

@@ -4,9 +4,12 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void (*fatal_hook)(void);
 
@@ -96,7 +99,18 @@ void ts_assert_failed(const char *cond, const char *file, int line) {
     abort();
 }
 
+/* Several threads may run out of memory at once: one of them speaks and ends the program. */
+static void be_the_only_one(void) {
+    static atomic_flag taken = ATOMIC_FLAG_INIT;
+    static _Thread_local bool inside;
+    if (inside) _exit(1); /* the hook itself failed */
+    inside = true;
+    while (atomic_flag_test_and_set(&taken))
+        pause();
+}
+
 void ts_fatal(const char *what) {
+    be_the_only_one();
     run_fatal_hook();
     fprintf(stderr, "tunesmith: %s\n", what);
     exit(1);
