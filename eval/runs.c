@@ -299,7 +299,7 @@ static ts_status ended_early(const char *dir, ts_err *err) {
 ts_status ts_runs_start(const char *dir, ts_err *err) {
     char *absolute = ts_path_absolute(dir), *log = ts_path_join(absolute, "log.txt"),
          *lock = ts_path_join(absolute, "lock");
-    const char *args[] = {"train", "--run", absolute, "--quiet", NULL};
+    const char *args[] = {"train", "--run", absolute, NULL};
     ts_child_options o = {.args = args, .log = log, .detached = true, .nice = NICE};
     ts_child child;
     ts_status status = TS_OK;

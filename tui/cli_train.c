@@ -151,7 +151,9 @@ static int train_here(const ts_cmd *cmd, const char *dir, const char *model) {
     atomic_store(&terminated, &progress);
     sigaction(SIGTERM, &act, NULL);
     sigaction(SIGHUP, &act, NULL);
-    report.meter = ts_meter_start(cmd, &progress, "training", "steps");
+    ts_cmd silent = *cmd;
+    silent.quiet |= !report.terminal; /* a log gets a line for every step instead */
+    report.meter = ts_meter_start(&silent, &progress, "training", "steps");
     ts_status status = ts_train_run(dir, &o, &progress, &result, &err);
     ts_meter_stop(report.meter);
     signal(SIGTERM, SIG_DFL);

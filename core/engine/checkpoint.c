@@ -94,10 +94,12 @@ ts_status ts_checkpoint_write(const char *run_dir, const ts_checkpoint *c, ts_er
     snprintf(line, sizeof line, "%s\n", name);
     char *root = ts_path_join(run_dir, "checkpoints"), *final = ts_path_join(root, name);
     char *temp = ts_printf("%s.tmp", final), *pointer = ts_path_join(root, "CURRENT");
+    bool begun = false;
     ts_status status = TS_OK;
     TS_GOTO(ts_mkdirs(root, err));
     TS_GOTO(read_current(root, current, err));
     if (strcmp(current, name) == 0) goto out;
+    begun = true;
     TS_GOTO(write_folder(temp, c, err));
     TS_GOTO(ts_remove_tree(final, err)); /* left over from a life that ended before CURRENT was replaced */
     if (rename(temp, final) != 0) TS_GOTO(ts_fail_errno(err, "cannot give %s its name", final));
@@ -105,7 +107,7 @@ ts_status ts_checkpoint_write(const char *run_dir, const ts_checkpoint *c, ts_er
     TS_GOTO(ts_file_write(pointer, line, strlen(line), err));
     prune(root, name);
 out:
-    if (status != TS_OK && ts_file_exists(temp)) prune(root, current); /* gives a full disk its room back */
+    if (status != TS_OK && begun) prune(root, current); /* gives a full disk its room back */
     free(root);
     free(final);
     free(temp);

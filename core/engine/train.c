@@ -507,12 +507,12 @@ static ts_status report_end(struct trainer *t, const ts_train_result *r, const c
     ts_jw_kstr(&w, "reason", reason);
     ts_jw_knum(&w, "train_loss", r->train_loss);
     ts_jw_knum(&w, "valid_loss", r->valid_loss);
-    ts_jw_kint(&w, "best_step", r->best_step);
+    ts_jw_knum(&w, "best_step", r->best_step >= 0 ? (double)r->best_step : NAN);
     ts_jw_knum(&w, "best_valid_loss", r->best_valid_loss);
     ts_jw_knum(&w, "seconds", r->seconds);
     ts_jw_knum(&w, "tokens_per_second", r->tokens_per_second);
     ts_jw_knum(&w, "supervised_tokens_per_second", r->supervised_tokens_per_second);
-    ts_jw_kint(&w, "peak_rss_bytes", r->peak_rss_bytes);
+    ts_jw_knum(&w, "peak_rss_bytes", r->peak_rss_bytes > 0 ? (double)r->peak_rss_bytes : NAN);
     TS_TRY(ts_events_add(&t->events, &w, err));
     return ts_events_sync(&t->events, err);
 }
@@ -536,7 +536,8 @@ static ts_status finish(struct trainer *t, ts_status status, ts_train_result *r,
     }
     ts_status saved = r->state == TS_RUN_DONE ? TS_OK : checkpoint(t, &second);
     if (saved == TS_OK) saved = save_adapter(t, "adapter", &second);
-    if (saved == TS_OK) saved = sum_up(t->dir, r, &second);
+    ts_err ignored;
+    if (sum_up(t->dir, r, &ignored) != TS_OK) r->steps = t->at.step;
     if (status == TS_OK && saved != TS_OK) {
         r->state = TS_RUN_FAILED;
         snprintf(reason, sizeof reason, "%s", second.text);
