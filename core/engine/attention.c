@@ -201,11 +201,16 @@ static void plan(attention *t, ts_net *n, const ts_batch *b, const float *qkv) {
     }
 }
 
-/* Memory for t->keys packed keys and values, and `more` floats for each. */
-static void need_kv(attention *t, size_t more) {
-    size_t floats = t->keys * (t->kv_heads * (t->d + t->dp) + more);
-    if (ts_need_floats(&t->n->kv, &t->n->kv_floats, floats, "attention", NULL) != TS_OK)
-        ts_fatal("out of memory: no room for attention's keys and values");
+static size_t packed_floats(const attention *t) {
+    return t->keys * t->kv_heads * (t->d + t->dp);
+}
+
+ts_status ts_attention_need(ts_net *n, const ts_batch *b, bool backward, ts_err *err) {
+    attention t;
+    plan(&t, n, b, NULL);
+    free(t.at);
+    size_t floats = packed_floats(&t) + (backward ? t.keys * 2 * n->hd : 0);
+    return ts_need_floats(&n->kv, &n->kv_floats, floats, "attention's keys and values", err);
 }
 
 void ts_attention_forward(ts_net *n, const ts_batch *b, const float *qkv, float *o, float *lse) {
@@ -213,7 +218,7 @@ void ts_attention_forward(ts_net *n, const ts_batch *b, const float *qkv, float 
     plan(&t, n, b, qkv);
     t.o = o;
     t.lse = lse;
-    need_kv(&t, 0);
+    ts_assert(n->kv_floats >= packed_floats(&t));
     ts_scratch_need(&n->scratch, QUERIES * KEYS);
     ts_parallel(b->n_runs * t.kv_heads, pack_task, &t);
     size_t tasks = 0;
@@ -347,8 +352,8 @@ void ts_attention_backward(ts_net *n, const ts_batch *b, const float *qkv, const
     t.lse = (float *)lse;
     t.dout = dout;
     t.dqkv = dqkv;
-    need_kv(&t, 2 * n->hd);
-    t.dkv = n->kv + t.keys * t.kv_heads * (t.d + t.dp);
+    ts_assert(n->kv_floats >= packed_floats(&t) + t.keys * 2 * n->hd);
+    t.dkv = n->kv + packed_floats(&t);
     size_t longest = 0;
     for (size_t r = 0; r < b->n_runs; r++)
         longest = TS_MAX(longest, run_keys(&b->runs[r]));

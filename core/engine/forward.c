@@ -43,7 +43,7 @@ ts_status ts_bufs_need(ts_net *n, size_t rows, size_t ranks, bool keep, ts_err *
     ranks = TS_MAX(ranks, b->ranks);
     keep = keep || b->keep;
     ts_bufs_release(b);
-    size_t shared = n->h + n->f + n->h + (keep ? 2 * n->f + n->h + n->qkv + TS_MAX(n->h, n->hd) + ranks + widest : 0);
+    size_t shared = n->h + n->f + n->h + (keep ? n->f + n->h + n->qkv + TS_MAX(n->h, n->hd) + ranks + widest : 0);
     size_t floats = (keep ? layers : 1) * layer_floats(n, rows, ranks) + rows * shared + 16 * 16;
     b->block = ts_try_alloc(floats, sizeof *b->block);
     if (!b->block)
@@ -64,7 +64,7 @@ ts_status ts_bufs_need(ts_net *n, size_t rows, size_t ranks, bool keep, ts_err *
     b->norm = carve(&at, rows, n->h);
     b->act = carve(&at, rows, n->f);
     if (keep) {
-        b->wide = carve(&at, rows, 2 * n->f);
+        b->wide = carve(&at, rows, n->f);
         b->dres = carve(&at, rows, n->h);
         b->dqkv = carve(&at, rows, n->qkv);
         b->dhid = carve(&at, rows, TS_MAX(n->h, n->hd));
@@ -181,6 +181,7 @@ ts_status ts_forward(ts_pass *p, ts_err *err) {
     p->ranks = ts_ranks(p->adapter);
     TS_TRY(ts_rope_need(n, positions, err));
     TS_TRY(ts_bufs_need(n, b->rows, p->ranks, p->grad != NULL, err));
+    TS_TRY(ts_attention_need(n, b, p->grad != NULL, err));
     rows_ctx c = {.n = n, .b = b, .y = n->bufs.layer[0].x};
     ts_rows(b->rows, 16, embed_rows, &c);
     for (size_t l = 0; l < n->m->config.layers; l++) {

@@ -55,7 +55,7 @@ typedef struct ts_net_bufs {
     ts_acts *layer;            /* [layers]; layer[layers].x is the last output */
     float *norm;               /* [h] a norm's output */
     float *act;                /* [f] */
-    float *wide, *dres, *dqkv; /* backward: [2 f], [h], [qkv] */
+    float *wide, *dres, *dqkv; /* backward: [f], [h], [qkv] */
     float *dhid, *du;          /* [max(h, hd)], [ranks] */
     float *dropped;            /* [max(h, hd, f)] */
 } ts_net_bufs;
@@ -113,6 +113,8 @@ size_t ts_group_out(const ts_net *n, int group);
 size_t ts_rank_column(const ts_adapter *a, size_t layer, size_t proj);
 
 /* attention.c: o and lse from qkv; dqkv (before rope's inverse) from dout. */
+/* Memory for both, of a pass over b. */
+TS_MUST_USE ts_status ts_attention_need(ts_net *n, const ts_batch *b, bool backward, ts_err *err);
 void ts_attention_forward(ts_net *n, const ts_batch *b, const float *qkv, float *o, float *lse);
 void ts_attention_backward(ts_net *n, const ts_batch *b, const float *qkv, const float *o, const float *lse,
                            const float *dout, float *dqkv);
