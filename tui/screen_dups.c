@@ -174,7 +174,7 @@ static void member_text(struct dups *d, ts_doc *doc, const ts_row *rows, size_t 
     bool colour = marks && !app->term->mono;
     if (colour) { /* the page keeps a pointer to the marks until it is drawn, so they live in the frame */
         ts_span *items = ts_arena_alloc(&app->frame, (added->n + 1) * sizeof *items);
-        memcpy(items, added->items, added->n * sizeof *items);
+        if (added->n) memcpy(items, added->items, added->n * sizeof *items);
         free(added->items);
         added->items = items;
         ts_doc_text(doc, 4, TS_R_TEXT, s, n, added, TS_R_ADDED);
