@@ -15,10 +15,8 @@
 #include <unistd.h>
 
 static const ts_screen_ops *const screen_table[TS_SCREENS] = {
-    [TS_SCREEN_BROWSE] = &ts_browse_ops,
-    [TS_SCREEN_DUPS] = &ts_dups_ops,
-    [TS_SCREEN_RUNS] = &ts_runs_ops,
-    [TS_SCREEN_COMPARE] = &ts_compare_ops,
+    [TS_SCREEN_BROWSE] = &ts_browse_ops, [TS_SCREEN_DUPS] = &ts_dups_ops,       [TS_SCREEN_SCORES] = &ts_scores_ops,
+    [TS_SCREEN_RUNS] = &ts_runs_ops,     [TS_SCREEN_COMPARE] = &ts_compare_ops,
 };
 
 /* ---- messages ---- */
@@ -289,6 +287,7 @@ static bool app_command(ts_app *app, ts_command_id id) {
         return true;
     case TS_DO_SCREEN_BROWSE:
     case TS_DO_SCREEN_DUPS:
+    case TS_DO_SCREEN_SCORES:
     case TS_DO_SCREEN_RUNS:
     case TS_DO_SCREEN_COMPARE:
         for (int i = 0; i < TS_SCREENS; i++)

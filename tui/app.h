@@ -33,6 +33,7 @@ enum { TS_MIN_WIDTH = 60, TS_MIN_HEIGHT = 16 };
 typedef enum ts_screen_id {
     TS_SCREEN_BROWSE,
     TS_SCREEN_DUPS,
+    TS_SCREEN_SCORES,
     TS_SCREEN_RUNS,
     TS_SCREEN_COMPARE,
     TS_SCREENS
@@ -65,7 +66,7 @@ struct ts_screen {
     const ts_screen_ops *ops;
     ts_app *app;
 };
-extern const ts_screen_ops ts_browse_ops, ts_dups_ops, ts_runs_ops, ts_compare_ops;
+extern const ts_screen_ops ts_browse_ops, ts_dups_ops, ts_scores_ops, ts_runs_ops, ts_compare_ops;
 
 /* ---- layers ---- */
 

@@ -48,6 +48,8 @@ static inline int64_t browse_row(const struct browse *b) {
 
 void browse_draw(ts_screen *s, ts_canvas *c, ts_rect body);
 void browse_status(ts_screen *s, char *left, char *right);
+/* Shows Browse with this filter, ordered by `sort`, largest first. */
+void ts_browse_show(ts_app *app, const char *where, const char *sort);
 /* browse_find.c */
 void browse_find(struct browse *b);
 void browse_find_next(struct browse *b, int direction);

@@ -92,7 +92,8 @@ static void put_places(ts_buf *out, unsigned places) {
         unsigned place;
         const char *name;
     } names[] = {{TS_IN_BROWSE, "Browse"},   {TS_IN_RECORD, "Example"}, {TS_IN_TYPING, "typing"},
-                 {TS_IN_DUPS, "Duplicates"}, {TS_IN_RUNS, "Runs"},      {TS_IN_COMPARE, "Compare"}};
+                 {TS_IN_DUPS, "Duplicates"}, {TS_IN_SCORES, "Scores"},  {TS_IN_RUNS, "Runs"},
+                 {TS_IN_COMPARE, "Compare"}};
     const char *comma = "";
     if ((places & TS_IN_LISTS) == TS_IN_LISTS) {
         ts_buf_puts(out, places & TS_IN_TYPING ? "everywhere, typing" : "everywhere");

@@ -17,7 +17,8 @@ enum ts_place {
     TS_IN_COMPARE = 16,
     TS_IN_FORM = 32,
     TS_IN_DUPS = 64,
-    TS_IN_LISTS = TS_IN_BROWSE | TS_IN_RECORD | TS_IN_DUPS | TS_IN_RUNS | TS_IN_COMPARE,
+    TS_IN_SCORES = 128,
+    TS_IN_LISTS = TS_IN_BROWSE | TS_IN_RECORD | TS_IN_DUPS | TS_IN_SCORES | TS_IN_RUNS | TS_IN_COMPARE,
     TS_IN_ROWS = TS_IN_BROWSE | TS_IN_RECORD | TS_IN_DUPS, /* where a row can be decided on */
 };
 
@@ -101,6 +102,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(TYPE_END, "stop-typing", TS_IN_TYPING, "Esc", TS_G_EDIT, 6, "done", "leave the field, keep its text")            \
     X(SCREEN_BROWSE, "screen-browse", TS_IN_LISTS, "1", TS_G_APP, 0, "", "the examples")                               \
     X(SCREEN_DUPS, "screen-dups", TS_IN_LISTS, "2", TS_G_APP, 0, "", "near duplicates, by groups")                     \
+    X(SCREEN_SCORES, "screen-scores", TS_IN_LISTS, "3", TS_G_APP, 0, "", "what the rules find")                        \
     X(SCREEN_RUNS, "screen-runs", TS_IN_LISTS, "4", TS_G_APP, 0, "", "the training runs")                              \
     X(SCREEN_COMPARE, "screen-compare", TS_IN_LISTS, "5", TS_G_APP, 0, "", "answers beside each other")                \
     X(GO_DUPS, "go-duplicates", TS_IN_BROWSE, "=", TS_G_VIEW, 0, "", "the duplicates of this row")                     \

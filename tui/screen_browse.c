@@ -110,6 +110,13 @@ static void rebuild(struct browse *b) {
     build_view(b, b->filter, b->sort, b->reverse);
 }
 
+void ts_browse_show(ts_app *app, const char *where, const char *sort) {
+    struct browse *b = (struct browse *)app->screens[TS_SCREEN_BROWSE];
+    b->list.cursor = 0;
+    build_view(b, where, sort, true);
+    ts_app_show(app, TS_SCREEN_BROWSE);
+}
+
 static void filter_entered(ts_app *app, void *ctx, const char *text) {
     struct browse *b = ctx;
     (void)app;

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const unsigned places[] = {TS_IN_DUPS, TS_IN_BROWSE, TS_IN_RECORD, TS_IN_TYPING, TS_IN_RUNS, TS_IN_COMPARE};
+static const unsigned places[] = {TS_IN_DUPS,   TS_IN_SCORES, TS_IN_BROWSE, TS_IN_RECORD,
+                                  TS_IN_TYPING, TS_IN_RUNS,   TS_IN_COMPARE};
 
 static void test_rows_are_whole(void **state) {
     (void)state;
