@@ -7,7 +7,9 @@
 
 static ts_status fail_system(ts_store *st, const char *what, ts_err *err) {
     int sys = sqlite3_system_errno(st->db);
-    if (sys == ENOSPC || sys == EDQUOT || sys == EFBIG)
+    int wide = sqlite3_extended_errcode(st->db);
+    bool write = wide == SQLITE_IOERR_WRITE || wide == SQLITE_IOERR_SHMSIZE; /* a roll-back may have lost the errno */
+    if (sys == ENOSPC || sys == EDQUOT || sys == EFBIG || (write && sys == 0))
         return ts_fail(err, TS_IO,
                        "cannot %s: no room is left on the disk of %s; nothing was changed. Make room and try again",
                        what, st->folder);

@@ -41,6 +41,7 @@ int main(int argc, char **argv) {
     setlocale(LC_ALL, "");
     setlocale(LC_NUMERIC, "C"); /* numbers in files and output never depend on the country */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file over the limit is a full disk: reported, not deadly */
     ts_child_self_is_tunesmith();
     const char *first = argc > 1 ? argv[1] : NULL;
     char here[] = ".", help[] = "--help", *words[] = {here};
