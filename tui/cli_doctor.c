@@ -2,6 +2,7 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/linalg.h"
+#include "core/engine/net.h"
 #include "core/model/locate.h"
 #include "core/work/child.h"
 #include "core/work/pool.h"
@@ -73,12 +74,11 @@ static bool has(const struct findings *f, const char *feature) {
 }
 
 static void find_faults(struct findings *f) {
-    const char *kernel = ts_linalg_kernel(), *cleared = getenv("TUNESMITH_CLEARED"),
+    const char *kernel = ts_net_kernel(), *cleared = getenv("TUNESMITH_CLEARED"),
                *keep = getenv("TUNESMITH_KEEP_OPENBLAS");
-    if (has(f, "avx512f") && (strcmp(kernel, "Haswell") == 0 || strcmp(kernel, "Zen") == 0))
-        ts_buf_printf(&f->warnings,
-                      "OpenBLAS runs its %s kernel although this processor has AVX-512: about half the speed\n",
-                      kernel);
+    if (has(f, "avx512f") && strcmp(kernel, "avx512") != 0)
+        ts_buf_printf(&f->warnings, "the engine runs its %s kernels although this processor has AVX-512%s\n", kernel,
+                      getenv("TUNESMITH_KERNEL") ? ": TUNESMITH_KERNEL asks for them" : "");
     if (!has(f, "avx2")) ts_buf_puts(&f->warnings, "this processor has no AVX2: training will be slow\n");
     if (cleared)
         ts_buf_printf(&f->warnings,
@@ -138,6 +138,7 @@ static void print_findings(const ts_cmd *cmd, const struct findings *f) {
     ts_jw_kstr(&w, "version", TS_VERSION);
     ts_jw_kstr(&w, "cpu", f->cpu);
     put_list(&w, "features", &f->features, ' ');
+    ts_jw_kstr(&w, "kernel", ts_net_kernel());
     ts_jw_kstr(&w, "blas_kernel", ts_linalg_kernel());
     ts_jw_kint(&w, "threads", ts_pool_threads());
     put_bytes(&w, "memory_total", f->memory_total);
@@ -150,8 +151,8 @@ static void print_findings(const ts_cmd *cmd, const struct findings *f) {
     if (cmd->json) {
         ts_cmd_print_line(&json);
     } else {
-        printf("tunesmith %s\nprocessor   %s\nfeatures    %s\nkernel      %s (OpenBLAS), %d threads\n", TS_VERSION,
-               f->cpu, ts_buf_str(&f->features), ts_linalg_kernel(), ts_pool_threads());
+        printf("tunesmith %s\nprocessor   %s\nfeatures    %s\nkernel      %s (OpenBLAS: %s), %d threads\n", TS_VERSION,
+               f->cpu, ts_buf_str(&f->features), ts_net_kernel(), ts_linalg_kernel(), ts_pool_threads());
         printf("memory      %.1f GB, %.1f GB free\nmodels      %s\nlibraries   %s\n", (double)f->memory_total / 1e9,
                (double)f->memory_free / 1e9, f->models, ts_buf_str(&libraries));
         printf("%s%s", f->warnings.len ? "\n" : "\nno complaints\n", ts_buf_str(&f->warnings));
