@@ -372,10 +372,7 @@ static void print_plan(const ts_cmd *cmd, const ts_train_plan *p, const ts_run_s
 static ts_status plan(const ts_cmd *cmd, const struct train_opts *o, ts_run_settings *s, ts_progress *progress,
                       ts_train_plan *out, ts_err *err) {
     ts_err ignored;
-    if (o->data) {
-        s->valid_fraction = 0; /* held out rows have a file of their own */
-        return ts_train_plan_make(s, o->data, progress, out, err);
-    }
+    if (o->data) return ts_train_plan_make(s, o->data, progress, out, err);
     const char *base = getenv("TMPDIR");
     char *temp = ts_printf("%s/tunesmith-plan-%ld", base && *base ? base : "/tmp", (long)getpid());
     char *train = ts_path_join(temp, "train.jsonl");
@@ -384,6 +381,11 @@ static ts_status plan(const ts_cmd *cmd, const struct train_opts *o, ts_run_sett
     if (status == TS_OK) status = ts_mkdirs(temp, err);
     if (status == TS_OK) status = ts_runs_export_all(cmd->args[0], s->where, train, progress, err);
     if (status == TS_OK) status = ts_train_plan_make(s, train, progress, out, err);
+    if (status == TS_OK && s->valid_fraction > 0 &&
+        out->examples > 0) { /* the run will hold about this share of the rows out */
+        int64_t held = (int64_t)((double)out->examples * s->valid_fraction + 0.5);
+        out->steps = ts_train_steps(s, TS_MAX(out->examples - held, 1));
+    }
     ts_status removed = ts_remove_tree(temp, &ignored);
     (void)removed;
     free(temp);

@@ -152,11 +152,16 @@ static ts_status open_adapter(struct trainer *t, ts_err *err) {
     return TS_OK;
 }
 
+int64_t ts_train_steps(const ts_run_settings *s, int64_t examples) {
+    int64_t batch = s->batch_size * s->grad_accum;
+    return s->max_steps ? s->max_steps : (int64_t)ceil(s->epochs * (double)((examples + batch - 1) / batch));
+}
+
 static void plan_steps(struct trainer *t) {
     size_t n = t->train.n;
     t->batch = (size_t)(t->s.batch_size * t->s.grad_accum);
     t->steps_per_epoch = (int64_t)((n + t->batch - 1) / t->batch);
-    t->steps = t->s.max_steps ? t->s.max_steps : (int64_t)ceil(t->s.epochs * (double)t->steps_per_epoch);
+    t->steps = ts_train_steps(&t->s, (int64_t)n);
     t->warmup = t->s.warmup_steps >= 0 ? t->s.warmup_steps : (int64_t)ceil(t->s.warmup_ratio * (double)t->steps);
     t->eval_every = t->s.eval_every ? t->s.eval_every : TS_MAX(1, t->steps_per_epoch / 4);
     t->order = ts_calloc(n, sizeof *t->order);
@@ -666,15 +671,13 @@ ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, t
     TS_GOTO(ts_targets_parse(s->target_modules, m, &targets, err));
     ts_encoder_init(&e, m->path, m->config.vocab);
     TS_GOTO(ts_examples_read(&x, train_file, &e, (size_t)s->max_length, progress, err));
-    int64_t held = (int64_t)((double)x.n * s->valid_fraction + 0.5), batch = s->batch_size * s->grad_accum,
-            an_epoch = TS_MAX(((int64_t)x.n - held + batch - 1) / batch, 1);
     out->examples = (int64_t)x.n;
     out->tokens = x.tokens;
     out->supervised_tokens = x.supervised;
     out->truncated = x.truncated;
     out->unsupervised = x.unsupervised;
     out->longest = x.longest;
-    out->steps = s->max_steps ? s->max_steps : (int64_t)ceil(s->epochs * (double)an_epoch);
+    out->steps = ts_train_steps(s, (int64_t)x.n);
     if (x.n == 0) out->steps = 0;
     out->trainable_params = (int64_t)ts_lora_params(m, (size_t)s->r, targets);
     out->all_params = (int64_t)m->params + out->trainable_params;

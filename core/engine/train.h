@@ -42,8 +42,9 @@ typedef struct ts_train_plan {
     double seconds; /* NAN: not measured */
     int64_t longest;
 } ts_train_plan;
-/* Reads the settings' model and the JSONL file as training would (all rows tokenised). Counts are of the whole file;
- * steps leave out the share that valid_fraction holds back. */
+/* Optimiser steps that a run on so many examples takes. */
+int64_t ts_train_steps(const ts_run_settings *s, int64_t examples);
+/* Reads the settings' model and the JSONL file as training would (all rows tokenised; nothing is held out of it). */
 TS_MUST_USE ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, ts_progress *progress,
                                          ts_train_plan *out, ts_err *err);
 
