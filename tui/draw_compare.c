@@ -41,10 +41,13 @@ static bool find_marks(const struct compare *k, const struct shown_prompt *p, si
 }
 
 /* Three lines that fit narrow columns: how it ended, what it repeats and passes, how it knows the reference. */
-static void fact_lines(const struct shown_answer *a, char lines[3][80]) {
+static void fact_lines(const struct shown_answer *a, bool running, char lines[3][80]) {
     lines[0][0] = lines[1][0] = lines[2][0] = 0;
     if (!a->complete) {
-        snprintf(lines[0], 80, "%s", a->text.len ? "writing" : "waiting");
+        snprintf(lines[0], 80, "%s",
+                 running       ? a->text.len ? "writing" : "waiting"
+                 : a->text.len ? "broken off"
+                               : "no answer");
         return;
     }
     snprintf(lines[0], 80, "%lld tokens   end: %s", (long long)a->tokens, a->stop);
@@ -74,7 +77,7 @@ static size_t draw_side(struct compare *k, const struct shown_prompt *p, size_t 
         ts_doc_line_put(&d, 0, TS_R_DIM, "(an empty answer)");
     bool more = ts_doc_draw(&d, c, (ts_rect){r.x + 1, r.y + 2, r.w - 2, r.h - 6}, &scroll);
     if (more) ts_put(c, r.x + 1, r.y + r.h - 4, r.w - 2, TS_R_DIM, "more below: j");
-    fact_lines(a, lines);
+    fact_lines(a, k->running, lines);
     for (int i = 0; i < 3; i++)
         ts_put(c, r.x + 1, r.y + r.h - 3 + i, r.w - 2, i == 1 && a->checked && !a->passed ? TS_R_WARN : TS_R_DIM,
                lines[i]);
