@@ -247,7 +247,7 @@ INLINE vf dot_blocks(ts_dtype t, const uint8_t *w, const float *x, size_t k) {
         scales sc = block_scales(t, w);
         UNROLL
         for (size_t v = 0; v < 32 / LANES; v++)
-            s = block_vector(t, w, v, sc) * vf_load(x + i + v * LANES) + s;
+            s = vf_fma(block_vector(t, w, v, sc), vf_load(x + i + v * LANES), s);
     }
     return s;
 }
@@ -256,8 +256,8 @@ INLINE vf dot_plain(ts_dtype t, const uint8_t *w, const float *x, size_t k) {
     vf s = vf_set(0);
     size_t i = 0;
     for (; i + LANES <= k; i += LANES)
-        s = plain_vector(t, w + i * plain_bytes(t)) * vf_load(x + i) + s;
-    if (i < k) s = plain_tail(t, w + i * plain_bytes(t), k - i) * vf_load_n(x + i, k - i) + s;
+        s = vf_fma(plain_vector(t, w + i * plain_bytes(t)), vf_load(x + i), s);
+    if (i < k) s = vf_fma(plain_tail(t, w + i * plain_bytes(t), k - i), vf_load_n(x + i, k - i), s);
     return s;
 }
 
@@ -315,15 +315,14 @@ static void dot_tile(const float *w, size_t ldw, const float *x, size_t ldx, siz
             vf v = vf_load(x + (size_t)i * ldx + p);
             UNROLL
             for (int r = 0; r < DOT_ROWS; r++)
-                s[i * DOT_ROWS + r] = row[r] * v + s[i * DOT_ROWS + r];
+                s[i * DOT_ROWS + r] = vf_fma(row[r], v, s[i * DOT_ROWS + r]);
         }
     }
     if (p < k)
         for (int i = 0; i < DOT_VECTORS; i++)
             for (int r = 0; r < DOT_ROWS; r++)
-                s[i * DOT_ROWS + r] =
-                    vf_load_n(w + (size_t)r * ldw + p, k - p) * vf_load_n(x + (size_t)i * ldx + p, k - p) +
-                    s[i * DOT_ROWS + r];
+                s[i * DOT_ROWS + r] = vf_fma(vf_load_n(w + (size_t)r * ldw + p, k - p),
+                                             vf_load_n(x + (size_t)i * ldx + p, k - p), s[i * DOT_ROWS + r]);
     vf_sums(s, out);
 }
 

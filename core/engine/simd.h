@@ -63,6 +63,18 @@ INLINE vf vf_pick(vi mask, vf yes, vf no) {
     return (vf)((mask & (vi)yes) | (~mask & (vi)no));
 }
 
+/* a * b + c with one rounding where the processor has it. Written out where two pieces of code must give the same bits:
+ * elsewhere the compiler decides what to fuse. */
+INLINE vf vf_fma(vf a, vf b, vf c) {
+#if LANES == 16
+    return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif LANES == 8
+    return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    return a * b + c;
+#endif
+}
+
 INLINE vf vf_max(vf a, vf b) {
 #if LANES == 16
     return (vf)_mm512_max_ps((__m512)a, (__m512)b);
