@@ -147,8 +147,12 @@ static int by_value(const void *a, const void *b) {
 
 /* Is there a key twice among the last ones from `first`? They are forgotten. */
 static bool keys_differ(struct check *c, size_t first) {
-    uint64_t *k = c->keys + first;
     size_t n = c->n_keys - first;
+    if (n < 2) { /* keys is NULL before the first one */
+        c->n_keys = first;
+        return true;
+    }
+    uint64_t *k = c->keys + first;
     bool differ = true;
     if (n <= 12) {
         for (size_t i = 1; i < n && differ; i++)

@@ -123,7 +123,9 @@ static bool diff_units(struct units *a, struct units *b) {
         a->items[a->n - 1 - tail].same = b->items[b->n - 1 - tail].same = true;
         tail++;
     }
-    if (!compare(a->items + head, (int)(a->n - head - tail), b->items + head, (int)(b->n - head - tail))) return false;
+    if (head + tail < a->n && head + tail < b->n &&
+        !compare(a->items + head, (int)(a->n - head - tail), b->items + head, (int)(b->n - head - tail)))
+        return false;
     size_t words = TS_MAX(count_words(a, false), count_words(b, false));
     return count_words(a, true) * 5 >= words;
 }
