@@ -3,6 +3,7 @@
 #include "core/base/file.h"
 #include "core/engine/serve.h"
 #include "core/work/child.h"
+#include "core/work/turns.h"
 
 #include <errno.h>
 #include <math.h>
@@ -33,9 +34,10 @@ struct ts_engine {
     size_t n_open, cap_open;
     /* for ts_engine_wait */
     int64_t waited;
-    bool over;
+    bool over, waits; /* waits: for a training step to end */
     ts_err result;
     ts_progress *progress;
+    const char *doing; /* what progress said before the wait */
 };
 
 ts_engine *ts_engine_new(const char *log, ts_engine_fn *fn, void *ctx) {
@@ -69,11 +71,21 @@ int ts_engine_pid(const ts_engine *e) {
     return (int)e->child.pid;
 }
 
+/* progress->what holds constants: of the child's words only those that say why nothing moves are taken over. */
+static void on_progress(ts_engine *e, const ts_engine_event *ev) {
+    bool waits = strcmp(ev->what, ts_turns_wait_for_step) == 0;
+    ts_progress_set(e->progress, ev->done, ev->total);
+    if (waits == e->waits || !e->progress) return;
+    e->waits = waits;
+    if (waits) e->doing = atomic_load(&e->progress->what);
+    ts_progress_what(e->progress, waits ? ts_turns_wait_for_step : e->doing);
+}
+
 static void deliver(ts_engine *e, const ts_engine_event *ev) {
     if (ev->request == e->waited) {
         if (ev->kind == TS_ENGINE_DONE || ev->kind == TS_ENGINE_ERROR) e->over = true;
         if (ev->kind == TS_ENGINE_ERROR) ts_fail(&e->result, ev->status, "%s", ev->text);
-        if (ev->kind == TS_ENGINE_PROGRESS) ts_progress_set(e->progress, ev->done, ev->total);
+        if (ev->kind == TS_ENGINE_PROGRESS) on_progress(e, ev);
     }
     if (e->fn) e->fn(e->ctx, ev);
 }
@@ -337,7 +349,7 @@ void ts_engine_pump(ts_engine *e) {
 ts_status ts_engine_wait(ts_engine *e, int64_t request, ts_progress *progress, ts_err *err) {
     bool cancelled = false;
     e->waited = request;
-    e->over = false;
+    e->over = e->waits = false;
     e->progress = progress;
     e->result = (ts_err){.code = TS_OK};
     while (!e->over) {

@@ -56,6 +56,7 @@ const char *ts_test_dir(void) {
         snprintf(temp_dir, sizeof temp_dir, "/tmp/tunesmith-test-XXXXXX");
         ts_assert(mkdtemp(temp_dir) != NULL);
         atexit(remove_temp_dir);
+        setenv("TUNESMITH_TURNS", ts_arena_printf(&strings, "%s/turns", temp_dir), 0); /* tests run beside each other */
     }
     const char *dir = ts_arena_printf(&strings, "%s/%d", temp_dir, ++made);
     ts_err err;

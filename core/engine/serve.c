@@ -11,6 +11,7 @@
 #include "core/engine/net.h"
 #include "core/work/child.h"
 #include "core/work/pool.h"
+#include "core/work/turns.h"
 
 #include <errno.h>
 #include <math.h>
@@ -20,6 +21,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+/* For so long a request waits for the end of a training step. */
+static const double PATIENCE_SECONDS = 60;
 
 enum { MAX_NEW_TOKENS = 1 << 20, KEPT_ADAPTERS = 16, PROGRESS_MS = 200 };
 
@@ -45,6 +49,7 @@ struct server {
     bool closing;
     ts_progress progress;
     /* the first thread's own */
+    ts_turns turns;
     ts_model *model;
     char *model_spec;
     ts_net *net;
@@ -413,17 +418,29 @@ out:
 
 /* --- the two threads --- */
 
+struct op {
+    const char *op;
+    ts_status (*run)(struct server *, const struct request *, ts_err *);
+    bool heavy; /* takes its turn with trainings of this machine */
+};
+
+static ts_status in_turn(struct server *s, const struct op *op, const struct request *r, ts_err *err) {
+    if (!op->heavy) return op->run(s, r, err);
+    if (!ts_turns_begin_answers(&s->turns, PATIENCE_SECONDS, &s->progress))
+        return ts_fail(err, TS_CANCELLED, "stopped");
+    ts_status status = op->run(s, r, err);
+    ts_turns_end_answers(&s->turns);
+    return status;
+}
+
 static void work_off(struct server *s, const struct request *r) {
-    static const struct {
-        const char *op;
-        ts_status (*run)(struct server *, const struct request *, ts_err *);
-    } ops[] = {{"load", do_load}, {"generate", do_generate}, {"nll", do_nll}};
+    static const struct op ops[] = {{"load", do_load, false}, {"generate", do_generate, true}, {"nll", do_nll, true}};
     const char *op = ts_json_str(ts_json_get(r->json, "op"), "");
     double begun = ts_now();
     ts_err err = {0};
     ts_status status = ts_fail(&err, TS_INVALID, "there is no operation \"%.40s\"", op);
     for (size_t i = 0; i < TS_COUNT(ops); i++)
-        if (strcmp(op, ops[i].op) == 0) status = ops[i].run(s, r, &err);
+        if (strcmp(op, ops[i].op) == 0) status = in_turn(s, &ops[i], r, &err);
     if (status != TS_OK) {
         err.code = status;
         send_error(s, r->id, &err);
@@ -504,16 +521,22 @@ static bool on_line(struct server *s, const char *line, size_t n) {
     return !quit;
 }
 
-static void tell_progress(struct server *s, int64_t *last) {
+struct told {
+    int64_t done;
+    const char *what;
+};
+
+static void tell_progress(struct server *s, struct told *last) {
     pthread_mutex_lock(&s->lock);
     int64_t id = s->current;
     pthread_mutex_unlock(&s->lock);
     int64_t done = atomic_load(&s->progress.done), total = atomic_load(&s->progress.total);
-    if (id == 0 || done == *last) return;
-    *last = done;
+    const char *what = atomic_load(&s->progress.what);
+    if (id == 0 || (done == last->done && what == last->what)) return;
+    *last = (struct told){done, what};
     ts_buf line = TS_BUF_INIT;
     ts_jw w = begin(&line, id, "progress");
-    ts_jw_kstr(&w, "what", atomic_load(&s->progress.what));
+    ts_jw_kstr(&w, "what", what);
     ts_jw_kint(&w, "done", done);
     ts_jw_kint(&w, "total", total);
     send(s, &w);
@@ -525,7 +548,7 @@ static void *read_requests(void *arg) {
     ts_err err;
     const char *line;
     size_t n;
-    int64_t last = -1;
+    struct told last = {-1, NULL};
     bool more = true;
     while (more && !l.eof) {
         struct pollfd p = {s->in, POLLIN, 0};
@@ -546,6 +569,7 @@ ts_status ts_serve(int in, int out, ts_err *err) {
     struct server s = {.in = in, .out = out};
     struct request r;
     pthread_t reader;
+    ts_turns_open(&s.turns);
     pthread_mutex_init(&s.lock, NULL);
     pthread_mutex_init(&s.write_lock, NULL);
     pthread_cond_init(&s.wake, NULL);
@@ -557,6 +581,7 @@ ts_status ts_serve(int in, int out, ts_err *err) {
     }
     pthread_join(reader, NULL);
     drop_model(&s);
+    ts_turns_close(&s.turns);
     free(s.queue);
     return TS_OK;
 }

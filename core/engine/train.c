@@ -11,6 +11,7 @@
 #include "core/engine/optim.h"
 #include "core/engine/run_events.h"
 #include "core/work/pool.h"
+#include "core/work/turns.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -21,6 +22,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+/* For so long a step waits for answers that are being generated: a run that is asked much still gets on. */
+static const double PATIENCE_SECONDS = 30;
+
 enum { STREAM_ORDER = 1, STREAM_INIT = 2, STREAM_DROPOUT = 3 }; /* what the seed is mixed with */
 
 struct trainer {
@@ -30,6 +34,7 @@ struct trainer {
     ts_run_settings s;
     ts_schedule schedule;
     ts_lock lock;
+    ts_turns turns;
     ts_events events;
     ts_model *model;
     ts_net *net;
@@ -453,17 +458,25 @@ static bool out_of_patience(const struct trainer *t) {
     return t->s.patience && t->at.bad_evals >= t->s.patience;
 }
 
+/* What needs the cores, when it is this run's turn. */
+static ts_status in_turn(struct trainer *t, ts_status (*work)(struct trainer *, ts_err *), ts_err *err) {
+    if (!ts_turns_begin_step(&t->turns, PATIENCE_SECONDS, t->progress)) return ts_fail(err, TS_CANCELLED, "stopped");
+    ts_status status = work(t, err);
+    ts_turns_end_step(&t->turns);
+    return status;
+}
+
 static ts_status loop(struct trainer *t, ts_err *err) {
     t->last_checkpoint = ts_now();
     ts_progress_what(t->progress, "training");
     for (;;) {
         if (ts_cancelled(t->progress)) return ts_fail(err, TS_CANCELLED, "stopped");
-        if (evaluation_due(t)) TS_TRY(evaluate(t, err));
+        if (evaluation_due(t)) TS_TRY(in_turn(t, evaluate, err));
         if (t->at.step >= t->steps || out_of_patience(t)) return TS_OK;
-        TS_TRY(step(t, err));
+        TS_TRY(in_turn(t, step, err));
         ts_progress_set(t->progress, t->at.step, t->steps);
         if (checkpoint_due(t)) {
-            if (evaluation_due(t)) TS_TRY(evaluate(t, err));
+            if (evaluation_due(t)) TS_TRY(in_turn(t, evaluate, err));
             TS_TRY(checkpoint(t, err));
         }
     }
@@ -569,6 +582,7 @@ static void release(struct trainer *t) {
     ts_buf_release(&t->line);
     free(t->order);
     free(t->seqs);
+    ts_turns_close(&t->turns);
     ts_lock_release(&t->lock);
 }
 
@@ -610,6 +624,7 @@ ts_status ts_train_run(const char *run_dir, const ts_train_options *o, ts_progre
     char words[192];
     struct trainer t = {
         .dir = run_dir, .options = o, .progress = progress, .lock = TS_LOCK_INIT, .events = TS_EVENTS_INIT};
+    ts_turns_open(&t.turns);
     if (!err) err = &own;
     *result = (ts_train_result){TS_RUN_FAILED, 0, NAN, NAN, NAN, -1, 0, NAN, NAN, 0};
     char *run_json = ts_path_join(run_dir, "run.json"), *lock = ts_path_join(run_dir, "lock");

@@ -19,6 +19,7 @@ export SOURCE SHARED
 unset COLUMNS TUNESMITH_MODELS
 [ -x "$TS_BINARY" ] || { echo "0 passed, 0 failed, 1 skipped: $TS_BINARY is not built"; exit 0; }
 work=$(mktemp -d)
+export TUNESMITH_TURNS="$work/turns"
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/bin" "$work/io"
 ln -s "$(readlink -f "$TS_BINARY")" "$work/bin/tunesmith"
