@@ -207,7 +207,7 @@ ts_status ts_dataset_write_messages(ts_store *st, const ts_snapshot_options *opt
     }
     TS_GOTO(split(&c, &o, err));
     TS_GOTO(write_files(&c, train_path, valid_path, out->data_hash, err));
-    TS_GOTO(store_split(&c, err));
+    if (!o.preview) TS_GOTO(store_split(&c, err));
     out->valid = (int64_t)c.n_valid;
     out->train = (int64_t)(c.n - c.n_valid);
 out:

@@ -9,6 +9,7 @@ typedef struct ts_snapshot_options {
     const char *where;     /* NULL: status=accepted */
     double valid_fraction; /* share of the rows held out, 0 to below 1 */
     uint64_t seed;
+    bool preview; /* the files only: the split is not stored, the workspace stays as it is */
 } ts_snapshot_options;
 
 typedef struct ts_snapshot {

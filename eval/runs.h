@@ -41,10 +41,16 @@ TS_MUST_USE ts_status ts_runs_create(const char *ws, const char *name, ts_run_se
                                      ts_err *err);
 /* The examples a query selects, written as run data: train and valid files (JSONL, {"messages":[..]}) with
  * `s->valid_fraction` of the rows held out by (seed, id), or the split that the rows have. Counts go to n_train,
- * n_valid. See ts_runs_create. s->where NULL: status=accepted. */
-TS_MUST_USE ts_status ts_runs_export(const char *ws, const ts_run_settings *s, const char *train_file,
+ * n_valid. See ts_runs_create. s->where NULL: status=accepted. preview: for counting; the split is not noted in the
+ * workspace, as it is for a run. */
+TS_MUST_USE ts_status ts_runs_export(const char *ws, const ts_run_settings *s, bool preview, const char *train_file,
                                      const char *valid_file, int64_t *n_train, int64_t *n_valid, ts_progress *progress,
                                      ts_err *err);
+/* How many tokens a second the newest run of the workspace trained that fits s: same model file, targets and machine,
+ * 10 steps or more; its validations are counted in. NAN: there is none yet. */
+double ts_runs_rate(const char *ws, const ts_run_settings *s);
+/* The plan's seconds at that rate. */
+void ts_runs_plan_time(const char *ws, const ts_run_settings *s, ts_train_plan *plan);
 /* The same rows as one file, without a split and without writing to the workspace: for plans. where NULL:
  * status=accepted. */
 TS_MUST_USE ts_status ts_runs_export_all(const char *ws, const char *where, const char *file, ts_progress *progress,

@@ -1,17 +1,23 @@
 /* Runs made from the rows of a workspace. */
+#include "core/model/locate.h"
 #include "dataset/snapshot.h"
 #include "dataset/view.h"
 #include "eval/runs.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-ts_status ts_runs_export(const char *ws, const ts_run_settings *s, const char *train_file, const char *valid_file,
-                         int64_t *n_train, int64_t *n_valid, ts_progress *progress, ts_err *err) {
+ts_status ts_runs_export(const char *ws, const ts_run_settings *s, bool preview, const char *train_file,
+                         const char *valid_file, int64_t *n_train, int64_t *n_valid, ts_progress *progress,
+                         ts_err *err) {
     ts_store *st = NULL;
     ts_snapshot made = {0};
-    ts_snapshot_options o = {
-        .where = s->where, .valid_fraction = valid_file ? s->valid_fraction : 0, .seed = (uint64_t)s->seed};
+    ts_snapshot_options o = {.where = s->where,
+                             .valid_fraction = valid_file ? s->valid_fraction : 0,
+                             .seed = (uint64_t)s->seed,
+                             .preview = preview};
     ts_progress_what(progress, "choosing the rows");
     TS_TRY(ts_store_open(&st, ws, "train", err));
     ts_status status = ts_dataset_write_messages(st, &o, train_file, valid_file, progress, &made, err);
@@ -90,7 +96,8 @@ ts_status ts_runs_create_from(const char *ws, const char *name, ts_run_settings 
     char *train = ts_path_join(temp, "train.jsonl"), *valid = ts_path_join(temp, "valid.jsonl");
     ts_status status = TS_OK, removed;
     TS_GOTO(ts_mkdirs(temp, err));
-    TS_GOTO(ts_runs_export(ws, s, train, s->valid_fraction > 0 ? valid : NULL, &n_train, &n_valid, progress, err));
+    TS_GOTO(
+        ts_runs_export(ws, s, false, train, s->valid_fraction > 0 ? valid : NULL, &n_train, &n_valid, progress, err));
     TS_GOTO(ts_runs_create(ws, name, s, train, n_valid > 0 ? valid : NULL, id, dir, progress, err));
 out:
     removed = ts_remove_tree(temp, &ignored);
@@ -100,4 +107,52 @@ out:
     free(train);
     free(valid);
     return status;
+}
+
+/* --- how long it takes --- */
+
+enum { RATE_STEPS_LEAST = 10 };
+
+static bool same_model(const char *a, const char *b) {
+    ts_model_place x = {0}, y = {0};
+    ts_err ignored;
+    bool same = ts_model_locate(a, &x, &ignored) == TS_OK && ts_model_locate(b, &y, &ignored) == TS_OK &&
+                strcmp(x.path, y.path) == 0;
+    ts_model_place_release(&x);
+    ts_model_place_release(&y);
+    return same;
+}
+
+/* Whether what `r` took says something about `s` on this machine. */
+static bool comparable(const ts_run_info *r, const ts_run_settings *s, const char *host) {
+    const ts_run_settings *o = &r->settings;
+    return r->readable && r->follow.n_points >= RATE_STEPS_LEAST && strcmp(r->follow.host, host) == 0 && o->model &&
+           strcmp(o->target_modules, s->target_modules) == 0 && (s->threads == 0 || s->threads == o->threads) &&
+           same_model(o->model, s->model);
+}
+
+double ts_runs_rate(const char *ws, const ts_run_settings *s) {
+    char host[64] = "";
+    double rate = NAN;
+    ts_runs runs = {0};
+    ts_err ignored;
+    gethostname(host, sizeof host - 1);
+    if (!s->model || ts_runs_list(ws, &runs, &ignored) != TS_OK) return NAN;
+    for (size_t i = 0; i < runs.n && isnan(rate); i++) {
+        const ts_follow *f = &runs.items[i].follow;
+        double tokens = 0;
+        if (!comparable(&runs.items[i], s, host)) continue;
+        for (size_t k = 0; k < f->n_points; k++)
+            tokens += f->points[k].tokens;
+        if (f->seconds > 0) rate = tokens / f->seconds;
+    }
+    ts_runs_release(&runs);
+    return rate;
+}
+
+void ts_runs_plan_time(const char *ws, const ts_run_settings *s, ts_train_plan *plan) {
+    double a_step = (double)TS_MIN(s->batch_size * s->grad_accum, plan->examples);
+    if (plan->examples > 0)
+        plan->seconds =
+            (double)plan->steps * a_step * (double)plan->tokens / (double)plan->examples / ts_runs_rate(ws, s);
 }

@@ -2,6 +2,7 @@
 #include "core/base/clock.h"
 #include "core/model/adapter.h"
 #include "core/work/child.h"
+#include "core/work/turns.h"
 #include "eval/runs.h"
 #include "tui/cli.h"
 
@@ -201,6 +202,7 @@ static ts_status follow(const ts_cmd *cmd, const char *dir, ts_err *err) {
         nanosleep(&(struct timespec){0, 100 * 1000000L}, NULL);
         status = ts_follow_poll(&f, &changed, err);
         if (changed) show(cmd, meter, &f, &shown, &progress);
+        ts_progress_what(&progress, ts_turns_answers_wanted() ? ts_turns_wait_for_answers : "training");
         if (ts_cancelled(&progress) && !asked) {
             ts_err ignored;
             ts_status stopped = ts_run_stop(dir, &ignored);
@@ -340,13 +342,17 @@ static void put_warnings(ts_jw *w, const ts_train_plan *p, const ts_run_settings
 
 static void print_plan(const ts_cmd *cmd, const ts_train_plan *p, const ts_run_settings *s) {
     ts_buf json = TS_BUF_INIT, text = TS_BUF_INIT;
-    char line[160];
+    char line[160], time[64];
     ts_trainable_line((size_t)p->trainable_params, (size_t)(p->all_params - p->trainable_params), line, sizeof line);
     ts_buf_printf(&text,
                   "examples   %lld\ntokens     %lld, %lld supervised, the longest example %lld\nsteps      %lld\n",
                   (long long)p->examples, (long long)p->tokens, (long long)p->supervised_tokens, (long long)p->longest,
                   (long long)p->steps);
-    ts_buf_printf(&text, "memory     about %.2f GB\n%s\n", (double)p->memory_bytes / 1e9, line);
+    if (isfinite(p->seconds))
+        ts_format_duration(p->seconds, time);
+    else
+        snprintf(time, sizeof time, "not known before the first run here");
+    ts_buf_printf(&text, "memory     about %.2f GB\ntime       %s\n%s\n", (double)p->memory_bytes / 1e9, time, line);
     ts_jw w = ts_jw_to(&json);
     ts_jw_obj(&w);
     ts_jw_kint(&w, "examples", p->examples);
@@ -386,6 +392,7 @@ static ts_status plan(const ts_cmd *cmd, const struct train_opts *o, ts_run_sett
         int64_t held = (int64_t)((double)out->examples * s->valid_fraction + 0.5);
         out->steps = ts_train_steps(s, TS_MAX(out->examples - held, 1));
     }
+    if (status == TS_OK) ts_runs_plan_time(cmd->args[0], s, out);
     ts_status removed = ts_remove_tree(temp, &ignored);
     (void)removed;
     free(temp);

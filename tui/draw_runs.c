@@ -24,11 +24,14 @@ static ts_role state_role(ts_run_state s) {
     }
 }
 
-static void number(double v, char *out, size_t n) {
-    if (isnan(v))
-        snprintf(out, n, "-");
+/* A dash for what is not measured yet. decimals -1: three figures, whatever the size. */
+static void rounded(double v, int decimals, char out[24]) {
+    if (!isfinite(v))
+        snprintf(out, 24, "-");
+    else if (decimals < 0)
+        snprintf(out, 24, "%.3g", v);
     else
-        snprintf(out, n, "%.3f", v);
+        snprintf(out, 24, "%.*f", decimals, v);
 }
 
 /* Columns: sign, number, state, base, rows, steps, loss, eval, best, tok/s, started, note; what does not fit goes. */
@@ -60,10 +63,10 @@ static void list_run(const struct runs *s, ts_canvas *c, ts_rect r, int y, const
     snprintf(id, sizeof id, "%lld", (long long)v->id);
     ts_thousands(v->rows, rows);
     snprintf(steps, sizeof steps, "%lld/%lld", (long long)v->step, (long long)v->steps);
-    number(v->loss, loss, sizeof loss);
-    number(v->valid_loss, eval, sizeof eval);
-    number(v->best_valid_loss, best, sizeof best);
-    snprintf(speed, sizeof speed, isfinite(v->tokens_per_second) ? "%.0f" : "-", v->tokens_per_second);
+    rounded(v->loss, 3, loss);
+    rounded(v->valid_loss, 3, eval);
+    rounded(v->best_valid_loss, 3, best);
+    rounded(v->tokens_per_second > 0 ? v->tokens_per_second : NAN, 0, speed);
     const char *texts[11] = {
         id, ts_run_state_names[v->state], v->model, rows, steps, loss, eval, best, speed, v->created, v->note};
     if (overlay) ts_put(c, r.x + 1, y, 1, TS_R_MARK, "*");
@@ -102,14 +105,15 @@ static void titled_rule(ts_canvas *c, ts_rect r, ts_role role, const char *left,
     ts_putf(c, r.x + r.w - w - 4, r.y, w + 2, TS_R_DIM, " %s ", right);
 }
 
-static void run_head(const ts_run_view *v, char *out, size_t n) {
+static void run_head(const ts_run_view *v, bool waits, char *out, size_t n) {
     char left[32], spent[32];
     int percent = v->steps > 0 ? (int)(100 * v->step / v->steps) : 0;
     ts_format_duration(v->seconds, spent);
     ts_format_duration(v->eta, left);
     if (v->state == TS_RUN_RUNNING && v->step > 0)
-        snprintf(out, n, "run %lld  step %lld of %lld  %d%%  %.1f s a step  %s so far  %s left", (long long)v->id,
-                 (long long)v->step, (long long)v->steps, percent, v->seconds / (double)v->step, spent, left);
+        snprintf(out, n, "run %lld  step %lld of %lld  %d%%  %s%.1f s a step  %s so far  %s left", (long long)v->id,
+                 (long long)v->step, (long long)v->steps, percent, waits ? "waits for the answers  " : "",
+                 v->seconds / (double)v->step, spent, left);
     else if (*v->reason)
         snprintf(out, n, "run %lld  %s: %s", (long long)v->id, ts_run_state_names[v->state], v->reason);
     else
@@ -145,16 +149,19 @@ static void draw_chart(const struct runs *s, const ts_run_view *v, ts_canvas *c,
 static void draw_rates(const ts_run_view *v, ts_canvas *c, ts_rect r) {
     int w = TS_MAX(10, TS_MIN(40, r.w - 50));
     double now = v->n_points ? v->norm_y[v->n_points - 1] : NAN, lr = v->n_points ? v->rate_y[v->n_points - 1] : NAN;
-    char memory[48] = "", trainable[32];
+    char memory[48] = "", trainable[32], norm[24], rate[24], speed[24];
     if (v->peak_rss) snprintf(memory, sizeof memory, "memory %.2f GB", (double)v->peak_rss / 1e9);
     ts_put(c, r.x + 1, r.y, 10, TS_R_LABEL, "grad norm");
     ts_spark_draw(c, r.x + 12, r.y, w, TS_R_TEXT, v->norm_y, v->n_points);
-    ts_putf(c, r.x + 14 + w, r.y, r.w - w - 15, TS_R_TEXT, "%8.3g   lr %.3g", now, lr);
+    rounded(now, -1, norm);
+    rounded(lr, -1, rate);
+    rounded(v->n_points ? v->tokens_per_second : NAN, 0, speed);
+    ts_putf(c, r.x + 14 + w, r.y, r.w - w - 15, TS_R_TEXT, "%8s   lr %s", norm, rate);
     if (r.h < 2) return;
     ts_put(c, r.x + 1, r.y + 1, 10, TS_R_LABEL, "tokens/s");
     ts_spark_draw(c, r.x + 12, r.y + 1, w, TS_R_TEXT, v->speed_y, v->n_points);
-    ts_putf(c, r.x + 14 + w, r.y + 1, r.w - w - 15, TS_R_TEXT, "%8.0f   trains %s   %s", v->tokens_per_second,
-            ts_thousands(v->trainable, trainable), memory);
+    ts_putf(c, r.x + 14 + w, r.y + 1, r.w - w - 15, TS_R_TEXT, "%8s   trains %s   %s", speed,
+            v->trainable ? ts_thousands(v->trainable, trainable) : "-", memory);
 }
 
 static void draw_log(struct runs *s, const ts_run_view *v, ts_canvas *c, ts_rect r) {
@@ -205,7 +212,7 @@ void runs_draw(ts_screen *screen, ts_canvas *c, ts_rect body) {
         draw_log(s, v, c, body);
         return;
     }
-    run_head(v, head, sizeof head);
+    run_head(v, s->view.waits, head, sizeof head);
     snprintf(about, sizeof about, "%s%s%.1f", s->log_scale ? "loss, log axis" : "loss", "   smoothing ",
              runs_smoothing[s->smoothing]);
     titled_rule(c, (ts_rect){body.x, body.y, body.w, 1}, state_role(v->state), head, about);

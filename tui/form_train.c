@@ -100,10 +100,11 @@ static void plan_run(ts_job *job) {
         return;
     }
     char *train = ts_path_join(dir, "train.jsonl"), *valid = ts_path_join(dir, "valid.jsonl");
-    job->status =
-        ts_runs_export(p->app->folder, &p->settings, train, valid, &p->n_train, &p->n_valid, &job->progress, &job->err);
+    job->status = ts_runs_export(p->app->folder, &p->settings, true, train, valid, &p->n_train, &p->n_valid,
+                                 &job->progress, &job->err);
     if (job->status == TS_OK)
         job->status = ts_train_plan_make(&p->settings, train, &job->progress, &p->plan, &job->err);
+    if (job->status == TS_OK) ts_runs_plan_time(p->app->folder, &p->settings, &p->plan);
     ts_err ignored;
     if (ts_remove_tree(dir, &ignored) != TS_OK && job->status == TS_OK)
         job->status = ts_fail(&job->err, TS_IO, "%s", ignored.text);
@@ -253,9 +254,17 @@ static void place_fields(struct train_form *t, int inner) {
     t->form.fields[START].width = t->form.fields[CANCEL].width = 12;
 }
 
+static const char *plan_time(const ts_train_plan *p, char out[80]) {
+    char spent[32];
+    if (!isfinite(p->seconds)) return "time not known before the first run here";
+    ts_format_duration(p->seconds, spent);
+    snprintf(out, 80, "about %s at the rate of the run before", spent);
+    return out;
+}
+
 static void draw_plan(const struct train_form *t, ts_canvas *c, ts_rect r) {
     const ts_train_plan *p = &t->plan;
-    char n[5][32];
+    char n[5][32], time[80];
     int y = r.y;
     if (*t->problem) {
         ts_doc d = ts_doc_new(&t->layer.app->frame, r.w);
@@ -275,7 +284,8 @@ static void draw_plan(const struct train_form *t, ts_canvas *c, ts_rect r) {
     ts_putf(c, r.x, y++, r.w, TS_R_TEXT, "trainable params: %s || all params: %s || trainable%%: %.4f",
             ts_thousands(p->trainable_params, n[0]), ts_thousands(p->all_params, n[1]),
             p->all_params ? 100.0 * (double)p->trainable_params / (double)p->all_params : 0.0);
-    ts_putf(c, r.x, y++, r.w, TS_R_TEXT, "about %.2f GB of memory", (double)p->memory_bytes / 1e9);
+    ts_putf(c, r.x, y++, r.w, TS_R_TEXT, "about %.2f GB of memory, %s", (double)p->memory_bytes / 1e9,
+            plan_time(p, time));
     if (p->truncated || p->unsupervised)
         ts_putf(c, r.x, y, r.w, TS_R_WARN, "%s examples are longer than that and cut at the end, %s teach nothing",
                 ts_thousands(p->truncated, n[0]), ts_thousands(p->unsupervised, n[1]));

@@ -1,6 +1,7 @@
 #include "tui/runs_view.h"
 
 #include "core/base/clock.h"
+#include "core/work/turns.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@ struct ts_watcher {
     double next_list; /* and notes and settings are read again from time to time */
     int64_t wanted[16];
     size_t n_wanted;
+    bool waits;
 };
 
 void ts_watcher_free(ts_watcher *w) {
@@ -144,6 +146,13 @@ static bool over(ts_run_state s) {
     return s == TS_RUN_DONE || s == TS_RUN_FAILED;
 }
 
+static bool running(const ts_runs *runs) {
+    bool any = false;
+    for (size_t i = 0; i < runs->n; i++)
+        any |= runs->items[i].readable && runs->items[i].follow.state == TS_RUN_RUNNING;
+    return any;
+}
+
 ts_status ts_watcher_look(ts_watcher **at, const char *ws, const int64_t *wanted, size_t n_wanted, bool fresh,
                           ts_runs_view *out, bool *changed, ts_err *err) {
     bool first = !*at;
@@ -160,6 +169,9 @@ ts_status ts_watcher_look(ts_watcher **at, const char *ws, const int64_t *wanted
         TS_TRY(ts_follow_poll(&w->runs.items[i].follow, &news, err));
         *changed |= news;
     }
+    bool waits = running(&w->runs) && ts_turns_answers_wanted();
+    *changed |= waits != w->waits;
+    w->waits = out->waits = waits;
     if (!*changed) return TS_OK;
     out->items = ts_calloc(w->runs.n + 1, sizeof *out->items);
     out->n = w->runs.n;

@@ -31,6 +31,7 @@ typedef struct ts_run_view {
 typedef struct ts_runs_view {
     ts_run_view *items; /* newest first */
     size_t n;
+    bool waits; /* a run goes on, and waits while answers are generated */
 } ts_runs_view;
 void ts_runs_view_release(ts_runs_view *v);
 

@@ -45,8 +45,8 @@ static void title_line(struct runs *r) {
     for (size_t i = 0; i < r->view.n; i++) {
         const ts_run_view *v = &r->view.items[i];
         if (v->state == TS_RUN_RUNNING && v->steps > 0)
-            snprintf(r->screen.app->run_line, sizeof r->screen.app->run_line, "run %lld %d%%", (long long)v->id,
-                     (int)(100 * v->step / v->steps));
+            snprintf(r->screen.app->run_line, sizeof r->screen.app->run_line, "run %lld %d%%%s", (long long)v->id,
+                     (int)(100 * v->step / v->steps), r->view.waits ? ", waits for the answers" : "");
     }
 }
 

@@ -158,7 +158,7 @@ typedef struct ts_follow {
     int64_t steps, examples, tokens_per_epoch, supervised_per_epoch, truncated, unsupervised;
     int64_t trainable_params, all_params;
     double epochs;
-    char kernel[32];
+    char kernel[32], host[64]; /* "": not known */
     int threads;
     /* where it is */
     int64_t step;

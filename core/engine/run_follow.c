@@ -28,7 +28,7 @@ static void forget(ts_follow *f) {
     f->epochs = f->seconds = f->tokens_per_second = f->supervised_per_second = 0;
     f->eta = f->train_loss = f->valid_loss = f->best_valid_loss = NAN;
     f->best_step = -1;
-    f->kernel[0] = f->reason[0] = 0;
+    f->kernel[0] = f->host[0] = f->reason[0] = 0;
     f->threads = 0;
 }
 
@@ -87,6 +87,7 @@ static void on_start(ts_follow *f, const ts_json *e) {
     f->all_params = whole(e, "all_params");
     f->threads = (int)whole(e, "threads");
     snprintf(f->kernel, sizeof f->kernel, "%s", ts_json_str(ts_json_get(e, "kernel"), ""));
+    snprintf(f->host, sizeof f->host, "%s", ts_json_str(ts_json_get(e, "host"), ""));
     say(f, e, "%s: %lld examples, %lld steps, %lld trainable parameters, %s kernel, %d threads",
         ts_json_is_true(ts_json_get(e, "resumed")) ? "resumed" : "started", (long long)f->examples, (long long)f->steps,
         (long long)f->trainable_params, f->kernel, f->threads);

@@ -1,12 +1,14 @@
 /* Runs of a workspace, with real training processes on a tiny model. */
 #include "core/base/clock.h"
 #include "core/base/rand.h"
+#include "core/work/turns.h"
 #include "dataset/store.h"
 #include "eval/runs.h"
 #include "tests/support.h"
 #include "tests/tiny_model.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,6 +95,9 @@ static ts_run_state wait_until(const char *dir, bool (*enough)(const ts_follow *
 
 static bool not_running(const ts_follow *f) {
     return f->state != TS_RUN_RUNNING;
+}
+static bool has_started(const ts_follow *f) {
+    return f->steps > 0;
 }
 static bool some_steps(const ts_follow *f) {
     return f->n_points >= 3;
@@ -288,9 +293,20 @@ static void made_from_a_workspace(void **state) {
     settings(&s, "1");
     assert_int_equal(ts_runs_create_from(ws, NULL, &s, &id, &dir, NULL, &err), TS_INVALID); /* nothing is accepted */
     assert_ok(ts_rows_set_status(st, ids, ROWS - 5, TS_ACCEPTED, NULL, &err));
+
+    /* counting beforehand makes the same files and leaves the workspace alone */
+    int64_t n_train, n_valid, version = ts_store_version(st);
+    char *train = path_of("train.jsonl"), *valid = path_of("valid.jsonl");
+    assert_ok(ts_runs_export(ws, &s, true, train, valid, &n_train, &n_valid, NULL, &err));
+    assert_int_equal(n_train + n_valid, ROWS - 5);
+    assert_true(n_valid > 0);
+    assert_int_equal(ts_store_version(st), version);
+    free(train);
+    free(valid);
     assert_ok(ts_runs_create_from(ws, "first", &s, &id, &dir, NULL, &err));
     assert_int_equal(s.train_rows + s.valid_rows, ROWS - 5);
-    assert_true(s.valid_rows > 0);
+    assert_int_equal(s.valid_rows, n_valid);
+    assert_int_not_equal(ts_store_version(st), version); /* the run notes its split */
     free(dir);
     assert_ok(ts_run_settings_set(&s, "where", "id<=3", &err));
     assert_ok(ts_run_settings_set(&s, "valid", "0", &err));
@@ -312,6 +328,46 @@ static void made_from_a_workspace(void **state) {
     free(runs);
 }
 
+/* A hand that is raised holds the steps up, and only as long as it is. */
+static void training_waits_for_answers(void **state) {
+    (void)state;
+    int64_t id;
+    ts_turns turns;
+    ts_follow f;
+    bool changed;
+    need_binary();
+    char *dir = create("turns", 40, "2", "0", &id);
+    ts_turns_open(&turns);
+    assert_true(turns.fd >= 0);
+    assert_true(ts_turns_begin_answers(&turns, 0, NULL));
+    assert_ok(ts_runs_start(dir, &err));
+    wait_until(dir, has_started);
+    usleep(300000);
+    ts_follow_init(&f, dir);
+    assert_ok(ts_follow_poll(&f, &changed, &err));
+    assert_int_equal(f.state, TS_RUN_RUNNING);
+    assert_int_equal(f.n_points, 0);
+    ts_turns_end_answers(&turns);
+    assert_int_equal(wait_until(dir, not_running), TS_RUN_DONE);
+    assert_ok(ts_follow_poll(&f, &changed, &err));
+    assert_int_equal(f.n_points, 40);
+    ts_follow_release(&f);
+    ts_turns_close(&turns);
+
+    /* and how long such a run took tells how long the next one will */
+    ts_run_settings s;
+    settings(&s, "4");
+    ts_train_plan plan = {.examples = 40, .tokens = 280, .steps = 80};
+    assert_true(ts_runs_rate(ws, &s) > 0);
+    ts_runs_plan_time(ws, &s, &plan);
+    assert_near(plan.seconds, 80 * 2 * 7 / ts_runs_rate(ws, &s), 1e-9, "seconds");
+    assert_ok(ts_run_settings_set(&s, "target-modules", "q_proj", &err));
+    ts_runs_plan_time(ws, &s, &plan);
+    assert_true(isnan(plan.seconds)); /* no such run was measured */
+    ts_run_settings_release(&s);
+    free(dir);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(numbers_names_and_notes, fresh),
@@ -322,6 +378,7 @@ int main(void) {
         cmocka_unit_test_setup(failure_to_start_is_told, fresh),
         cmocka_unit_test_setup(kill_9_changes_nothing, fresh),
         cmocka_unit_test_setup(made_from_a_workspace, fresh),
+        cmocka_unit_test_setup(training_waits_for_answers, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
