@@ -476,13 +476,11 @@ static void put_rows(const ts_tiny *t, const planned *x, ts_buf *data) {
 }
 
 static void put_info(ts_buf *b, const char *name, size_t rows, size_t cols, ts_dtype type, size_t offset) {
-    static const uint32_t numbers[TS_DTYPES] = {
-        [TS_F32] = 0, [TS_F16] = 1, [TS_BF16] = 30, [TS_Q8_0] = 8, [TS_Q4_0] = 2, [TS_Q4_1] = 3};
     put_text(b, name);
     put32(b, rows ? 2 : 1);
     put64(b, cols);
     if (rows) put64(b, rows);
-    put32(b, numbers[type]);
+    put32(b, ts_dtype_ggml(type));
     put64(b, offset);
 }
 

@@ -13,60 +13,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { U8, I8, U16, I16, U32, I32, F32, BOOL, STRING, ARRAY, U64, I64, F64, VALUE_TYPES };
-enum { MAX_KEY = 65535, MAX_NAME = 1024, DEFAULT_ALIGNMENT = 32, MAX_COUNT = 1 << 20 };
+enum { MAX_KEY = 65535, MAX_NAME = 1024, MAX_COUNT = 1 << 20 };
 
-static const unsigned char value_bytes[VALUE_TYPES] = {
-    [U8] = 1,  [I8] = 1,   [U16] = 2, [I16] = 2, [U32] = 4, [I32] = 4,
-    [F32] = 4, [BOOL] = 1, [U64] = 8, [I64] = 8, [F64] = 8,
+static const unsigned char value_bytes[TS_GGUF_KINDS] = {
+    [TS_GGUF_U8] = 1,  [TS_GGUF_I8] = 1,   [TS_GGUF_U16] = 2, [TS_GGUF_I16] = 2, [TS_GGUF_U32] = 4, [TS_GGUF_I32] = 4,
+    [TS_GGUF_F32] = 4, [TS_GGUF_BOOL] = 1, [TS_GGUF_U64] = 8, [TS_GGUF_I64] = 8, [TS_GGUF_F64] = 8,
 };
 
-/* ggml's types by number: name, weights and bytes of a block. What we do not read is listed so that a message can name
- * it and the file's lengths can be checked. */
-static const struct ggml_type {
+/* What ts_dtype does not have, by ggml's number: listed so that a message can name it and the file's lengths can be
+ * checked. */
+static const struct unread_type {
     const char *name;
-    unsigned short block, bytes;
-    ts_dtype type;
-} ggml_types[] = {
-    [0] = {"f32", 1, 4, TS_F32},
-    [1] = {"f16", 1, 2, TS_F16},
-    [2] = {"q4_0", 32, 18, TS_Q4_0},
-    [3] = {"q4_1", 32, 20, TS_Q4_1},
-    [6] = {"q5_0", 32, 22, TS_DTYPES},
-    [7] = {"q5_1", 32, 24, TS_DTYPES},
-    [8] = {"q8_0", 32, 34, TS_Q8_0},
-    [9] = {"q8_1", 32, 36, TS_DTYPES},
-    [10] = {"q2_k", 256, 84, TS_DTYPES},
-    [11] = {"q3_k", 256, 110, TS_DTYPES},
-    [12] = {"q4_k", 256, 144, TS_DTYPES},
-    [13] = {"q5_k", 256, 176, TS_DTYPES},
-    [14] = {"q6_k", 256, 210, TS_DTYPES},
-    [15] = {"q8_k", 256, 292, TS_DTYPES},
-    [16] = {"iq2_xxs", 256, 66, TS_DTYPES},
-    [17] = {"iq2_xs", 256, 74, TS_DTYPES},
-    [18] = {"iq3_xxs", 256, 98, TS_DTYPES},
-    [19] = {"iq1_s", 256, 50, TS_DTYPES},
-    [20] = {"iq4_nl", 32, 18, TS_DTYPES},
-    [21] = {"iq3_s", 256, 110, TS_DTYPES},
-    [22] = {"iq2_s", 256, 82, TS_DTYPES},
-    [23] = {"iq4_xs", 256, 136, TS_DTYPES},
-    [24] = {"i8", 1, 1, TS_DTYPES},
-    [25] = {"i16", 1, 2, TS_DTYPES},
-    [26] = {"i32", 1, 4, TS_DTYPES},
-    [27] = {"i64", 1, 8, TS_DTYPES},
-    [28] = {"f64", 1, 8, TS_DTYPES},
-    [29] = {"iq1_m", 256, 56, TS_DTYPES},
-    [30] = {"bf16", 1, 2, TS_BF16},
-    [34] = {"tq1_0", 256, 54, TS_DTYPES},
-    [35] = {"tq2_0", 256, 66, TS_DTYPES},
-    [39] = {"mxfp4", 32, 17, TS_DTYPES},
+    unsigned short number, block, bytes;
+} unread_types[] = {
+    {"q5_0", 6, 32, 22},      {"q5_1", 7, 32, 24},     {"q2_k", 10, 256, 84},    {"q3_k", 11, 256, 110},
+    {"q4_k", 12, 256, 144},   {"q5_k", 13, 256, 176},  {"q6_k", 14, 256, 210},   {"iq4_nl", 20, 32, 18},
+    {"iq4_xs", 23, 256, 136}, {"mxfp4", 39, 32, 17},   {"q8_1", 9, 32, 36},      {"q8_k", 15, 256, 292},
+    {"iq2_xxs", 16, 256, 66}, {"iq2_xs", 17, 256, 74}, {"iq3_xxs", 18, 256, 98}, {"iq1_s", 19, 256, 50},
+    {"iq3_s", 21, 256, 110},  {"iq2_s", 22, 256, 82},  {"i8", 24, 1, 1},         {"i16", 25, 1, 2},
+    {"i32", 26, 1, 4},        {"i64", 27, 1, 8},       {"f64", 28, 1, 8},        {"iq1_m", 29, 256, 56},
+    {"tq1_0", 34, 256, 54},   {"tq2_0", 35, 256, 66},
 };
+
+size_t ts_gguf_kind_bytes(ts_gguf_kind kind) {
+    return kind < TS_GGUF_KINDS ? value_bytes[kind] : 0;
+}
 
 typedef struct key_value {
     const char *name;
-    uint32_t type, element; /* element: of an array */
-    uint64_t count;         /* of an array, or bytes of a string */
-    const unsigned char *at;
+    uint32_t type, element;              /* element: of an array */
+    uint64_t count;                      /* of an array, or bytes of a string */
+    const unsigned char *at, *raw, *end; /* raw to end: the value as in the file, its kind (u32) first */
 } key_value;
 
 struct ts_gguf {
@@ -129,30 +106,30 @@ static bool skip_strings(ts_gguf *g, uint64_t count) {
 
 static ts_status read_array(ts_gguf *g, key_value *kv, ts_err *err) {
     if (!take(g, &kv->element, 4) || !take(g, &kv->count, 8)) return cut_short(g, kv->name, err);
-    if (kv->element >= VALUE_TYPES || kv->element == ARRAY)
+    if (kv->element >= TS_GGUF_KINDS || kv->element == TS_GGUF_ARRAY)
         return ts_fail(err, TS_FORMAT, "%s: the key %s is an array of type %u, which is not taken", g->path, kv->name,
                        kv->element);
     kv->at = g->p;
     uint64_t left = (uint64_t)(g->end - g->p);
-    size_t width = kv->element == STRING ? 8 : value_bytes[kv->element];
+    size_t width = kv->element == TS_GGUF_STRING ? 8 : value_bytes[kv->element];
     if (kv->count > left / width)
         return ts_fail(
             err, TS_FORMAT,
             "%s: the key %s is said to hold %llu values, more than the file has room for; it is cut short or damaged",
             g->path, kv->name, (unsigned long long)kv->count);
-    bool fine = kv->element == STRING ? skip_strings(g, kv->count) : skip(g, kv->count * width);
+    bool fine = kv->element == TS_GGUF_STRING ? skip_strings(g, kv->count) : skip(g, kv->count * width);
     return fine ? TS_OK : cut_short(g, kv->name, err);
 }
 
 static ts_status read_value(ts_gguf *g, key_value *kv, ts_err *err) {
     if (!take(g, &kv->type, 4)) return cut_short(g, kv->name, err);
-    if (kv->type == ARRAY) return read_array(g, kv, err);
-    if (kv->type >= VALUE_TYPES)
+    if (kv->type == TS_GGUF_ARRAY) return read_array(g, kv, err);
+    if (kv->type >= TS_GGUF_KINDS)
         return ts_fail(
             err, TS_FORMAT,
             "%s: the key %s has a value of the unknown type %u; the file is damaged or newer than this program",
             g->path, kv->name, kv->type);
-    if (kv->type == STRING) {
+    if (kv->type == TS_GGUF_STRING) {
         if (!take(g, &kv->count, 8)) return cut_short(g, kv->name, err);
         kv->at = g->p;
         return skip(g, kv->count) ? TS_OK : cut_short(g, kv->name, err);
@@ -164,29 +141,47 @@ static ts_status read_value(ts_gguf *g, key_value *kv, ts_err *err) {
 static ts_status read_keys(ts_gguf *g, ts_err *err) {
     for (size_t i = 0; i < g->n_keys; i++) {
         TS_TRY(take_name(g, "key", i, MAX_KEY, &g->keys[i].name, err));
+        g->keys[i].raw = g->p;
         TS_TRY(read_value(g, &g->keys[i], err));
+        g->keys[i].end = g->p;
     }
     return TS_OK;
 }
 
-/* Type, size and offset of one tensor; t->bytes stays 0 for a type number nobody knows. */
+/* Name and block of ggml's type number, read by us or not; false when nobody knows it. */
+static bool known_type(uint32_t number, ts_dtype *type, const char **name, size_t *block, size_t *bytes) {
+    *type = ts_dtype_from_ggml(number);
+    if (*type != TS_DTYPES) {
+        *name = ts_dtype_name(*type);
+        *block = ts_dtype_block(*type);
+        *bytes = ts_row_bytes(*type, *block);
+        return true;
+    }
+    for (size_t i = 0; i < TS_COUNT(unread_types); i++) {
+        const struct unread_type *t = &unread_types[i];
+        if (t->number != number) continue;
+        *name = t->name;
+        *block = t->block;
+        *bytes = t->bytes;
+        return true;
+    }
+    return false;
+}
+
+/* Type and size of one tensor; t->bytes stays 0 for a type number nobody knows. */
 static ts_status set_type(ts_gguf *g, size_t i, uint32_t type, uint64_t weights, ts_err *err) {
     ts_tensor *t = &g->tensors[i];
-    t->type = TS_DTYPES;
-    if (type >= TS_COUNT(ggml_types) || !ggml_types[type].name) {
+    size_t block, bytes, row = t->n_dims ? t->dims[t->n_dims - 1] : 1;
+    if (!known_type(type, &t->type, &g->type_names[i], &block, &bytes)) {
         g->type_names[i] = ts_arena_printf(&g->arena, "type %u", type);
         return TS_OK;
     }
-    const struct ggml_type *known = &ggml_types[type];
-    t->type = known->type;
-    g->type_names[i] = known->name;
-    size_t row = t->n_dims ? t->dims[t->n_dims - 1] : 1;
-    if (row % known->block != 0)
+    if (row % block != 0)
         return ts_fail(
             err, TS_FORMAT,
-            "%s: tensor %s has rows of %zu weights, which is no multiple of %u as type %s needs; the file is damaged",
-            g->path, t->name, row, known->block, known->name);
-    if (!ts_mul(weights / known->block, known->bytes, &t->bytes))
+            "%s: tensor %s has rows of %zu weights, which is no multiple of %zu as type %s needs; the file is damaged",
+            g->path, t->name, row, block, g->type_names[i]);
+    if (!ts_mul(weights / block, bytes, &t->bytes))
         return ts_fail(err, TS_FORMAT, "%s: the size of tensor %s overflows; the file is damaged", g->path, t->name);
     return TS_OK;
 }
@@ -213,7 +208,7 @@ static ts_status read_info(ts_gguf *g, size_t i, ts_err *err) {
 }
 
 static ts_status data_start(ts_gguf *g, size_t *alignment, size_t *start, ts_err *err) {
-    int64_t a = DEFAULT_ALIGNMENT;
+    int64_t a = TS_GGUF_ALIGNMENT;
     ts_gguf_int(g, "general.alignment", &a);
     if (a < 8 || a > 1 << 20 || (a & (a - 1)) != 0)
         return ts_fail(err, TS_FORMAT,
@@ -371,30 +366,30 @@ static const key_value *find_key(const ts_gguf *g, const char *key) {
 static bool load_int(uint32_t type, const unsigned char *p, int64_t *out) {
     uint64_t u = 0;
     switch (type) {
-    case U8:
-    case U16:
-    case U32:
-    case U64:
+    case TS_GGUF_U8:
+    case TS_GGUF_U16:
+    case TS_GGUF_U32:
+    case TS_GGUF_U64:
         memcpy(&u, p, value_bytes[type]); /* little-endian, as the machines we run on */
         if (u > INT64_MAX) return false;
         *out = (int64_t)u;
         return true;
-    case I8:
+    case TS_GGUF_I8:
         *out = (int8_t)*p;
         return true;
-    case I16: {
+    case TS_GGUF_I16: {
         int16_t v;
         memcpy(&v, p, sizeof v);
         *out = v;
         return true;
     }
-    case I32: {
+    case TS_GGUF_I32: {
         int32_t v;
         memcpy(&v, p, sizeof v);
         *out = v;
         return true;
     }
-    case I64:
+    case TS_GGUF_I64:
         memcpy(out, p, sizeof *out);
         return true;
     default:
@@ -405,9 +400,9 @@ static bool load_int(uint32_t type, const unsigned char *p, int64_t *out) {
 static bool load_num(uint32_t type, const unsigned char *p, double *out) {
     int64_t i;
     float f;
-    if (type == F64) {
+    if (type == TS_GGUF_F64) {
         memcpy(out, p, sizeof *out);
-    } else if (type == F32) {
+    } else if (type == TS_GGUF_F32) {
         memcpy(&f, p, sizeof f);
         *out = f;
     } else {
@@ -429,14 +424,14 @@ bool ts_gguf_num(const ts_gguf *g, const char *key, double *out) {
 
 bool ts_gguf_bool(const ts_gguf *g, const char *key, bool *out) {
     const key_value *kv = find_key(g, key);
-    if (!kv || kv->type != BOOL) return false;
+    if (!kv || kv->type != TS_GGUF_BOOL) return false;
     *out = *kv->at != 0;
     return true;
 }
 
 bool ts_gguf_str(const ts_gguf *g, const char *key, const char **s, size_t *n) {
     const key_value *kv = find_key(g, key);
-    if (!kv || kv->type != STRING) return false;
+    if (!kv || kv->type != TS_GGUF_STRING) return false;
     *s = (const char *)kv->at;
     *n = kv->count;
     return true;
@@ -444,11 +439,11 @@ bool ts_gguf_str(const ts_gguf *g, const char *key, const char **s, size_t *n) {
 
 bool ts_gguf_array_get(const ts_gguf *g, const char *key, ts_gguf_array *out) {
     const key_value *kv = find_key(g, key);
-    if (!kv || kv->type != ARRAY) return false;
-    char kind = kv->element == STRING                      ? 's'
-                : kv->element == BOOL                      ? 'b'
-                : kv->element == F32 || kv->element == F64 ? 'f'
-                                                           : 'i';
+    if (!kv || kv->type != TS_GGUF_ARRAY) return false;
+    char kind = kv->element == TS_GGUF_STRING                              ? 's'
+                : kv->element == TS_GGUF_BOOL                              ? 'b'
+                : kv->element == TS_GGUF_F32 || kv->element == TS_GGUF_F64 ? 'f'
+                                                                           : 'i';
     *out = (ts_gguf_array){.kind = kind, .n = kv->count, .at = kv->at, .type = kv->element, .left = kv->count};
     return true;
 }
@@ -515,6 +510,12 @@ size_t ts_gguf_keys(const ts_gguf *g) {
 const char *ts_gguf_key(const ts_gguf *g, size_t i) {
     ts_assert(i < g->n_keys);
     return g->keys[i].name;
+}
+
+const void *ts_gguf_raw(const ts_gguf *g, size_t i, size_t *n) {
+    ts_assert(i < g->n_keys);
+    *n = (size_t)(g->keys[i].end - g->keys[i].raw);
+    return g->keys[i].raw;
 }
 
 int ts_gguf_version(const ts_gguf *g) {

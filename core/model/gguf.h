@@ -9,6 +9,26 @@
 
 typedef struct ts_gguf ts_gguf;
 
+/* Kinds of values, by the numbers of the file. */
+typedef enum ts_gguf_kind {
+    TS_GGUF_U8,
+    TS_GGUF_I8,
+    TS_GGUF_U16,
+    TS_GGUF_I16,
+    TS_GGUF_U32,
+    TS_GGUF_I32,
+    TS_GGUF_F32,
+    TS_GGUF_BOOL,
+    TS_GGUF_STRING,
+    TS_GGUF_ARRAY,
+    TS_GGUF_U64,
+    TS_GGUF_I64,
+    TS_GGUF_F64,
+    TS_GGUF_KINDS
+} ts_gguf_kind;
+size_t ts_gguf_kind_bytes(ts_gguf_kind kind); /* of one value; 0 for strings and arrays */
+enum { TS_GGUF_ALIGNMENT = 32 };              /* of the data where general.alignment is not there */
+
 TS_MUST_USE ts_status ts_gguf_open(ts_gguf **out, const char *path, ts_err *err);
 void ts_gguf_close(ts_gguf *g); /* everything borrowed from it ends here */
 
@@ -40,6 +60,8 @@ const ts_tensor *ts_gguf_find(const ts_gguf *g, const char *name); /* NULL when 
 const char *ts_gguf_type_name(const ts_gguf *g, size_t i);
 size_t ts_gguf_keys(const ts_gguf *g);
 const char *ts_gguf_key(const ts_gguf *g, size_t i);
+/* The value of key i as it lies in the file: its kind (u32), then the value, n bytes together. */
+const void *ts_gguf_raw(const ts_gguf *g, size_t i, size_t *n);
 int ts_gguf_version(const ts_gguf *g);  /* 2 or 3 */
 size_t ts_gguf_bytes(const ts_gguf *g); /* of the file */
 

@@ -6,10 +6,11 @@
 
 static const struct {
     const char *name;
+    uint32_t ggml; /* its number in GGUF files */
     size_t block, bytes;
 } types[TS_DTYPES] = {
-    [TS_F32] = {"f32", 1, 4},     [TS_F16] = {"f16", 1, 2},     [TS_BF16] = {"bf16", 1, 2},
-    [TS_Q8_0] = {"q8_0", 32, 34}, [TS_Q4_0] = {"q4_0", 32, 18}, [TS_Q4_1] = {"q4_1", 32, 20},
+    [TS_F32] = {"f32", 0, 1, 4},     [TS_F16] = {"f16", 1, 1, 2},     [TS_BF16] = {"bf16", 30, 1, 2},
+    [TS_Q8_0] = {"q8_0", 8, 32, 34}, [TS_Q4_0] = {"q4_0", 2, 32, 18}, [TS_Q4_1] = {"q4_1", 3, 32, 20},
 };
 
 const char *ts_dtype_name(ts_dtype t) {
@@ -18,6 +19,25 @@ const char *ts_dtype_name(ts_dtype t) {
 
 size_t ts_dtype_block(ts_dtype t) {
     return t < TS_DTYPES ? types[t].block : 1;
+}
+
+uint32_t ts_dtype_ggml(ts_dtype t) {
+    ts_assert(t < TS_DTYPES);
+    return types[t].ggml;
+}
+
+ts_dtype ts_dtype_from_ggml(uint32_t number) {
+    ts_dtype t = 0;
+    while (t < TS_DTYPES && types[t].ggml != number)
+        t++;
+    return t;
+}
+
+ts_dtype ts_dtype_from_name(const char *name) {
+    ts_dtype t = 0;
+    while (t < TS_DTYPES && strcmp(types[t].name, name) != 0)
+        t++;
+    return t;
 }
 
 size_t ts_row_bytes(ts_dtype t, size_t n) {

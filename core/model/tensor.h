@@ -19,8 +19,11 @@ typedef struct ts_tensor {
     size_t bytes;
 } ts_tensor;
 
-const char *ts_dtype_name(ts_dtype t); /* "f32", "q4_1", ...; "unknown" for TS_DTYPES */
-size_t ts_dtype_block(ts_dtype t);     /* weights in a block: 1 or 32 */
+const char *ts_dtype_name(ts_dtype t);         /* "f32", "q4_1", ...; "unknown" for TS_DTYPES */
+size_t ts_dtype_block(ts_dtype t);             /* weights in a block: 1 or 32 */
+uint32_t ts_dtype_ggml(ts_dtype t);            /* its number in GGUF files */
+ts_dtype ts_dtype_from_ggml(uint32_t number);  /* TS_DTYPES when it is none of ours */
+ts_dtype ts_dtype_from_name(const char *name); /* "q8_0" to TS_Q8_0; TS_DTYPES when it is none of ours */
 /* Bytes of a row of n weights; 0 when n is not a whole number of blocks or the size overflows. */
 size_t ts_row_bytes(ts_dtype t, size_t n);
 /* Converts n weights (whole blocks) at src to f32. Exact: d*q needs no rounding (11 + 7 bits), d*q+m one. Any alignment
