@@ -29,11 +29,23 @@ typedef struct attention {
     size_t *at;                    /* [n_runs] where a run's packed keys are in n->kv, in keys */
     size_t keys;                   /* keys of all runs, each padded */
     float *dkv;                    /* backward: [2][keys][hd] */
-    float scale;
+    size_t window;                 /* 0: none */
+    float scale, cap;              /* of scores; cap 0: none */
 } attention;
 
 static size_t run_keys(const ts_run *r) {
     return r->before + r->n;
+}
+
+/* The first key that the query at `place` sees. */
+static size_t first_key(const attention *t, size_t place) {
+    return t->window && place + 1 > t->window ? place + 1 - t->window : 0;
+}
+
+/* Where the first tile of keys begins that a query at `place` or later sees. Tiles lie on a fixed grid: sums are cut at
+ * the same keys whatever block a query falls into. */
+static size_t first_tile(const attention *t, size_t place) {
+    return first_key(t, place) / KEYS * KEYS;
 }
 
 /* Row of the batch that holds key j of the run. */
@@ -131,17 +143,37 @@ typedef struct softmax_state {
     float top[QUERIES], sum[QUERIES];
 } softmax_state;
 
-/* Turns a row of n scores of which `valid` count into probabilities relative to the running maximum. */
-static void stream_row(const attention *t, softmax_state *st, size_t i, float *s, size_t valid, size_t n, float *o) {
+/* The part [from, to) of the n keys from k0 on that the query at `place` sees. */
+typedef struct span {
+    size_t from, to;
+} span;
+
+static span seen(const attention *t, size_t place, size_t k0, size_t n) {
+    size_t first = first_key(t, place);
+    span v = {first > k0 ? TS_MIN(first - k0, n) : 0, place >= k0 ? TS_MIN(place + 1 - k0, n) : 0};
+    if (v.from > v.to) v.from = v.to;
+    return v;
+}
+
+static void clear_unseen(float *s, span v, size_t n) {
+    memset(s, 0, v.from * sizeof *s);
+    memset(s + v.to, 0, (n - v.to) * sizeof *s);
+}
+
+/* Turns a row of n scores of which those of `v` count into probabilities relative to the running maximum. */
+static void stream_row(const attention *t, softmax_state *st, size_t i, float *s, span v, size_t n, float *o) {
     const ts_kernels *kn = ts_kernels_get();
+    size_t valid = v.to - v.from;
+    float *x = s + v.from, scale = t->cap > 0 ? 1 : t->scale;
     if (valid > 0) {
-        float top = TS_MAX(st->top[i], kn->max(s, valid) * t->scale);
+        if (t->cap > 0) kn->softcap(x, valid, t->scale / t->cap, t->cap);
+        float top = TS_MAX(st->top[i], kn->max(x, valid) * scale);
         float fade = expf(st->top[i] - top);
         if (st->sum[i] > 0 && fade != 1) kn->scale(o, t->d, fade);
-        st->sum[i] = st->sum[i] * fade + kn->exp_sum(s, valid, t->scale, top);
+        st->sum[i] = st->sum[i] * fade + kn->exp_sum(x, valid, scale, top);
         st->top[i] = top;
     }
-    memset(s + valid, 0, (n - valid) * sizeof *s);
+    clear_unseen(s, v, n);
 }
 
 static void forward_block(const attention *t, size_t run, size_t head, size_t q0, float *s) {
@@ -151,20 +183,19 @@ static void forward_block(const attention *t, size_t run, size_t head, size_t q0
     const float *q = t->qkv + (r->first + q0) * t->n->qkv + head * t->d;
     const float *keys = packed_keys(t, run, kv), *values = packed_values(t, run, kv);
     float *o = t->o + (r->first + q0) * hd + head * t->d;
-    size_t limit = r->before + q0 + m; /* keys that the last query sees */
+    size_t limit = r->before + q0 + m; /* behind the last query's last key */
+    size_t start = first_tile(t, r->before + q0);
     softmax_state st;
     for (size_t i = 0; i < m; i++) {
         st.top[i] = -INFINITY;
         st.sum[i] = 0;
     }
-    for (size_t k0 = 0; k0 < limit; k0 += KEYS) {
+    for (size_t k0 = start; k0 < limit; k0 += KEYS) {
         size_t n = TS_MIN(limit - k0, (size_t)KEYS);
         scores(t, q, t->n->qkv, m, keys, k0, n, s);
-        for (size_t i = 0; i < m; i++) {
-            size_t sees = r->before + q0 + i + 1;
-            stream_row(t, &st, i, s + i * KEYS, sees > k0 ? TS_MIN(sees - k0, n) : 0, n, o + i * hd);
-        }
-        times_rows(t, s, KEYS, false, m, values, padded(run_keys(r)), k0, n, o, hd, k0 > 0);
+        for (size_t i = 0; i < m; i++)
+            stream_row(t, &st, i, s + i * KEYS, seen(t, r->before + q0 + i, k0, n), n, o + i * hd);
+        times_rows(t, s, KEYS, false, m, values, padded(run_keys(r)), k0, n, o, hd, k0 > start);
     }
     for (size_t i = 0; i < m; i++) {
         float *lse = t->lse + ((r->first + q0 + i) * t->heads + head) * 2;
@@ -189,11 +220,13 @@ static void forward_task(void *ctx, size_t i, int worker) {
     }
 }
 
-static void plan(attention *t, ts_net *n, const ts_batch *b, const float *qkv) {
+static void plan(attention *t, ts_net *n, const ts_batch *b, size_t window, const float *qkv) {
     const ts_config *c = &n->m->config;
     *t = (attention){.n = n, .b = b, .qkv = qkv, .heads = c->heads, .kv_heads = c->kv_heads, .d = c->head_dim};
     t->dp = padded(t->d);
-    t->scale = (float)(1 / sqrt((double)t->d));
+    t->window = window;
+    t->scale = c->attn_scale;
+    t->cap = c->attn_cap;
     t->at = ts_malloc(b->n_runs * sizeof *t->at);
     for (size_t r = 0; r < b->n_runs; r++) {
         t->at[r] = t->keys;
@@ -207,15 +240,15 @@ static size_t packed_floats(const attention *t) {
 
 ts_status ts_attention_need(ts_net *n, const ts_batch *b, bool backward, ts_err *err) {
     attention t;
-    plan(&t, n, b, NULL);
+    plan(&t, n, b, 0, NULL);
     free(t.at);
     size_t floats = packed_floats(&t) + (backward ? t.keys * 2 * n->hd : 0);
     return ts_need_floats(&n->kv, &n->kv_floats, floats, "attention's keys and values", err);
 }
 
-void ts_attention_forward(ts_net *n, const ts_batch *b, const float *qkv, float *o, float *lse) {
+void ts_attention_forward(ts_net *n, const ts_batch *b, size_t window, const float *qkv, float *o, float *lse) {
     attention t;
-    plan(&t, n, b, qkv);
+    plan(&t, n, b, window, qkv);
     t.o = o;
     t.lse = lse;
     ts_assert(n->kv_floats >= packed_floats(&t));
@@ -230,8 +263,8 @@ void ts_attention_forward(ts_net *n, const ts_batch *b, const float *qkv, float 
 
 /* ---- backward ----
  * P = exp(scale S - top) / sum, S = Q K^T;  dV = P^T dO;  dP = dO V^T;  dS = P o (dP - D) scale with D = rowsum(dO o
- * O); dQ = dS K;  dK = dS^T Q. One task per run and head; the gradients of a key that several heads and runs share are
- * added afterwards in a fixed order. */
+ * O); dQ = dS K;  dK = dS^T Q; with a cap dS also times its slope. One task per run and head; the gradients of a key
+ * that several heads and runs share are added afterwards in a fixed order. */
 
 typedef struct back_memory {
     float *values_t; /* values as columns of panels */
@@ -271,21 +304,33 @@ typedef struct back_block {
     float delta[QUERIES];
 } back_block;
 
-/* Queries [q0, q0 + m) against keys [k0, k0 + n). */
-static void back_tile(const attention *t, const back_block *b, const back_memory *w, size_t k0, size_t n) {
+/* Probabilities and gradients of a row's scores, of the n keys from k0 on. */
+static void back_row(const attention *t, const back_block *b, size_t i, size_t k0, size_t n, float *s, float *dp) {
     const ts_kernels *kn = ts_kernels_get();
-    size_t hd = t->n->hd, keys = padded(run_keys(b->r)), row = b->r->first + b->q0;
+    const float *lse = t->lse + ((b->r->first + b->q0 + i) * t->heads + b->head) * 2;
+    span v = seen(t, b->r->before + b->q0 + i, k0, n);
+    size_t valid = v.to - v.from;
+    if (t->cap > 0) {
+        float capped[KEYS];
+        kn->softcap(s + v.from, valid, t->scale / t->cap, t->cap);
+        memcpy(capped, s + v.from, valid * sizeof *capped);
+        kn->attention_back(s + v.from, dp + v.from, valid, 1, lse[0], lse[1], b->delta[i]);
+        kn->softcap_back(capped, dp + v.from, valid, t->scale / t->cap, t->cap);
+    } else {
+        kn->attention_back(s + v.from, dp + v.from, valid, t->scale, lse[0], lse[1], b->delta[i]);
+    }
+    clear_unseen(s, v, n);
+    clear_unseen(dp, v, n);
+}
+
+/* Queries [q0, q0 + m) against keys [k0, k0 + n); `first`: nothing of dq is there yet. */
+static void back_tile(const attention *t, const back_block *b, const back_memory *w, size_t k0, size_t n, bool first) {
+    size_t hd = t->n->hd, keys = padded(run_keys(b->r));
     scores(t, b->q, t->n->qkv, b->m, b->keys_t, k0, n, w->s);
     scores(t, b->dout, hd, b->m, w->values_t, k0, n, w->dp);
-    for (size_t i = 0; i < b->m; i++) {
-        size_t sees = b->r->before + b->q0 + i + 1, valid = sees > k0 ? TS_MIN(sees - k0, n) : 0;
-        float *s = w->s + i * KEYS, *dp = w->dp + i * KEYS;
-        const float *lse = t->lse + ((row + i) * t->heads + b->head) * 2;
-        kn->attention_back(s, dp, valid, t->scale, lse[0], lse[1], b->delta[i]);
-        memset(s + valid, 0, (n - valid) * sizeof *s);
-        memset(dp + valid, 0, (n - valid) * sizeof *dp);
-    }
-    times_rows(t, w->dp, KEYS, false, b->m, w->keys, keys, k0, n, b->dq, t->n->qkv, k0 > 0);
+    for (size_t i = 0; i < b->m; i++)
+        back_row(t, b, i, k0, n, w->s + i * KEYS, w->dp + i * KEYS);
+    times_rows(t, w->dp, KEYS, false, b->m, w->keys, keys, k0, n, b->dq, t->n->qkv, !first);
     times_rows(t, w->s, KEYS, true, n, w->dout, QUERIES, 0, b->m, b->dv + k0 * t->d, t->d, true);
     times_rows(t, w->dp, KEYS, true, n, w->q, QUERIES, 0, b->m, b->dk + k0 * t->d, t->d, true);
 }
@@ -313,9 +358,9 @@ static void back_task(void *ctx, size_t i, int worker) {
             b.delta[q] = ts_kernels_get()->dot(b.dout + q * hd, t->out + (row + q) * hd + head * t->d, t->d);
         pack_queries(t, b.q, t->n->qkv, b.m, w.q);
         pack_queries(t, b.dout, hd, b.m, w.dout);
-        size_t limit = r->before + b.q0 + b.m;
-        for (size_t k0 = 0; k0 < limit; k0 += KEYS)
-            back_tile(t, &b, &w, k0, TS_MIN(limit - k0, (size_t)KEYS));
+        size_t limit = r->before + b.q0 + b.m, start = first_tile(t, r->before + b.q0);
+        for (size_t k0 = start; k0 < limit; k0 += KEYS)
+            back_tile(t, &b, &w, k0, TS_MIN(limit - k0, (size_t)KEYS), k0 == start);
     }
 }
 
@@ -344,10 +389,10 @@ static void sum_rows(void *ctx, size_t first, size_t end, int worker) {
     }
 }
 
-void ts_attention_backward(ts_net *n, const ts_batch *b, const float *qkv, const float *o, const float *lse,
-                           const float *dout, float *dqkv) {
+void ts_attention_backward(ts_net *n, const ts_batch *b, size_t window, const float *qkv, const float *o,
+                           const float *lse, const float *dout, float *dqkv) {
     attention t;
-    plan(&t, n, b, qkv);
+    plan(&t, n, b, window, qkv);
     t.out = o;
     t.lse = (float *)lse;
     t.dout = dout;

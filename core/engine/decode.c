@@ -2,7 +2,6 @@
 
 #include "core/work/pool.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -149,6 +148,9 @@ static void weight_rows(const linear_job *j, const ts_weight *w, size_t proj, si
                  .add = j->residual,
                  .scratch = scratch};
     kn->dots(&d);
+    float cap = s->n->m->config.logit_cap;
+    for (size_t i = 0; j->group < 0 && cap > 0 && i < s->m; i++)
+        kn->softcap(y + i * j->out, r1 - r0, 1 / cap, cap);
     if (j->group < 0) return;
     const float *bias = s->n->m->layer[s->layer].bias[proj];
     for (size_t i = 0; bias && i < s->m; i++)
@@ -217,17 +219,20 @@ static void attention_task(void *ctx, size_t i, int worker) {
     const ts_kernels *kn = ts_kernels_get();
     size_t row = i / c->kv_heads, kv = i % c->kv_heads, group = c->heads / c->kv_heads, d = c->head_dim;
     ts_cache *cache = s->rows[row].cache;
-    size_t len = cache->len + 1, at = cache->len;
+    const ts_layer *w = &n->m->layer[s->layer];
+    size_t at = cache->len, first = w->window && at + 1 > w->window ? at + 1 - w->window : 0, len = at + 1 - first;
     float *q = s->b->qkv + row * n->qkv + kv * group * d, *k = s->b->qkv + row * n->qkv + n->hd + kv * d;
     float *keys = cache_keys(n, cache, s->layer, kv), *values = cache_values(n, cache, s->layer, kv);
     float *scores = ts_scratch_of(&n->scratch, worker), *scratch = scores + group * len;
     float *out = scratch + 4 * d;
-    kn->rope(q, group, d, n->rope + at * d, false);
-    kn->rope(k, 1, d, n->rope + at * d, false);
+    ts_norm_heads(n, w->q_norm, q, group, q);
+    ts_norm_heads(n, w->k_norm, k, 1, k);
+    ts_rope_heads(n, w, q, group, at, at + 1, false);
+    ts_rope_heads(n, w, k, 1, at, at + 1, false);
     memcpy(keys + at * stride(n), k, d * sizeof *k);
     memcpy(values + at * stride(n), k + n->kd, d * sizeof *k);
     ts_dots dots = {.type = TS_F32,
-                    .w = keys,
+                    .w = keys + first * stride(n),
                     .row_bytes = stride(n) * sizeof(float),
                     .rows = len,
                     .k = d,
@@ -238,9 +243,10 @@ static void attention_task(void *ctx, size_t i, int worker) {
                     .ldy = len,
                     .scratch = scratch};
     kn->dots(&dots);
-    float scale = (float)(1 / sqrt((double)d));
+    float scale = c->attn_cap > 0 ? 1 : c->attn_scale;
     for (size_t h = 0; h < group; h++) {
         float *p = scores + h * len;
+        if (c->attn_cap > 0) kn->softcap(p, len, c->attn_scale / c->attn_cap, c->attn_cap);
         kn->scale(p, len, 1 / kn->exp_sum(p, len, scale, kn->max(p, len) * scale));
     }
     for (size_t col = 0; col < stride(n); col += TS_PANEL) {
@@ -249,7 +255,7 @@ static void attention_task(void *ctx, size_t i, int worker) {
                       .k = len,
                       .a = scores,
                       .lda = len,
-                      .b = values + col,
+                      .b = values + first * stride(n) + col,
                       .ldb = stride(n),
                       .c = out + col,
                       .ldc = stride(n)};
@@ -260,6 +266,15 @@ static void attention_task(void *ctx, size_t i, int worker) {
 }
 
 /* ---- the step ---- */
+
+/* x += W in, through the norm that the family may have there. */
+static void join(const step *s, int group, const float *in, const float *norm) {
+    linear(s, group, in, norm ? s->b->norm : s->b->x, !norm);
+    if (!norm) return;
+    ts_norm_rows(s->n, s->b->norm, norm, s->m, s->b->norm);
+    for (size_t i = 0; i < s->m; i++)
+        ts_kernels_get()->add(s->b->x + i * s->n->h, s->b->norm + i * s->n->h, s->n->h);
+}
 
 static void norm_rows(const step *s, const float *w) {
     ts_norm_rows(s->n, s->b->x, w, s->m, s->b->norm);
@@ -283,18 +298,20 @@ static ts_status prepare(const step *s, ts_err *err) {
 ts_status ts_decode_step(ts_net *n, ts_decoder_bufs *b, const ts_decode_row *rows, size_t m, ts_err *err) {
     step s = {.n = n, .b = b, .rows = rows, .m = m};
     TS_TRY(prepare(&s, err));
-    for (size_t i = 0; i < m; i++)
+    for (size_t i = 0; i < m; i++) {
         ts_weight_rows(&n->m->embed, (size_t)rows[i].id, 1, b->x + i * n->h);
+        if (n->m->config.embed_scale != 1) ts_kernels_get()->scale(b->x + i * n->h, n->h, n->m->config.embed_scale);
+    }
     for (s.layer = 0; s.layer < n->m->config.layers; s.layer++) {
         const ts_layer *w = &n->m->layer[s.layer];
         norm_rows(&s, w->attn_norm);
         linear(&s, TS_GROUP_QKV, b->norm, b->qkv, false);
         ts_parallel(m * n->m->config.kv_heads, attention_task, &s);
-        linear(&s, TS_GROUP_O, b->o, b->x, true);
+        join(&s, TS_GROUP_O, b->o, w->attn_post_norm);
         norm_rows(&s, w->ffn_norm);
         linear(&s, TS_GROUP_GU, b->norm, b->gu, false);
-        ts_swiglu_rows(n, b->gu, m, b->act);
-        linear(&s, TS_GROUP_DOWN, b->act, b->x, true);
+        ts_gated_rows(n, b->gu, m, b->act);
+        join(&s, TS_GROUP_DOWN, b->act, w->ffn_post_norm);
     }
     norm_rows(&s, n->m->final_norm);
     linear(&s, -1, b->norm, b->logits, false);

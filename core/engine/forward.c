@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- memory ---- */
 
@@ -13,7 +14,16 @@ static float *carve(float **at, size_t rows, size_t width) {
 
 static size_t layer_floats(const ts_net *n, size_t rows, size_t ranks) {
     size_t c = 0;
-    const size_t widths[] = {n->h, n->qkv, n->hd, 2 * n->m->config.heads, n->h, 2 * n->f, ranks};
+    const size_t widths[] = {n->h,
+                             n->qkv,
+                             n->hd,
+                             2 * n->m->config.heads,
+                             n->h,
+                             2 * n->f,
+                             ranks,
+                             n->qk_norms ? n->hd + n->kd : 0,
+                             n->post_norms ? n->h : 0,
+                             n->post_norms ? n->h : 0};
     for (size_t i = 0; i < TS_COUNT(widths); i++)
         c += (rows * widths[i] + 15) & ~(size_t)15;
     return c;
@@ -27,6 +37,9 @@ static void carve_layer(const ts_net *n, ts_acts *a, size_t rows, size_t ranks, 
     a->mid = carve(at, rows, n->h);
     a->gu = carve(at, rows, 2 * n->f);
     a->u = carve(at, rows, ranks);
+    if (n->qk_norms) a->raw = carve(at, rows, n->hd + n->kd);
+    if (n->post_norms) a->attn_out = carve(at, rows, n->h);
+    if (n->post_norms) a->mlp_out = carve(at, rows, n->h);
 }
 
 void ts_bufs_release(ts_net_bufs *b) {
@@ -44,6 +57,7 @@ ts_status ts_bufs_need(ts_net *n, size_t rows, size_t ranks, bool keep, ts_err *
     keep = keep || b->keep;
     ts_bufs_release(b);
     size_t shared = n->h + n->f + n->h + (keep ? n->f + n->h + n->qkv + TS_MAX(n->h, n->hd) + ranks + widest : 0);
+    if (keep && n->post_norms) shared += n->h;
     size_t floats = (keep ? layers : 1) * layer_floats(n, rows, ranks) + rows * shared + 16 * 16;
     b->block = ts_try_alloc(floats, sizeof *b->block);
     if (!b->block)
@@ -70,25 +84,70 @@ ts_status ts_bufs_need(ts_net *n, size_t rows, size_t ranks, bool keep, ts_err *
         b->dhid = carve(&at, rows, TS_MAX(n->h, n->hd));
         b->du = carve(&at, rows, ranks);
         b->dropped = carve(&at, rows, widest);
+        if (n->post_norms) b->dpost = carve(&at, rows, n->h);
     }
     return TS_OK;
 }
 
 /* Angles as transformers has them: f32 position times f32 frequency; cosine and sine in double, times the model's
- * factor. */
-ts_status ts_rope_need(ts_net *n, size_t positions, ts_err *err) {
-    size_t half = n->m->config.head_dim / 2, have = n->rope_len * 2 * half;
-    if (n->rope_len >= positions) return TS_OK;
-    positions = TS_MAX(positions, TS_MIN(2 * n->rope_len, (size_t)1 << 20));
-    TS_TRY(ts_need_floats(&n->rope, &have, positions * 2 * half, "the table of positions", err));
+ * gain. */
+static void turn(const ts_rope *r, const float *freq, size_t place, float *cs) {
+    size_t half = r->rotary / 2;
+    for (size_t i = 0; i < half; i++) {
+        double angle = (double)((float)place * freq[i]);
+        cs[i] = (float)(cos(angle) * r->gain);
+        cs[half + i] = (float)(sin(angle) * r->gain);
+    }
+}
+
+static ts_status table_need(ts_net *n, int which, size_t positions, ts_err *err) {
+    const ts_rope *r = &n->m->rope[which];
+    size_t have = n->rope_len[which] * r->rotary;
+    if (n->rope_len[which] >= positions) return TS_OK;
+    positions = TS_MAX(positions, TS_MIN(2 * n->rope_len[which], (size_t)1 << 20));
+    TS_TRY(ts_need_floats(&n->rope[which], &have, positions * r->rotary, "the table of positions", err));
     for (size_t p = 0; p < positions; p++)
-        for (size_t i = 0; i < half; i++) {
-            double angle = (double)((float)p * n->m->rope_freq[i]);
-            n->rope[p * 2 * half + i] = (float)(cos(angle) * (double)n->m->rope_factor);
-            n->rope[p * 2 * half + half + i] = (float)(sin(angle) * (double)n->m->rope_factor);
-        }
-    n->rope_len = positions;
+        turn(r, r->freq, p, n->rope[which] + p * r->rotary);
+    n->rope_len[which] = positions;
     return TS_OK;
+}
+
+ts_status ts_rope_need(ts_net *n, size_t positions, ts_err *err) {
+    for (int i = 0; i < 2; i++)
+        if (n->m->rope[i].freq) TS_TRY(table_need(n, i, positions, err));
+    return TS_OK;
+}
+
+bool ts_rope_stretched(const ts_model *m, size_t length) {
+    return (m->rope[0].freq && length > m->rope[0].limit) || (m->rope[1].freq && length > m->rope[1].limit);
+}
+
+bool ts_rope_changes(const ts_model *m, size_t length) {
+    for (int i = 0; i < 2; i++) {
+        const ts_rope *r = &m->rope[i];
+        if (r->freq && length + 1 > r->limit && (length == r->limit || r->type == TS_ROPE_DYNAMIC)) return true;
+    }
+    return false;
+}
+
+/* Sequences over the limit are rare: their angles are calculated each time (some microseconds a layer and token). */
+void ts_rope_heads(const ts_net *n, const ts_layer *w, float *x, size_t heads, size_t place, size_t length, bool back) {
+    if (w->rope < 0) return;
+    const ts_rope *r = &n->m->rope[w->rope];
+    size_t d = n->m->config.head_dim;
+    float own[TS_MAX_HEAD_DIM], freq[TS_MAX_HEAD_DIM / 2];
+    const float *cs = n->rope[w->rope] + place * r->rotary;
+    if (length > r->limit) {
+        ts_rope_frequencies(r, length, freq);
+        turn(r, freq, place, own);
+        cs = own;
+    }
+    if (r->rotary == d) {
+        ts_kernels_get()->rope(x, heads, d, cs, back);
+        return;
+    }
+    for (size_t h = 0; h < heads; h++)
+        ts_kernels_get()->rope(x + h * d, 1, r->rotary, cs, back);
 }
 
 /* ---- rows ---- */
@@ -96,7 +155,8 @@ ts_status ts_rope_need(ts_net *n, size_t positions, ts_err *err) {
 typedef struct rows_ctx {
     const ts_net *n;
     const ts_batch *b;
-    const float *x, *w;
+    const ts_layer *layer;
+    const float *x, *w, *add;
     float *y;
 } rows_ctx;
 
@@ -113,42 +173,84 @@ void ts_norm_rows(ts_net *n, const float *x, const float *w, size_t rows, float 
     ts_rows(rows, 16, norm_rows, &c);
 }
 
+static void post_norm_rows(void *ctx, size_t first, size_t end, int worker) {
+    (void)worker;
+    const rows_ctx *c = ctx;
+    const ts_kernels *kn = ts_kernels_get();
+    size_t h = c->n->h;
+    for (size_t i = first; i < end; i++) {
+        kn->rmsnorm(c->x + i * h, c->w, h, c->n->m->config.rms_eps, c->y + i * h);
+        kn->add(c->y + i * h, c->add + i * h, h);
+    }
+}
+
+void ts_post_norm_rows(ts_net *n, const float *a, const float *w, const float *x, size_t rows, float *y) {
+    rows_ctx c = {.n = n, .x = a, .w = w, .add = x, .y = y};
+    ts_rows(rows, 16, post_norm_rows, &c);
+}
+
 static void embed_rows(void *ctx, size_t first, size_t end, int worker) {
     (void)worker;
     const rows_ctx *c = ctx;
+    float scale = c->n->m->config.embed_scale;
     for (size_t r = 0; r < c->b->n_runs; r++) {
         const ts_run *run = &c->b->runs[r];
-        for (size_t i = TS_MAX(first, run->first); i < TS_MIN(end, run->first + run->n); i++)
+        for (size_t i = TS_MAX(first, run->first); i < TS_MIN(end, run->first + run->n); i++) {
             ts_weight_rows(&c->n->m->embed, (size_t)run->ids[i - run->first], 1, c->y + i * c->n->h);
+            if (scale != 1) ts_kernels_get()->scale(c->y + i * c->n->h, c->n->h, scale);
+        }
     }
 }
 
-static void rope_rows(void *ctx, size_t first, size_t end, int worker) {
+void ts_norm_heads(const ts_net *n, const float *w, const float *x, size_t heads, float *y) {
+    size_t d = n->m->config.head_dim;
+    for (size_t h = 0; w && h < heads; h++)
+        ts_kernels_get()->rmsnorm(x + h * d, w, d, n->m->config.rms_eps, y + h * d);
+}
+
+/* q and k of a row: normed, the raw ones kept, and turned. */
+static void place_rows(void *ctx, size_t first, size_t end, int worker) {
     (void)worker;
     const rows_ctx *c = ctx;
-    const ts_config *m = &c->n->m->config;
+    const ts_net *n = c->n;
+    const ts_config *m = &n->m->config;
+    size_t width = n->hd + n->kd;
     for (size_t r = 0; r < c->b->n_runs; r++) {
         const ts_run *run = &c->b->runs[r];
-        for (size_t i = TS_MAX(first, run->first); i < TS_MIN(end, run->first + run->n); i++)
-            ts_kernels_get()->rope(c->y + i * c->n->qkv, m->heads + m->kv_heads, m->head_dim,
-                                   c->n->rope + (run->before + i - run->first) * m->head_dim, false);
+        for (size_t i = TS_MAX(first, run->first); i < TS_MIN(end, run->first + run->n); i++) {
+            float *q = c->y + i * n->qkv, *raw = (float *)(uintptr_t)c->x + i * width;
+            if (n->qk_norms) memcpy(raw, q, width * sizeof *raw);
+            ts_norm_heads(n, c->layer->q_norm, raw, m->heads, q);
+            ts_norm_heads(n, c->layer->k_norm, raw + n->hd, m->kv_heads, q + n->hd);
+            ts_rope_heads(n, c->layer, q, m->heads + m->kv_heads, run->before + i - run->first, run->length, false);
+        }
     }
 }
 
-static void swiglu_rows(void *ctx, size_t first, size_t end, int worker) {
+static void gated_rows(void *ctx, size_t first, size_t end, int worker) {
     (void)worker;
     const rows_ctx *c = ctx;
+    const ts_kernels *kn = ts_kernels_get();
     size_t f = c->n->f;
     for (size_t i = first; i < end; i++)
-        ts_kernels_get()->swiglu(c->x + i * 2 * f, c->x + i * 2 * f + f, c->y + i * f, f);
+        (c->n->m->config.act == TS_ACT_GELU ? kn->geglu : kn->swiglu)(c->x + i * 2 * f, c->x + i * 2 * f + f,
+                                                                      c->y + i * f, f);
 }
 
-void ts_swiglu_rows(ts_net *n, const float *gu, size_t rows, float *act) {
+void ts_gated_rows(ts_net *n, const float *gu, size_t rows, float *act) {
     rows_ctx c = {.n = n, .x = gu, .y = act};
-    ts_rows(rows, 16, swiglu_rows, &c);
+    ts_rows(rows, 16, gated_rows, &c);
 }
 
 /* ---- the layers ---- */
+
+/* y = x + W in, or x + norm(W in) where the family has a norm there (then `raw` keeps W in). */
+static void join(const ts_pass *p, size_t l, int group, const float *in, const float *x, const float *norm, float *raw,
+                 float *y) {
+    float *u = p->net->bufs.layer[l].u;
+    ts_group_forward(p, l, group, in, norm ? raw : y, u, norm ? NULL : x);
+    if (norm) ts_post_norm_rows(p->net, raw, norm, x, p->batch->rows, y);
+}
 
 static void layer_forward(const ts_pass *p, size_t l) {
     ts_net *n = p->net;
@@ -158,18 +260,18 @@ static void layer_forward(const ts_pass *p, size_t l) {
     size_t rows = p->batch->rows;
     ts_norm_rows(n, a->x, w->attn_norm, rows, b->norm);
     ts_group_forward(p, l, TS_GROUP_QKV, b->norm, a->qkv, a->u, NULL);
-    rows_ctx c = {.n = n, .b = p->batch, .y = a->qkv};
-    ts_rows(rows, 16, rope_rows, &c);
+    rows_ctx c = {.n = n, .b = p->batch, .layer = w, .x = a->raw, .y = a->qkv};
+    if (w->rope >= 0 || n->qk_norms) ts_rows(rows, 16, place_rows, &c);
     if (p->on_kv) {
         p->on_kv(p->ctx, l, a->qkv);
         if (l + 1 == n->m->config.layers) return;
     }
-    ts_attention_forward(n, p->batch, a->qkv, a->o, a->lse);
-    ts_group_forward(p, l, TS_GROUP_O, a->o, a->mid, a->u, a->x);
+    ts_attention_forward(n, p->batch, w->window, a->qkv, a->o, a->lse);
+    join(p, l, TS_GROUP_O, a->o, a->x, w->attn_post_norm, a->attn_out, a->mid);
     ts_norm_rows(n, a->mid, w->ffn_norm, rows, b->norm);
     ts_group_forward(p, l, TS_GROUP_GU, b->norm, a->gu, a->u, NULL);
-    ts_swiglu_rows(n, a->gu, rows, b->act);
-    ts_group_forward(p, l, TS_GROUP_DOWN, b->act, b->layer[l + 1].x, a->u, a->mid);
+    ts_gated_rows(n, a->gu, rows, b->act);
+    join(p, l, TS_GROUP_DOWN, b->act, a->mid, w->ffn_post_norm, a->mlp_out, b->layer[l + 1].x);
 }
 
 ts_status ts_forward(ts_pass *p, ts_err *err) {

@@ -131,7 +131,8 @@ static size_t find_group(const generation *g, size_t from, size_t *shared) {
         const ts_gen_item *item = item_of(g, end);
         size_t common = 0;
         if (item->n_prompt == 1) continue; /* nothing to feed */
-        if (count > 0) common = common_start(item_of(g, first), item, count == 1 ? SIZE_MAX : *shared);
+        if (count > 0 && !ts_rope_stretched(g->n->m, TS_MAX(item->n_prompt, item_of(g, first)->n_prompt)))
+            common = common_start(item_of(g, first), item, count == 1 ? SIZE_MAX : *shared);
         if (count > 0 && tokens + item->n_prompt - count * common > g->n->micro_tokens) break;
         if (count == 0) first = end;
         *shared = common;
@@ -160,6 +161,7 @@ static ts_status feed_prompts(generation *g, size_t from, ts_err *err) {
                 of_run[parent] = NULL;
             }
             int run = ts_batch_run(b, item->prompt + shared, item->n_prompt - 1 - shared, parent);
+            b->runs[run].length = item->n_prompt;
             of_run[run] = &g->slots[k];
         }
         if (b->rows > 0) TS_GOTO(feed_batch(g, of_run, adapter, err));
@@ -167,6 +169,20 @@ static ts_status feed_prompts(generation *g, size_t from, ts_err *err) {
 out:
     free(of_run);
     return status;
+}
+
+/* Where one more token changes how all of them are turned, all keys and values are calculated anew. */
+static ts_status feed_again(generation *g, ts_err *err) {
+    ts_batch *b = &g->n->batch;
+    for (size_t i = 0; i < g->n_slots; i++) {
+        slot *s = &g->slots[i], *of_run[1] = {s};
+        if (s->cache.len == 0 || s->cache.len + 1 == item_of(g, i)->n_prompt) continue; /* fed for this length */
+        if (!ts_rope_changes(g->n->m, s->cache.len)) continue;
+        ts_batch_reset(b);
+        b->runs[ts_batch_run(b, s->seen, s->n_seen - 1, -1)].length = s->n_seen;
+        TS_TRY(feed_batch(g, of_run, item_of(g, i)->adapter, err));
+    }
+    return TS_OK;
 }
 
 static int by_adapter(const ts_gen_item *items, const slot *a, const slot *b) {
@@ -268,6 +284,7 @@ static void drop_finished(generation *g) {
 static ts_status advance(generation *g, ts_err *err) {
     for (size_t i = 0; i < g->n_slots; i++)
         g->rows[i] = (ts_decode_row){&g->slots[i].cache, g->slots[i].next, g->items[g->slots[i].item].adapter};
+    TS_TRY(feed_again(g, err));
     TS_TRY(ts_decode_step(g->n, &g->bufs, g->rows, g->n_slots, err));
     ts_parallel(g->n_slots, pick_task, g);
     TS_TRY(check_finite(g, err));

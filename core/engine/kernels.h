@@ -61,8 +61,14 @@ typedef struct ts_kernels {
     void (*rope)(float *x, size_t heads, size_t d, const float *cs, bool back);
     void (*swiglu)(const float *gate, const float *up, float *y, size_t n); /* y = silu(gate) * up */
     void (*swiglu_back)(float *gate, float *up, const float *dy, size_t n); /* in place: their gradients */
-    float (*max)(const float *x, size_t n);                                 /* -inf for n = 0 */
-    float (*exp_sum)(float *x, size_t n, float scale, float shift);         /* x = exp(x * scale - shift); their sum */
+    /* the same with gelu in its tanh form: g (1 + tanh(sqrt(2 / pi) (g + 0.044715 g^3))) / 2 */
+    void (*geglu)(const float *gate, const float *up, float *y, size_t n);
+    void (*geglu_back)(float *gate, float *up, const float *dy, size_t n);
+    /* x = cap tanh(x * scale); then, of that y, dy *= its slope: scale cap (1 - (y / cap)^2) */
+    void (*softcap)(float *x, size_t n, float scale, float cap);
+    void (*softcap_back)(const float *y, float *dy, size_t n, float scale, float cap);
+    float (*max)(const float *x, size_t n);                         /* -inf for n = 0 */
+    float (*exp_sum)(float *x, size_t n, float scale, float shift); /* x = exp(x * scale - shift); their sum */
     void (*scale)(float *x, size_t n, float f);
     void (*add)(float *y, const float *x, size_t n);
     float (*dot)(const float *a, const float *b, size_t n);

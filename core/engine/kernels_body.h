@@ -408,6 +408,52 @@ static void swiglu_back(float *gate, float *up, const float *dy, size_t n) {
     }
 }
 
+/* 2 sqrt(2 / pi) (g + 0.044715 g^3): gelu(g) = g / (1 + e^-that), since 1 + tanh(a) = 2 / (1 + e^-2a) */
+INLINE vf gelu_inner(vf g) {
+    return vf_set(1.5957691216057308f) * g * (vf_set(1) + vf_set(0.044715f) * g * g);
+}
+
+static void geglu(const float *gate, const float *up, float *y, size_t n) {
+    EACH(i, n) {
+        vf g = LOAD(gate + i);
+        STORE(y + i, g / (vf_set(1) + vf_exp(-gelu_inner(g))) * LOAD(up + i));
+    }
+}
+
+/* gelu(g) = g s, s = 1 / (1 + e^-z);  gelu' = s + g s (1 - s) z' with z' = 2 sqrt(2 / pi) (1 + 3 * 0.044715 g^2) */
+static void geglu_back(float *gate, float *up, const float *dy, size_t n) {
+    EACH(i, n) {
+        vf g = LOAD(gate + i), u = LOAD(up + i), d = LOAD(dy + i), one = vf_set(1);
+        vf s = one / (one + vf_exp(-gelu_inner(g)));
+        vf slope = vf_set(1.5957691216057308f) * (one + vf_set(0.134145f) * g * g);
+        STORE(gate + i, d * u * (s + g * s * (one - s) * slope));
+        STORE(up + i, d * (g * s));
+    }
+}
+
+/* Small ones by a polynomial (Cephes' tanhf), where 1 - 2 / (e^2x + 1) would lose digits. */
+INLINE vf tanh_of(vf x) {
+    vf a = vf_max(x, -x), z = x * x;
+    vf p = vf_set(-5.70498872745e-3f);
+    p = p * z + vf_set(2.06390887954e-2f);
+    p = p * z + vf_set(-5.37397155531e-2f);
+    p = p * z + vf_set(1.33314422036e-1f);
+    p = p * z + vf_set(-3.33332819422e-1f);
+    vf large = vf_set(1) - vf_set(2) / (vf_exp(a + a) + vf_set(1));
+    return vf_pick(a < vf_set(0.625f), p * z * x + x, vf_pick(x < vf_set(0), -large, large));
+}
+
+static void softcap(float *x, size_t n, float scale, float cap) {
+    EACH(i, n) STORE(x + i, vf_set(cap) * tanh_of(LOAD(x + i) * vf_set(scale)));
+}
+
+static void softcap_back(const float *y, float *dy, size_t n, float scale, float cap) {
+    EACH(i, n) {
+        vf t = LOAD(y + i) * vf_set(1 / cap);
+        STORE(dy + i, LOAD(dy + i) * ((vf_set(1) - t * t) * vf_set(scale * cap)));
+    }
+}
+
 static float max_of(const float *x, size_t n) {
     vf m = vf_set(-INFINITY);
     size_t i = 0;
@@ -472,9 +518,10 @@ static void dropout(const float *x, float *y, size_t n, uint32_t key, double p, 
 }
 
 const ts_kernels *KERNELS(void) {
-    static const ts_kernels k = {KERNELS_NAME, panel,        dots,   dequant, pack_t,         pack_n,
-                                 rmsnorm,      rmsnorm_back, rope,   swiglu,  swiglu_back,    max_of,
-                                 exp_sum,      scale_by,     add_to, dot,     attention_back, dropout};
+    static const ts_kernels k = {KERNELS_NAME, panel,        dots,           dequant, pack_t,      pack_n,
+                                 rmsnorm,      rmsnorm_back, rope,           swiglu,  swiglu_back, geglu,
+                                 geglu_back,   softcap,      softcap_back,   max_of,  exp_sum,     scale_by,
+                                 add_to,       dot,          attention_back, dropout};
     return &k;
 }
 

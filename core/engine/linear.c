@@ -127,6 +127,7 @@ void ts_group_forward(const ts_pass *p, size_t layer, int group, const float *x,
         size_t proj = ts_groups[group].first + i;
         const ts_weight *w = &weights->proj[proj];
         const ts_lora *lora = lora_of(p->adapter, layer, proj);
+        if (!w->rows) continue; /* part of a fused one */
         ts_product *q = add_product(list, &n, p->batch->rows, w->rows, y + column, ldy);
         q->bias = weights->bias[proj];
         q->add = add ? add + column : NULL;
@@ -199,7 +200,7 @@ void ts_group_backward(const ts_pass *p, size_t layer, int group, const float *d
         size_t proj = g->first + i;
         const ts_weight *w = &p->net->m->layer[layer].proj[proj];
         const ts_lora *lora = lora_of(p->adapter, layer, proj);
-        if (dx) add_term(sum, weight_term(dy + column, ldy, w, false));
+        if (dx && w->rows) add_term(sum, weight_term(dy + column, ldy, w, false));
         if (dx && lora->r && !dropping)
             add_term(sum, plain_term(du + ts_rank_column(p->adapter, layer, proj), p->ranks, lora->r, lora->a, in,
                                      false, 1));

@@ -26,13 +26,18 @@ static void gather_rows(void *ctx, size_t first, size_t end, int worker) {
 
 /* Softmax minus one at the label, in place of the logits. */
 static void loss_rows(void *ctx, size_t first, size_t end, int worker) {
-    (void)worker;
     const loss_job *j = ctx;
     const ts_kernels *kn = ts_kernels_get();
     ts_net *n = j->p->net;
     size_t vocab = n->m->config.vocab;
+    float cap = n->m->config.logit_cap;
     for (size_t i = first; i < end; i++) {
-        float *row = n->logits + i * n->logits_ld, top = kn->max(row, vocab);
+        float *row = n->logits + i * n->logits_ld, *capped = ts_scratch_of(&n->scratch, worker);
+        if (cap > 0) {
+            kn->softcap(row, vocab, 1 / cap, cap);
+            if (j->grad) memcpy(capped, row, vocab * sizeof *row);
+        }
+        float top = kn->max(row, vocab);
         size_t label = (size_t)j->p->batch->targets[j->first + i].label;
         float at_label = row[label];
         double sum = 0;
@@ -42,6 +47,7 @@ static void loss_rows(void *ctx, size_t first, size_t end, int worker) {
         if (!j->grad) continue;
         kn->scale(row, vocab, (float)(1 / sum));
         row[label] -= 1;
+        if (cap > 0) kn->softcap_back(capped, row, vocab, 1 / cap, cap);
     }
 }
 
@@ -94,6 +100,7 @@ ts_status ts_loss(ts_pass *p, float *nll, float *dx, ts_err *err) {
     for (j.first = 0; j.first < targets; j.first += TS_LOGIT_ROWS) {
         if (ts_cancelled(p->progress)) return ts_fail(err, TS_CANCELLED, "cancelled");
         size_t rows = TS_MIN(targets - j.first, (size_t)TS_LOGIT_ROWS);
+        if (n->m->config.logit_cap > 0) ts_scratch_need(&n->scratch, n->m->config.vocab);
         head_product(n, n->hidden + j.first * n->h, n->h, rows, false, n->logits, n->logits_ld);
         ts_rows(rows, 4, loss_rows, &j);
         if (dx) head_product(n, n->logits, n->logits_ld, rows, true, n->dhidden + j.first * n->h, n->h);

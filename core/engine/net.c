@@ -26,6 +26,8 @@ ts_status ts_net_new(ts_net **out, const ts_model *m, const ts_net_options *opti
     n->hd = c->heads * c->head_dim;
     n->kd = c->kv_heads * c->head_dim;
     n->qkv = n->hd + 2 * n->kd;
+    n->qk_norms = m->layer[0].q_norm != NULL;
+    n->post_norms = m->layer[0].attn_post_norm != NULL;
     *out = n;
     return TS_OK;
 }
@@ -35,7 +37,8 @@ void ts_net_free(ts_net *n) {
     ts_scratch_release(&n->scratch);
     ts_bufs_release(&n->bufs);
     ts_batch_release(&n->batch);
-    free(n->rope);
+    free(n->rope[0]);
+    free(n->rope[1]);
     free(n->kv);
     free(n->logits);
     free(n->hidden);
@@ -62,6 +65,7 @@ void ts_batch_release(ts_batch *b) {
 int ts_batch_run(ts_batch *b, const int32_t *ids, size_t n, int parent) {
     ts_run run = {.first = b->rows, .n = n, .parent = parent, .ids = ids};
     if (parent >= 0) run.before = b->runs[parent].n;
+    run.length = run.before + n;
     TS_PUSH(b->runs, b->n_runs, b->cap_runs, run);
     b->rows += n;
     return (int)b->n_runs - 1;
@@ -110,6 +114,7 @@ static void add_sequence(ts_batch *b, const ts_seq *s, size_t index, size_t toke
     size_t n = used_tokens(s);
     int run = ts_batch_run(b, s->ids + shared, n - shared, parent);
     b->runs[run].token = token + shared;
+    b->runs[run].length = s->n;
     for (size_t t = 1; t <= n; t++) {
         if (!supervised(s, t)) continue;
         ts_target target = {.row = b->runs[run].first + t - 1 - shared, .label = s->labels[t], .seq = index, .at = t};
@@ -197,6 +202,8 @@ out:
 
 static ts_status all_batches(ts_pass *p, const ts_seq *seqs, size_t n_seqs, const sums *to, ts_err *err) {
     cutting c = {.seqs = seqs, .n_seqs = n_seqs, .share = !(p->dropout.p > 0)};
+    for (size_t s = 0; s < n_seqs; s++)
+        c.share = c.share && !ts_rope_stretched(p->net->m, seqs[s].n);
     TS_TRY(check_ids(p->net, seqs, n_seqs, err));
     aim_at_equal_sizes(&c, p->net->micro_tokens);
     for (size_t s = 0; s < n_seqs; s++) {
@@ -260,6 +267,9 @@ ts_status ts_net_logits(ts_net *n, const ts_adapter *adapter, const int32_t *ids
                            .row_bytes = n->m->head.row_bytes,
                            .trans = true};
     ts_products(&q, 1, &n->scratch);
+    float cap = n->m->config.logit_cap;
+    for (size_t i = 0; cap > 0 && i < len; i++)
+        ts_kernels_get()->softcap(out + i * vocab, vocab, 1 / cap, cap);
     return TS_OK;
 }
 
@@ -268,6 +278,8 @@ size_t ts_net_train_bytes(const ts_model *m, size_t micro_tokens) {
     const ts_config *c = &m->config;
     size_t hd = c->heads * c->head_dim, kd = c->kv_heads * c->head_dim, ranks = 7 * 16;
     size_t layer = 2 * c->hidden + 2 * hd + 2 * kd + 2 * c->heads + 2 * c->ffn + ranks;
+    if (m->layer[0].q_norm) layer += hd + kd;
+    if (m->layer[0].attn_post_norm) layer += 2 * c->hidden;
     size_t shared = 6 * c->hidden + hd + 2 * kd + hd + 4 * c->ffn + ranks, attention = 2 * hd + 4 * kd;
     size_t tokens = micro_tokens ? micro_tokens : 1024;
     return (tokens * (c->layers * layer + shared + attention) + TS_LOGIT_ROWS * (c->vocab + 64)) * sizeof(float);

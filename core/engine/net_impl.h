@@ -15,6 +15,7 @@ typedef struct ts_run {
     size_t first, n, before; /* before: the parent's length, 0 without one */
     int parent;              /* index of a run with no parent of its own; -1: none */
     size_t token;            /* number of the first token in the caller's whole batch: keys of dropout */
+    size_t length;           /* tokens of the whole sequence: some rotary positions depend on it */
     const int32_t *ids;
 } ts_run;
 
@@ -34,18 +35,20 @@ typedef struct ts_batch {
 } ts_batch;
 void ts_batch_reset(ts_batch *b);
 void ts_batch_release(ts_batch *b);
-/* Appends a run and returns its index; no parent: parent -1. */
+/* Appends a run and returns its index; no parent: parent -1. Its length is what it and its parent have. */
 int ts_batch_run(ts_batch *b, const int32_t *ids, size_t n, int parent);
 
 /* What the backward pass needs of a layer. Without keeping, all layers share one. */
 typedef struct ts_acts {
     float *x;   /* [h] input */
     float *qkv; /* after rope */
+    float *raw; /* [hd + kd] q and k before their norms, if the model has any */
     float *o;   /* [hd] attention's output */
     float *lse; /* [heads][2] the softmax's largest score and 1 / its sum: their logarithm in one number loses digits */
     float *mid; /* [h] after attention's residual */
     float *gu;  /* [2 f] gate and up */
-    float *u;   /* [ranks] inputs times A^T, all projections side by side */
+    float *attn_out, *mlp_out; /* [h] before the norms behind attention and MLP, if the model has any */
+    float *u;                  /* [ranks] inputs times A^T, all projections side by side */
 } ts_acts;
 
 typedef struct ts_net_bufs {
@@ -58,6 +61,7 @@ typedef struct ts_net_bufs {
     float *wide, *dres, *dqkv; /* backward: [f], [h], [qkv] */
     float *dhid, *du;          /* [max(h, hd)], [ranks] */
     float *dropped;            /* [max(h, hd, f)] */
+    float *dpost;              /* [h] if there are norms behind attention and MLP */
 } ts_net_bufs;
 
 struct ts_net {
@@ -65,8 +69,9 @@ struct ts_net {
     size_t micro_tokens;
     size_t h, f, hd, kd, qkv;
     ts_scratch scratch;
-    float *rope; /* [rope_len][head_dim]: cosines, then sines */
-    size_t rope_len;
+    bool qk_norms, post_norms;
+    float *rope[2]; /* [rope_len][rotary]: cosines, then sines; of each of the model's ropes */
+    size_t rope_len[2];
     ts_net_bufs bufs;
     float *kv; /* attention: packed keys and values, gradients of keys and values */
     size_t kv_floats;
@@ -115,17 +120,28 @@ size_t ts_rank_column(const ts_adapter *a, size_t layer, size_t proj);
 /* attention.c: o and lse from qkv; dqkv (before rope's inverse) from dout. */
 /* Memory for both, of a pass over b. */
 TS_MUST_USE ts_status ts_attention_need(ts_net *n, const ts_batch *b, bool backward, ts_err *err);
-void ts_attention_forward(ts_net *n, const ts_batch *b, const float *qkv, float *o, float *lse);
-void ts_attention_backward(ts_net *n, const ts_batch *b, const float *qkv, const float *o, const float *lse,
-                           const float *dout, float *dqkv);
+/* window: as in ts_layer; tiles of keys that no query of a block sees are not calculated. */
+void ts_attention_forward(ts_net *n, const ts_batch *b, size_t window, const float *qkv, float *o, float *lse);
+void ts_attention_backward(ts_net *n, const ts_batch *b, size_t window, const float *qkv, const float *o,
+                           const float *lse, const float *dout, float *dqkv);
 
 /* forward.c */
 TS_MUST_USE ts_status ts_forward(ts_pass *p, ts_err *err);
 TS_MUST_USE ts_status ts_bufs_need(ts_net *n, size_t rows, size_t ranks, bool keep, ts_err *err);
 void ts_bufs_release(ts_net_bufs *b);
 TS_MUST_USE ts_status ts_rope_need(ts_net *n, size_t positions, ts_err *err);
+/* Turns `heads` heads of x, at `place` of a sequence of `length` tokens, as the layer does; back: the inverse. */
+void ts_rope_heads(const ts_net *n, const ts_layer *w, float *x, size_t heads, size_t place, size_t length, bool back);
+/* Whether a sequence of that length is turned by other frequencies than a short one. */
+bool ts_rope_stretched(const ts_model *m, size_t length);
+/* Whether one more token changes how all of a sequence of that length are turned. */
+bool ts_rope_changes(const ts_model *m, size_t length);
+/* The norms of `heads` heads, x into y (which may be x); nothing where the layer has none (w NULL). */
+void ts_norm_heads(const ts_net *n, const float *w, const float *x, size_t heads, float *y);
 void ts_norm_rows(ts_net *n, const float *x, const float *w, size_t rows, float *y);
-void ts_swiglu_rows(ts_net *n, const float *gu, size_t rows, float *act);
+/* y = x + norm(a); y may be a, not x */
+void ts_post_norm_rows(ts_net *n, const float *a, const float *w, const float *x, size_t rows, float *y);
+void ts_gated_rows(ts_net *n, const float *gu, size_t rows, float *act);
 
 /* loss.c: the NLL of every target of the pass's batch into nll[target]; with dx the gradient of their sum with respect
  * to the last layer's output (rows without a target are zero). */

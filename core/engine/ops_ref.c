@@ -68,79 +68,120 @@ static double *ref_linear(const ref *r, size_t layer, size_t proj, const double 
     return y;
 }
 
-static double *ref_norm(const ref *r, const double *x, const float *w) {
-    size_t h = r->m->config.hidden;
-    double *y = zeros(r->n * h);
-    for (size_t i = 0; i < r->n; i++) {
-        double square = 0;
-        for (size_t j = 0; j < h; j++)
-            square += x[i * h + j] * x[i * h + j];
-        double f = 1 / sqrt(square / (double)h + (double)r->m->config.rms_eps);
-        for (size_t j = 0; j < h; j++)
-            y[i * h + j] = x[i * h + j] * f * (double)w[j];
+/* What a group of projections gives, side by side [n, width]: fused ones are one matrix in the file. */
+static double *ref_group(const ref *r, size_t layer, size_t first, size_t count, size_t width, const double *x) {
+    double *y = zeros(r->n * width);
+    for (size_t p = first, column = 0; p < first + count; p++) {
+        size_t rows = r->m->layer[layer].proj[p].rows;
+        double *part = rows ? ref_linear(r, layer, p, x) : NULL;
+        for (size_t i = 0; i < r->n && rows; i++)
+            memcpy(y + i * width + column, part + i * rows, rows * sizeof *y);
+        column += rows;
+        free(part);
     }
     return y;
 }
 
-static void ref_rope(const ref *r, double *x, size_t heads) {
-    size_t d = r->m->config.head_dim, half = d / 2;
-    for (size_t i = 0; i < r->n; i++)
-        for (size_t h = 0; h < heads; h++)
-            for (size_t j = 0; j < half; j++) {
-                double *p = x + (i * heads + h) * d + j, a = p[0], b = p[half];
-                double angle = (double)i * (double)r->m->rope_freq[j], f = (double)r->m->rope_factor;
-                p[0] = (a * cos(angle) - b * sin(angle)) * f;
-                p[half] = (b * cos(angle) + a * sin(angle)) * f;
-            }
+/* In place. */
+static void ref_norm_one(const ref *r, double *x, size_t n, const float *w) {
+    double square = 0;
+    for (size_t j = 0; j < n; j++)
+        square += x[j] * x[j];
+    double f = 1 / sqrt(square / (double)n + (double)r->m->config.rms_eps);
+    for (size_t j = 0; j < n; j++)
+        x[j] *= f * (double)w[j];
 }
 
-/* One head of one query: softmax over the keys up to its own place. */
-static void ref_attend(const double *q, const double *k, const double *v, size_t ld, size_t keys, size_t d,
+static double *ref_norm(const ref *r, const double *x, const float *w) {
+    size_t h = r->m->config.hidden;
+    double *y = zeros(r->n * h);
+    memcpy(y, x, r->n * h * sizeof *y);
+    for (size_t i = 0; i < r->n; i++)
+        ref_norm_one(r, y + i * h, h, w);
+    return y;
+}
+
+/* One head at a place. */
+static void ref_rope(const ref *r, const ts_layer *w, double *x, size_t place) {
+    if (w->rope < 0) return;
+    const ts_rope *rope = &r->m->rope[w->rope];
+    float freq[TS_MAX_HEAD_DIM / 2];
+    size_t half = rope->rotary / 2;
+    ts_rope_frequencies(rope, r->n, freq);
+    for (size_t j = 0; j < half; j++) {
+        double *p = x + j, a = p[0], b = p[half], angle = (double)place * (double)freq[j];
+        p[0] = (a * cos(angle) - b * sin(angle)) * rope->gain;
+        p[half] = (b * cos(angle) + a * sin(angle)) * rope->gain;
+    }
+}
+
+static double ref_cap(double x, float cap) {
+    return cap > 0 ? (double)cap * tanh(x / (double)cap) : x;
+}
+
+/* One head of one query: softmax over the keys that it sees, rows of ld numbers. */
+static void ref_attend(const ts_config *c, const double *q, const double *k, const double *v, size_t ld, size_t keys,
                        double *out) {
     double *p = zeros(keys), sum = 0, top = -INFINITY;
     for (size_t j = 0; j < keys; j++) {
-        for (size_t e = 0; e < d; e++)
+        for (size_t e = 0; e < c->head_dim; e++)
             p[j] += q[e] * k[j * ld + e];
-        p[j] /= sqrt((double)d);
+        p[j] = ref_cap(p[j] * (double)c->attn_scale, c->attn_cap);
         top = fmax(top, p[j]);
     }
     for (size_t j = 0; j < keys; j++)
         sum += p[j] = exp(p[j] - top);
     for (size_t j = 0; j < keys; j++)
-        for (size_t e = 0; e < d; e++)
+        for (size_t e = 0; e < c->head_dim; e++)
             out[e] += p[j] / sum * v[j * ld + e];
     free(p);
 }
 
 static double *ref_attention(const ref *r, size_t layer, const double *x) {
     const ts_config *c = &r->m->config;
-    size_t d = c->head_dim, hd = c->heads * d, kd = c->kv_heads * d;
-    double *q = ref_linear(r, layer, TS_Q, x), *k = ref_linear(r, layer, TS_K, x), *v = ref_linear(r, layer, TS_V, x);
-    double *o = zeros(r->n * hd);
-    ref_rope(r, q, c->heads);
-    ref_rope(r, k, c->kv_heads);
+    const ts_layer *w = &r->m->layer[layer];
+    size_t d = c->head_dim, hd = c->heads * d, kd = c->kv_heads * d, ld = hd + 2 * kd;
+    double *qkv = ref_group(r, layer, TS_Q, 3, ld, x), *o = zeros(r->n * hd);
+    for (size_t i = 0; i < r->n; i++)
+        for (size_t h = 0; h < c->heads + c->kv_heads; h++) {
+            double *head = qkv + i * ld + h * d;
+            const float *norm = h < c->heads ? w->q_norm : w->k_norm;
+            if (norm) ref_norm_one(r, head, d, norm);
+            ref_rope(r, w, head, i);
+        }
     for (size_t i = 0; i < r->n; i++)
         for (size_t h = 0; h < c->heads; h++) {
-            size_t kv = h / (c->heads / c->kv_heads) * d;
-            ref_attend(q + i * hd + h * d, k + kv, v + kv, kd, i + 1, d, o + i * hd + h * d);
+            size_t first = w->window && i + 1 > w->window ? i + 1 - w->window : 0;
+            const double *k = qkv + first * ld + hd + h / (c->heads / c->kv_heads) * d;
+            ref_attend(c, qkv + i * ld + h * d, k, k + kd, ld, i + 1 - first, o + i * hd + h * d);
         }
     double *y = ref_linear(r, layer, TS_O, o);
-    free(q), free(k), free(v), free(o);
+    free(qkv), free(o);
     return y;
+}
+
+static double ref_act(const ts_config *c, double g) {
+    if (c->act == TS_ACT_SILU) return g / (1 + exp(-g));
+    return 0.5 * g * (1 + tanh(sqrt(2 / 3.14159265358979323846) * (g + 0.044715 * g * g * g)));
 }
 
 static double *ref_mlp(const ref *r, size_t layer, const double *x) {
-    double *gate = ref_linear(r, layer, TS_GATE, x), *up = ref_linear(r, layer, TS_UP, x);
-    for (size_t i = 0; i < r->n * r->m->config.ffn; i++)
-        gate[i] = gate[i] / (1 + exp(-gate[i])) * up[i];
-    double *y = ref_linear(r, layer, TS_DOWN, gate);
-    free(gate), free(up);
+    size_t f = r->m->config.ffn;
+    double *gu = ref_group(r, layer, TS_GATE, 2, 2 * f, x), *act = zeros(r->n * f);
+    for (size_t i = 0; i < r->n; i++)
+        for (size_t j = 0; j < f; j++)
+            act[i * f + j] = ref_act(&r->m->config, gu[i * 2 * f + j]) * gu[i * 2 * f + f + j];
+    double *y = ref_linear(r, layer, TS_DOWN, act);
+    free(gu), free(act);
     return y;
 }
 
-static void add_and_free(double *x, double *y, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        x[i] += y[i];
+/* x += y or, where there is a norm behind it, x += norm(y); frees y. */
+static void add_and_free(const ref *r, double *x, double *y, const float *norm) {
+    double *z = norm ? ref_norm(r, y, norm) : y;
+    for (size_t i = 0; i < r->n * r->m->config.hidden; i++)
+        x[i] += z[i];
+    if (z != y) free(z);
     free(y);
 }
 
@@ -153,19 +194,20 @@ void ts_ref_logits(const ts_model *m, const ts_adapter *a, const int32_t *ids, s
     for (size_t i = 0; i < n; i++) {
         ts_weight_rows(&m->embed, (size_t)ids[i], 1, row);
         for (size_t j = 0; j < h; j++)
-            x[i * h + j] = (double)row[j];
+            x[i * h + j] = (double)row[j] * (double)m->config.embed_scale;
     }
     for (size_t l = 0; l < m->config.layers; l++) {
         y = ref_norm(&r, x, m->layer[l].attn_norm);
-        add_and_free(x, ref_attention(&r, l, y), n * h);
+        add_and_free(&r, x, ref_attention(&r, l, y), m->layer[l].attn_post_norm);
         free(y);
         y = ref_norm(&r, x, m->layer[l].ffn_norm);
-        add_and_free(x, ref_mlp(&r, l, y), n * h);
+        add_and_free(&r, x, ref_mlp(&r, l, y), m->layer[l].ffn_post_norm);
         free(y);
     }
     y = ref_norm(&r, x, m->final_norm);
     double *logits = ref_matrix(&m->head, NULL, y, n);
-    memcpy(out, logits, n * m->config.vocab * sizeof *out);
+    for (size_t i = 0; i < n * m->config.vocab; i++)
+        out[i] = ref_cap(logits[i], m->config.logit_cap);
     free(logits), free(y), free(x), free(row);
 }
 

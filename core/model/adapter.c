@@ -32,6 +32,10 @@ ts_status ts_adapter_alloc(ts_adapter **out, const ts_adapter *settings, const t
         return ts_fail(err, TS_INVALID, "a LoRA alpha of %g is not possible; take a positive number", settings->alpha);
     if (!(settings->dropout >= 0 && settings->dropout < 1))
         return ts_fail(err, TS_INVALID, "a LoRA dropout of %g is not possible; take 0 to below 1", settings->dropout);
+    if (m->config.fused)
+        return ts_fail(err, TS_UNSUPPORTED,
+                       "adapters on a %s model, whose projections are fused (qkv_proj, gate_up_proj), are not done yet",
+                       m->config.family);
     if (settings->targets == 0 || settings->targets >> TS_PROJS != 0)
         return ts_fail(err, TS_INVALID, "the adapter has no target modules; name some, for example all-linear");
     ts_adapter *a = ts_malloc(sizeof *a);

@@ -12,6 +12,57 @@ const char *const ts_proj_parents[TS_PROJS] = {"self_attn", "self_attn", "self_a
 static const char *const gguf_projs[TS_PROJS] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
                                                  "ffn_gate", "ffn_up", "ffn_down"};
 
+const char *ts_proj_name(const ts_config *c, ts_proj p) {
+    if (!c->fused) return ts_proj_names[p];
+    return p == TS_Q ? "qkv_proj" : p == TS_GATE ? "gate_up_proj" : p == TS_O || p == TS_DOWN ? ts_proj_names[p] : NULL;
+}
+
+static const char *gguf_proj_name(const ts_config *c, ts_proj p) {
+    return c->fused && p == TS_Q ? "attn_qkv" : c->fused && p == TS_GATE ? "ffn_up" : gguf_projs[p];
+}
+
+/* The norms of a layer. Hugging Face's name of the one before the MLP depends on whether there is one behind attention.
+ */
+typedef enum norm_role { ATTN_NORM, FFN_NORM, ATTN_POST_NORM, FFN_POST_NORM, Q_NORM, K_NORM, NORMS } norm_role;
+static const char *const hf_norms[2][NORMS] = {
+    {"input_layernorm", "post_attention_layernorm", NULL, NULL, "self_attn.q_norm", "self_attn.k_norm"},
+    {"input_layernorm", "pre_feedforward_layernorm", "post_attention_layernorm", "post_feedforward_layernorm",
+     "self_attn.q_norm", "self_attn.k_norm"}};
+static const char *const gguf_norms[NORMS] = {"attn_norm",     "ffn_norm",    "post_attention_norm",
+                                              "post_ffw_norm", "attn_q_norm", "attn_k_norm"};
+
+static bool has_norm(const ts_family *f, norm_role n) {
+    return n <= FFN_NORM || (n >= Q_NORM ? f->qk_norms : f->post_norms);
+}
+
+static const char *norm_name(const ts_source *src, norm_role n) {
+    return src->gguf ? gguf_norms[n] : hf_norms[src->family->post_norms][n];
+}
+
+/* "blk.3.attn_q" or "self_attn.q_proj", without what stands before and behind. */
+static const char *proj_name(const ts_source *src, const ts_config *c, ts_proj p, char out[64]) {
+    if (src->gguf)
+        snprintf(out, 64, "%s", gguf_proj_name(c, p));
+    else
+        snprintf(out, 64, "%s.%s", ts_proj_parents[p], ts_proj_name(c, p));
+    return out;
+}
+
+static bool is_tensor(const char *rest, const char *name, bool bias) {
+    size_t n = strlen(name);
+    return strncmp(rest, name, n) == 0 &&
+           (strcmp(rest + n, ".weight") == 0 || (bias && strcmp(rest + n, ".bias") == 0));
+}
+
+bool ts_known_tensor(const ts_source *src, const ts_config *c, const char *rest) {
+    char name[64];
+    for (norm_role n = 0; n < NORMS; n++)
+        if (has_norm(src->family, n) && is_tensor(rest, norm_name(src, n), false)) return true;
+    for (ts_proj p = 0; p < TS_PROJS; p++)
+        if (ts_proj_name(c, p) && is_tensor(rest, proj_name(src, c, p, name), true)) return true;
+    return strstr(rest, src->gguf ? "attn_rot_embd" : "rotary_emb.inv_freq") != NULL;
+}
+
 /* The state of one build. Names of what is missing are collected, so that one message tells all. */
 typedef struct builder {
     ts_model *m;
@@ -22,24 +73,16 @@ typedef struct builder {
     ts_err *err;
 } builder;
 
-static void name_proj(builder *b, size_t layer, ts_proj p, const char *kind) {
-    if (b->src->gguf)
-        snprintf(b->name, sizeof b->name, "blk.%zu.%s.%s", layer, gguf_projs[p], kind);
-    else
-        snprintf(b->name, sizeof b->name, "model.layers.%zu.%s.%s.%s", layer, ts_proj_parents[p], ts_proj_names[p],
-                 kind);
+static void name_layer(builder *b, size_t layer, const char *name, const char *kind) {
+    snprintf(b->name, sizeof b->name, b->src->gguf ? "%s%zu.%s.%s" : "%slayers.%zu.%s.%s",
+             b->src->gguf ? "blk." : b->src->prefix, layer, name, kind);
 }
 
-static void name_norm(builder *b, size_t layer, bool ffn) {
+static void name_global(builder *b, const char *gguf, const char *prefix, const char *hf) {
     if (b->src->gguf)
-        snprintf(b->name, sizeof b->name, "blk.%zu.%s_norm.weight", layer, ffn ? "ffn" : "attn");
+        snprintf(b->name, sizeof b->name, "%s", gguf);
     else
-        snprintf(b->name, sizeof b->name, "model.layers.%zu.%s_layernorm.weight", layer,
-                 ffn ? "post_attention" : "input");
-}
-
-static void name_global(builder *b, const char *gguf, const char *hf) {
-    snprintf(b->name, sizeof b->name, "%s", b->src->gguf ? gguf : hf);
+        snprintf(b->name, sizeof b->name, "%s%s", prefix, hf);
 }
 
 static void miss(builder *b) {
@@ -151,25 +194,41 @@ static ts_status unpermute_all(ts_model *m, ts_err *err) {
 }
 
 static ts_status build_proj(builder *b, size_t layer, ts_proj p) {
+    const ts_config *c = &b->m->config;
     ts_layer *l = &b->m->layer[layer];
     size_t rows, cols;
-    ts_proj_size(&b->m->config, p, &rows, &cols);
-    name_proj(b, layer, p, "weight");
+    char name[64];
+    if (!ts_proj_name(c, p)) return TS_OK;
+    ts_proj_size(c, p, &rows, &cols);
+    name_layer(b, layer, proj_name(b->src, c, p, name), "weight");
     TS_TRY(need_matrix(b, rows, cols, &l->proj[p]));
-    name_proj(b, layer, p, "bias");
+    name_layer(b, layer, name, "bias");
     if (!b->src->bias[p] && !b->src->gguf) return TS_OK; /* as in Hugging Face: the settings decide */
     return find_vector(b, rows, b->src->bias[p], &l->bias[p]);
 }
 
+/* A norm's factors as they are used. */
+static ts_status find_norm(builder *b, size_t n, const float **out) {
+    TS_TRY(find_vector(b, n, true, out));
+    float *w = (float *)(uintptr_t)*out; /* in our arena */
+    for (size_t i = 0; w && b->src->family->norms_from_one && !b->src->gguf && i < n; i++)
+        w[i] += 1;
+    return TS_OK;
+}
+
 static ts_status build_layer(builder *b, size_t layer) {
     ts_layer *l = &b->m->layer[layer];
-    size_t hidden = b->m->config.hidden;
-    name_norm(b, layer, false);
-    TS_TRY(find_vector(b, hidden, true, &l->attn_norm));
+    const ts_config *c = &b->m->config;
+    const float **norms[NORMS] = {&l->attn_norm,     &l->ffn_norm, &l->attn_post_norm,
+                                  &l->ffn_post_norm, &l->q_norm,   &l->k_norm};
+    for (norm_role n = 0; n < NORMS; n++) {
+        if (!has_norm(b->src->family, n)) continue;
+        name_layer(b, layer, norm_name(b->src, n), "weight");
+        TS_TRY(find_norm(b, n >= Q_NORM ? c->head_dim : c->hidden, norms[n]));
+    }
     for (ts_proj p = 0; p < TS_PROJS; p++)
         TS_TRY(build_proj(b, layer, p));
-    name_norm(b, layer, true);
-    return find_vector(b, hidden, true, &l->ffn_norm);
+    return TS_OK;
 }
 
 /* Embedding, head and final norm. GGUF files of tied models have no output.weight; Hugging Face's flag decides there.
@@ -177,11 +236,13 @@ static ts_status build_layer(builder *b, size_t layer) {
 static ts_status build_ends(builder *b) {
     ts_model *m = b->m;
     ts_config *c = &m->config;
-    name_global(b, "token_embd.weight", "model.embed_tokens.weight");
+    const char *prefix = b->src->prefix;
+    name_global(b, "token_embd.weight", prefix, "embed_tokens.weight");
     TS_TRY(need_matrix(b, c->vocab, c->hidden, &m->embed));
-    name_global(b, "output_norm.weight", "model.norm.weight");
-    TS_TRY(find_vector(b, c->hidden, true, &m->final_norm));
-    name_global(b, "output.weight", "lm_head.weight");
+    name_global(b, "output_norm.weight", prefix, "norm.weight");
+    TS_TRY(find_norm(b, c->hidden, &m->final_norm));
+    bool inside = !b->src->gguf && strncmp(prefix, "language_model.", 15) == 0;
+    name_global(b, "output.weight", inside ? "language_model." : "", "lm_head.weight");
     if (b->src->gguf) {
         TS_TRY(find_matrix(b, c->vocab, c->hidden, &m->head));
         c->tied = m->head.data == NULL;
@@ -193,27 +254,40 @@ static ts_status build_ends(builder *b) {
     return TS_OK;
 }
 
-static ts_status build_rope(builder *b) {
-    size_t n = b->m->config.head_dim / 2;
-    float *freq = ts_arena_alloc(&b->m->store->arena, n * sizeof *freq);
+/* A vector of n positive f32 numbers; NULL: there is none of that name. */
+static ts_status find_factors(builder *b, const char *name, size_t n, const float **out) {
     const ts_tensor *t = NULL;
-    ts_rope_frequencies(&b->src->rope, b->m->config.head_dim, freq);
-    name_global(b, "rope_freqs.weight", "");
+    name_global(b, name, "", "");
     if (b->src->gguf) TS_TRY(find(b, 0, n, &t));
-    for (size_t i = 0; t && i < n; i++) {
-        float divisor;
-        if (t->type != TS_F32) return ts_fail(b->err, TS_FORMAT, "%s: rope_freqs.weight is not f32", b->m->path);
-        memcpy(&divisor, (const unsigned char *)t->data + i * sizeof divisor, sizeof divisor);
-        if (!(divisor > 0))
-            return ts_fail(b->err, TS_FORMAT, "%s: rope_freqs.weight holds a value that is not positive", b->m->path);
-        freq[i] /= divisor;
-    }
-    b->m->rope_freq = freq;
-    b->m->rope_factor = 1;
+    if (!t) return TS_OK;
+    if (t->type != TS_F32) return ts_fail(b->err, TS_FORMAT, "%s: %s is not f32", b->m->path, name);
+    float *v = ts_arena_alloc(&b->m->store->arena, n * sizeof *v);
+    memcpy(v, t->data, n * sizeof *v);
+    for (size_t i = 0; i < n; i++)
+        if (!(v[i] > 0))
+            return ts_fail(b->err, TS_FORMAT, "%s: %s holds a value that is not positive", b->m->path, name);
+    *out = v;
     return TS_OK;
 }
 
-static ts_status check_config(const ts_model *m, const ts_rope *rope, ts_err *err) {
+/* The tensors of a GGUF file say what no key does: rope_freqs is llama3's scaling, the other two are longrope's. */
+static ts_status build_rope(builder *b) {
+    ts_rope *r = b->m->rope;
+    size_t n = r->rotary / 2;
+    TS_TRY(find_factors(b, "rope_freqs.weight", n, &r->divisor));
+    TS_TRY(find_factors(b, "rope_factors_long.weight", n, &r->long_factor));
+    TS_TRY(find_factors(b, "rope_factors_short.weight", n, &r->short_factor));
+    if (b->src->gguf && r->long_factor && r->short_factor) {
+        r->type = TS_ROPE_LONGROPE;
+        r->factor = (double)b->m->config.context / r->original;
+    }
+    TS_TRY(ts_rope_finish(b->m, r, b->err));
+    if (r[1].theta == 0) return TS_OK;
+    if (r[1].rotary == 0) r[1].rotary = r->rotary;
+    return ts_rope_finish(b->m, &r[1], b->err);
+}
+
+static ts_status check_config(const ts_model *m, ts_err *err) {
     enum { MAX_SIZE = 1 << 24, MAX_LAYERS = 1 << 14 };
     const ts_config *c = &m->config;
     const struct {
@@ -225,7 +299,7 @@ static ts_status check_config(const ts_model *m, const ts_rope *rope, ts_err *er
         {"number of layers", c->layers, MAX_LAYERS},
         {"number of heads", c->heads, MAX_SIZE},
         {"number of key-value heads", c->kv_heads, MAX_SIZE},
-        {"head dimension", c->head_dim, MAX_SIZE},
+        {"head dimension", c->head_dim, TS_MAX_HEAD_DIM},
         {"vocabulary size", c->vocab, MAX_SIZE},
     };
     for (size_t i = 0; i < TS_COUNT(sizes); i++)
@@ -241,9 +315,14 @@ static ts_status check_config(const ts_model *m, const ts_rope *rope, ts_err *er
     if (!(c->rms_eps > 0) || !isfinite(c->rms_eps))
         return ts_fail(err, TS_FORMAT, "%s: the norms' epsilon is %g, which is impossible", m->path,
                        (double)c->rms_eps);
-    if (!(rope->theta > 0) || !isfinite(rope->theta) || !(rope->factor > 0) || !isfinite(rope->factor))
-        return ts_fail(err, TS_FORMAT, "%s: rope theta %g with factor %g is impossible", m->path, rope->theta,
-                       rope->factor);
+    return TS_OK;
+}
+
+ts_status ts_model_layers(ts_model *m, ts_err *err) {
+    TS_TRY(check_config(m, err));
+    m->config.attn_scale = (float)(1 / sqrt((double)m->config.head_dim));
+    m->config.embed_scale = 1;
+    m->layer = ts_calloc(m->config.layers, sizeof *m->layer);
     return TS_OK;
 }
 
@@ -258,15 +337,17 @@ static ts_status report_missing(builder *b) {
 ts_status ts_model_build(ts_model *m, const ts_source *src, ts_err *err) {
     builder b = {.m = m, .src = src, .err = err};
     ts_status status;
-    TS_GOTO(check_config(m, &src->rope, err));
-    m->config.rope_theta = src->rope.theta;
-    m->layer = ts_calloc(m->config.layers, sizeof *m->layer);
+    m->config.act = src->family->gelu ? TS_ACT_GELU : TS_ACT_SILU;
+    m->config.rope_theta = m->rope[0].theta;
+    TS_GOTO(build_rope(&b));
     TS_GOTO(build_ends(&b));
     for (size_t i = 0; i < m->config.layers; i++)
         TS_GOTO(build_layer(&b, i));
     TS_GOTO(report_missing(&b));
-    TS_GOTO(build_rope(&b));
-    if (src->permute) TS_GOTO(unpermute_all(m, err));
+    /* transformers has the scale in the type that the model is loaded in (Gemma3TextScaledWordEmbedding), so that in
+     * bf16 sqrt(3072) is 55.5; we calculate in f32, whatever the type in the file */
+    if (src->family->scaled_embedding) m->config.embed_scale = (float)sqrt((double)m->config.hidden);
+    if (src->gguf && src->family->gguf_interleaved) TS_GOTO(unpermute_all(m, err));
 out:
     ts_buf_release(&b.missing);
     return status;
@@ -277,23 +358,5 @@ void ts_proj_size(const ts_config *c, ts_proj p, size_t *rows, size_t *cols) {
     const size_t out[TS_PROJS] = {q, kv, kv, c->hidden, c->ffn, c->ffn, c->hidden};
     *rows = out[p];
     *cols = p == TS_O ? q : p == TS_DOWN ? c->ffn : c->hidden;
-}
-
-/* Formulas of transformers' modeling_rope_utils.py, in double until the last step. llama3 divides slow rotations (long
- * wavelengths) by the factor, keeps fast ones, and blends between. */
-void ts_rope_frequencies(const ts_rope *r, size_t head_dim, float *out) {
-    for (size_t i = 0; i < head_dim / 2; i++) {
-        double f = pow(r->theta, -2.0 * (double)i / (double)head_dim);
-        if (r->type == TS_ROPE_LINEAR) {
-            f /= r->factor;
-        } else if (r->type == TS_ROPE_LLAMA3) {
-            double wavelength = 2 * 3.14159265358979323846 / f;
-            double t = (r->original / wavelength - r->low_freq) / (r->high_freq - r->low_freq);
-            if (wavelength > r->original / r->low_freq)
-                f /= r->factor;
-            else if (wavelength >= r->original / r->high_freq)
-                f = (1 - t) * f / r->factor + t * f;
-        }
-        out[i] = (float)f;
-    }
+    if (c->fused && p != TS_O && p != TS_DOWN) *rows = p == TS_Q ? q + 2 * kv : p == TS_GATE ? 2 * c->ffn : 0;
 }

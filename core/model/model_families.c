@@ -1,43 +1,41 @@
-/* The families of models that are read, one row each. A family belongs here when its forward pass is the Llama one:
- * RMSNorm, rotary half-split attention with grouped keys, SiLU-gated MLP, and only the differences named in ts_family.
- */
+/* The families of models that are read. A family belongs here when its forward pass is the one of model.h. */
 #include "core/model/model_private.h"
 
+#include <stdio.h>
 #include <string.h>
 
-const ts_family ts_families[] = {
-    {.name = "llama",
-     .hf_architecture = "LlamaForCausalLM",
-     .hf_model_type = "llama",
-     .gguf_architecture = "llama",
-     .bias = TS_BIAS_CONFIG,
-     .gguf_interleaved = true},
-    {.name = "mistral", .hf_architecture = "MistralForCausalLM", .hf_model_type = "mistral", .default_window = 4096},
-    {.name = "qwen2",
-     .hf_architecture = "Qwen2ForCausalLM",
-     .hf_model_type = "qwen2",
-     .gguf_architecture = "qwen2",
-     .bias = TS_BIAS_QKV,
-     .default_window = 4096,
-     .window_needs_flag = true},
-};
+const ts_family *const ts_families[] = {&ts_family_llama,   &ts_family_mistral, &ts_family_qwen2,  &ts_family_qwen3,
+                                        &ts_family_smollm3, &ts_family_phi3,    &ts_family_gemma2, &ts_family_gemma3};
 const size_t ts_n_families = TS_COUNT(ts_families);
 
-const ts_family *ts_family_by_hf(const char *architecture, const char *model_type) {
-    for (size_t i = 0; i < ts_n_families; i++)
-        if (architecture ? strcmp(ts_families[i].hf_architecture, architecture) == 0
-                         : strcmp(ts_families[i].hf_model_type, model_type) == 0)
-            return &ts_families[i];
+static bool same(const char *a, const char *b) {
+    return a && b && strcmp(a, b) == 0;
+}
+
+const ts_family *ts_family_by_hf(const char *architecture, const char *model_type, bool *wrapped) {
+    for (size_t i = 0; i < ts_n_families; i++) {
+        const ts_family *f = ts_families[i];
+        *wrapped = architecture ? same(f->hf_wrapper, architecture) : same(f->hf_wrapper_type, model_type);
+        if (*wrapped || (architecture ? same(f->hf_architecture, architecture) : same(f->hf_model_type, model_type)))
+            return f;
+    }
     return NULL;
 }
 
 const ts_family *ts_family_by_gguf(const char *architecture) {
     for (size_t i = 0; i < ts_n_families; i++)
-        if (ts_families[i].gguf_architecture && strcmp(ts_families[i].gguf_architecture, architecture) == 0)
-            return &ts_families[i];
+        if (same(ts_families[i]->gguf_architecture, architecture)) return ts_families[i];
     return NULL;
 }
 
-const char *ts_family_list(void) {
-    return "llama (with SmolLM2 and TinyLlama), mistral and qwen2";
+const char *ts_family_list(char out[TS_FAMILY_LIST]) {
+    size_t n = 0;
+    for (size_t i = 0; i < ts_n_families; i++) {
+        const ts_family *f = ts_families[i];
+        const char *before = i == 0 ? "" : i + 1 < ts_n_families ? ", " : " and ";
+        n += (size_t)snprintf(out + n, TS_FAMILY_LIST - n, "%s%s%s%s%s", before, f->name, f->also ? " (with " : "",
+                              f->also ? f->also : "", f->also ? ")" : "");
+        ts_assert(n < TS_FAMILY_LIST);
+    }
+    return out;
 }

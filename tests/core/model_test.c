@@ -46,8 +46,8 @@ static void llama3_shards_and_rope(void **state) {
     assert_int_equal(m->layer[0].proj[TS_Q].type, TS_BF16);
     assert_int_equal(m->config.n_eos, 2);
     /* factor 8, low 1, high 4, 64 positions at first: the fast rotation stays, the slow ones are divided by 8 */
-    assert_near(m->rope_freq[0], 1, 0, "fastest");
-    assert_near(m->rope_freq[7], 1.28917316e-6, 1e-13, "slowest");
+    assert_near(m->rope[0].freq[0], 1, 0, "fastest");
+    assert_near(m->rope[0].freq[7], 1.28917316e-6, 1e-13, "slowest");
     ts_model_close(m);
 }
 
@@ -94,7 +94,7 @@ static void assert_same_model(const ts_model *a, const ts_model *b) {
         assert_same_vector(a->layer[l].ffn_norm, b->layer[l].ffn_norm, a->config.hidden);
     }
     for (size_t i = 0; i < a->config.head_dim / 2; i++)
-        assert_near(a->rope_freq[i], b->rope_freq[i], 2e-7 * b->rope_freq[i], "rotary frequency");
+        assert_near(a->rope[0].freq[i], b->rope[0].freq[i], 2e-7 * b->rope[0].freq[i], "rotary frequency");
 }
 
 /* The same random model as a folder and as a GGUF file, for every type and family: equal bits, wherever rows lie. */
@@ -177,8 +177,12 @@ static void settings_we_do_not_do_are_refused_by_name(void **state) {
     } cases[] = {
         {"LlamaForCausalLM", "MambaForCausalLM", "architecture MambaForCausalLM", TS_UNSUPPORTED},
         {"\"silu\"", "\"gelu\"", "activation gelu", TS_UNSUPPORTED},
-        {"\"rope_theta\":10000", "\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4}", "type yarn", TS_UNSUPPORTED},
-        {"LlamaForCausalLM", "MistralForCausalLM\"],\"sliding_window\":128,\"x\":[\"", "window of 128", TS_UNSUPPORTED},
+        {"\"rope_theta\":10000", "\"rope_scaling\":{\"type\":\"mrope\",\"factor\":4}", "type mrope", TS_UNSUPPORTED},
+        {"\"rope_theta\":10000", "\"rope_scaling\":{\"type\":\"longrope\"}", "8 numbers in short_factor", TS_FORMAT},
+        {"\"rope_theta\":10000", "\"rope_scaling\":{\"type\":\"yarn\",\"factor\":-4}", "factor -4", TS_FORMAT},
+        {"LlamaForCausalLM", "MistralForCausalLM\"],\"layer_types\":[\"chunked_attention\"],\"x\":[\"",
+         "chunked_attention", TS_UNSUPPORTED},
+        {"LlamaForCausalLM", "Gemma3ForConditionalGeneration", "text_config", TS_FORMAT},
         {"\"tie_word", "\"quantization_config\":{\"quant_method\":\"gptq\"},\"tie_word", "gptq", TS_UNSUPPORTED},
         {"\"tie_word", "\"partial_rotary_factor\":0.5,\"tie_word", "partial_rotary_factor", TS_UNSUPPORTED},
         {"\"num_hidden_layers\":2", "\"num_hidden_layers\":3", "9 tensors of the model are missing", TS_FORMAT},
@@ -196,13 +200,14 @@ static void settings_we_do_not_do_are_refused_by_name(void **state) {
     }
 }
 
-static void a_window_as_long_as_the_context_does_not_matter(void **state) {
+static void mistral_has_its_window_on_every_layer(void **state) {
     (void)state;
     const char *dir = ts_test_dir();
     ts_tiny_hf(dir, NULL);
     replace_in_file(dir, "config.json", "LlamaForCausalLM", "MistralForCausalLM\"],\"sliding_window\":512,\"x\":[\"");
     ts_model *m = open_ok(dir);
     assert_string_equal(m->config.family, "mistral");
+    assert_true(m->layer[0].window == 512 && m->layer[1].window == 512);
     ts_model_close(m);
 }
 
@@ -271,7 +276,7 @@ static void gguf_and_its_folder_are_the_same_model(void **state) {
             assert_same_matrix(&a->layer[l].proj[p], &b->layer[l].proj[p]);
         assert_memory_equal(a->layer[l].ffn_norm, b->layer[l].ffn_norm, a->config.hidden * sizeof(float));
     }
-    assert_memory_equal(a->rope_freq, b->rope_freq, a->config.head_dim / 2 * sizeof(float));
+    assert_memory_equal(a->rope[0].freq, b->rope[0].freq, a->config.head_dim / 2 * sizeof(float));
     ts_model_close(a);
     ts_model_close(b);
     free(dir);
@@ -287,7 +292,7 @@ int main(void) {
         cmocka_unit_test(folders_and_gguf_files_agree),
         cmocka_unit_test(the_hash_follows_the_bytes),
         cmocka_unit_test(settings_we_do_not_do_are_refused_by_name),
-        cmocka_unit_test(a_window_as_long_as_the_context_does_not_matter),
+        cmocka_unit_test(mistral_has_its_window_on_every_layer),
         cmocka_unit_test(broken_folders_are_named),
         cmocka_unit_test(broken_gguf_files_are_named),
         cmocka_unit_test(gguf_and_its_folder_are_the_same_model),
