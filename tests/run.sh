@@ -66,8 +66,8 @@ count() {
         function close_test() { if (name != "" && !said) passed++ ; said = 0 }
         /^test [0-9]+$/ { close_test(); name = $2 }
         /\[  PASSED  \] [0-9]+ test/ { sub(/.*PASSED  \] /, ""); passed += $1; said = 1 }
-        /\[  SKIPPED \] .*: [0-9]+ test/ { sub(/.*: /, ""); skipped += $1; said = 1 }
-        /\[  FAILED  \] .*: [0-9]+ test/ { sub(/.*: /, ""); failed += $1; said = 1 }
+        /\[  SKIPPED \] ([^ ]*: )?[0-9]+ test/ { sub(/.*SKIPPED \] ([^ ]*: )?/, ""); skipped += $1; said = 1 }
+        /\[  FAILED  \] ([^ ]*: )?[0-9]+ test/ { sub(/.*FAILED  \] ([^ ]*: )?/, ""); failed += $1; said = 1 }
         /: [0-9]+ passed, [0-9]+ failed, [0-9]+ skipped$/ {
             sub(/^[0-9]+: /, ""); passed += $1; failed += $3; skipped += $5; said = 1 }
         END { close_test(); print passed + 0, failed + 0, skipped + 0 }' "$1"

@@ -265,6 +265,8 @@ static void gguf_and_its_folder_are_the_same_model(void **state) {
     char *dir = ts_path_dir(gguf), *folder = ts_printf("%s-hf-f32", dir);
     if (!ts_is_dir(folder)) {
         print_message("skipped: needs %s\n", folder);
+        free(dir);
+        free(folder);
         skip();
     }
     ts_model *a = open_ok(gguf), *b = open_ok(folder);
