@@ -38,6 +38,7 @@ static void occupy_standard_descriptors(void) {
 
 int main(int argc, char **argv) {
     occupy_standard_descriptors();
+    ts_child_spare_blas_threads();
     setlocale(LC_ALL, "");
     setlocale(LC_NUMERIC, "C"); /* numbers in files and output never depend on the country */
     signal(SIGPIPE, SIG_IGN);

@@ -70,11 +70,24 @@ static char **own_arguments(void) {
     return argv;
 }
 
+static const char one_thread[] = "OPENBLAS_NUM_THREADS=1";
+
+void ts_child_spare_blas_threads(void) {
+    struct rlimit limit;
+    const char *threads = getenv("OPENBLAS_NUM_THREADS");
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY || (threads && strcmp(threads, "1") == 0))
+        return;
+    char **argv = own_arguments();
+    if (argv && argv[0] && setenv("OPENBLAS_NUM_THREADS", "1", 1) == 0) execve("/proc/self/exe", argv, environ);
+    free(argv);
+}
+
 void ts_child_restart_clean(void) {
     ts_buf cleared = TS_BUF_INIT;
     const char *keep = getenv("TUNESMITH_KEEP_OPENBLAS");
     for (char **v = environ; v && *v; v++)
-        if (strncmp(*v, "OPENBLAS_", 9) == 0) ts_buf_printf(&cleared, "%s%s", cleared.len ? " " : "", *v);
+        if (strncmp(*v, "OPENBLAS_", 9) == 0 && strcmp(*v, one_thread) != 0)
+            ts_buf_printf(&cleared, "%s%s", cleared.len ? " " : "", *v);
     char **argv = cleared.len && !(keep && strcmp(keep, "1") == 0) ? own_arguments() : NULL;
     if (argv && argv[0]) {
         setenv("TUNESMITH_CLEARED", cleared.data, 1);

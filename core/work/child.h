@@ -38,6 +38,10 @@ void ts_child_self_is_tunesmith(void);
  * set that OpenBLAS has obeyed by now. Their names are kept in TUNESMITH_CLEARED, for `doctor`. Returns when there is
  * nothing to clear (or it cannot be done). Call it before threads and files are open. */
 void ts_child_restart_clean(void);
+/* Under a limit on address space (ulimit -v): starts this program over with OPENBLAS_NUM_THREADS=1, unless it is set
+ * so. OpenBLAS 0.3.21 maps 128 MB for each of its threads when it is loaded; a thread that does not get them tries for
+ * ever, and the end of the process waits for it. The engine's own threads are another matter. Call it first of all. */
+void ts_child_spare_blas_threads(void);
 /* A program that cannot be started is an error here, not a child that ends at once. */
 TS_MUST_USE ts_status ts_child_start(ts_child *c, const ts_child_options *o, ts_err *err);
 /* Waits at most `seconds` (0: only looks) for the end; true when it is over, with waitpid's status in *how (may be
