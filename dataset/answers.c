@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int64_t find_prompt(ts_store *st, ts_text messages) {
+int64_t ts_prompt_find(ts_store *st, ts_text messages) {
     sqlite3_stmt *s = ts_db_stmt(st, "SELECT id FROM prompt WHERE messages=?1", NULL);
     int64_t id = 0;
     if (!s) return 0;
@@ -21,7 +21,7 @@ ts_status ts_prompt_keep(ts_store *st, ts_text messages, ts_text reference, int6
     static const char what[] = "keep a prompt";
     TS_TRY(ts_db_begin(st, what, err));
     ts_status status = TS_OK;
-    *id = find_prompt(st, messages);
+    *id = ts_prompt_find(st, messages);
     if (!*id) TS_GOTO(ts_db_next(st, "prompt", 1, id, err));
     sqlite3_stmt *s = ts_db_stmt(st,
                                  "INSERT INTO prompt VALUES(?1,?2,?3,?4)"
@@ -85,10 +85,7 @@ ts_status ts_answers_read(ts_store *st, int64_t prompt, ts_kept_answer **out, si
     return TS_OK;
 }
 
-ts_status ts_vote_set(ts_store *st, int64_t prompt, const char *side, bool blind, const char *note, ts_err *err) {
-    static const char what[] = "keep a vote";
-    TS_TRY(ts_db_begin(st, what, err));
-    ts_status status;
+static ts_status write_vote(ts_store *st, int64_t prompt, const char *side, bool blind, const char *note, ts_err *err) {
     sqlite3_stmt *s =
         side ? ts_db_stmt(st, "INSERT OR REPLACE INTO vote(prompt,at,side,blind,note) VALUES(?1,?2,?3,?4,?5)", err)
              : ts_db_stmt(st, "DELETE FROM vote WHERE prompt=?1", err);
@@ -99,10 +96,39 @@ ts_status ts_vote_set(ts_store *st, int64_t prompt, const char *side, bool blind
         sqlite3_bind_int(s, 4, blind);
         sqlite3_bind_text(s, 5, note ? note : "", -1, SQLITE_STATIC);
     }
-    TS_GOTO(ts_db_step(st, s, what, err));
-    status = ts_db_commit(st, what, err);
+    return ts_db_step(st, s, "keep a vote", err);
+}
+
+static ts_status check_prompt(ts_store *st, int64_t prompt, ts_err *err) {
+    sqlite3_stmt *s = ts_db_stmt(st, "SELECT 1 FROM prompt WHERE id=?1", err);
+    if (!s) return err ? err->code : TS_IO;
+    sqlite3_bind_int64(s, 1, prompt);
+    bool there = sqlite3_step(s) == SQLITE_ROW;
+    sqlite3_reset(s);
+    return there ? TS_OK
+                 : ts_fail(err, TS_NOT_FOUND, "there is no prompt %lld in %s; compare keeps those it asks",
+                           (long long)prompt, st->folder);
+}
+
+ts_status ts_vote_set(ts_store *st, int64_t prompt, const char *side, bool blind, const char *note, ts_done *done,
+                      ts_err *err) {
+    ts_act a;
+    ts_buf before = TS_BUF_INIT;
+    TS_TRY(ts_act_begin(&a, st, TS_KIND_CHANGES, "keep a vote", err));
+    ts_status status;
+    TS_GOTO(check_prompt(st, prompt, err));
+    bool voted = ts_vote_get(st, prompt, &before);
+    bool same = side ? voted && strcmp(ts_buf_str(&before), side) == 0 : !voted;
+    if (!same) TS_GOTO(write_vote(st, prompt, side, blind, note, err));
+    a.rows = !same;
+    if (!side)
+        status = ts_act_commit(&a, done, err, "took the vote on prompt %lld away", (long long)prompt);
+    else
+        status = ts_act_commit(&a, done, err, "%s on prompt %lld: %.60s", same ? "is your vote already" : "voted",
+                               (long long)prompt, side);
 out:
-    if (status != TS_OK) ts_db_rollback(st);
+    if (status != TS_OK) ts_act_abandon(&a);
+    ts_buf_release(&before);
     return status;
 }
 
@@ -114,6 +140,21 @@ bool ts_vote_get(ts_store *st, int64_t prompt, ts_buf *side) {
     if (found) ts_buf_puts(side, (const char *)sqlite3_column_text(s, 0));
     sqlite3_reset(s);
     return found;
+}
+
+ts_status ts_prompts_each(ts_store *st, void (*fn)(void *ctx, int64_t id, ts_text messages, const char *vote),
+                          void *ctx, ts_err *err) {
+    sqlite3_stmt *s = ts_db_stmt(st,
+                                 "SELECT p.id,p.messages,ifnull(v.side,'') FROM prompt p LEFT JOIN vote v"
+                                 " ON v.prompt=p.id ORDER BY p.id",
+                                 err);
+    int rc;
+    if (!s) return err ? err->code : TS_IO;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW)
+        fn(ctx, sqlite3_column_int64(s, 0), ts_db_text(s, 1), (const char *)sqlite3_column_text(s, 2));
+    ts_status status = rc == SQLITE_DONE ? TS_OK : ts_db_fail(st, "read the prompts", err);
+    sqlite3_reset(s);
+    return status;
 }
 
 void ts_votes_each(ts_store *st, void (*fn)(void *ctx, const char *side, int64_t votes, int64_t blind), void *ctx) {

@@ -1,6 +1,6 @@
 /* What compare asked, what each side answered, and how people judged: kept in the workspace, so that answers need not
- * be generated again and votes add up over runs. Not part of the history: a newer answer or vote replaces the older
- * one. */
+ * be generated again and votes add up over runs. A newer answer or vote replaces the older one. Votes are steps of the
+ * history (undo takes them back); prompts and answers are not. */
 #ifndef TS_DATASET_ANSWERS_H
 #define TS_DATASET_ANSWERS_H
 
@@ -15,18 +15,27 @@ typedef struct ts_kept_answer {
     ts_text text;
     ts_text detail; /* JSON object by whoever generated it (settings, stop, ids), or s = NULL */
 } ts_kept_answer;
+/* The number of a prompt that is kept; 0: it is not. */
+int64_t ts_prompt_find(ts_store *st, ts_text messages);
 /* Keeps a side's answer to a prompt. */
 TS_MUST_USE ts_status ts_answer_keep(ts_store *st, int64_t prompt, const ts_kept_answer *answer, ts_err *err);
 /* The answers to a prompt, by side, in `arena`. */
 TS_MUST_USE ts_status ts_answers_read(ts_store *st, int64_t prompt, ts_kept_answer **out, size_t *n, ts_arena *arena,
                                       ts_err *err);
 
-/* A vote on a prompt's answers: the side that is better, "tie" or "none" (all bad). NULL takes the vote away. blind:
- * the sides were shuffled and unnamed. */
+#define TS_VOTE_TIE "tie"
+#define TS_VOTE_NONE "none" /* all bad */
+/* A vote on a prompt's answers: the side that is better, a tie, or none. NULL takes the vote away. blind: the sides
+ * were shuffled and unnamed. TS_NOT_FOUND: there is no such prompt. done (may be NULL): step 0 when it was so already.
+ */
 TS_MUST_USE ts_status ts_vote_set(ts_store *st, int64_t prompt, const char *side, bool blind, const char *note,
-                                  ts_err *err);
+                                  ts_done *done, ts_err *err);
 /* Appends the side voted for; false when there is no vote. */
 bool ts_vote_get(ts_store *st, int64_t prompt, ts_buf *side);
+/* Calls fn for every prompt that is kept, oldest first; vote: "" for none. */
+TS_MUST_USE ts_status ts_prompts_each(ts_store *st,
+                                      void (*fn)(void *ctx, int64_t id, ts_text messages, const char *vote), void *ctx,
+                                      ts_err *err);
 /* Calls fn for every side with votes, most first. */
 void ts_votes_each(ts_store *st, void (*fn)(void *ctx, const char *side, int64_t votes, int64_t blind), void *ctx);
 

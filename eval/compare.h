@@ -43,6 +43,7 @@ typedef struct ts_prompt {
     char *messages;  /* JSON array: what the model is given */
     char *reference; /* NULL: none */
     int64_t example; /* id in the workspace; 0: from a file */
+    int64_t kept;    /* its number in the workspace (dataset/answers.h), by which it is voted on; 0: not kept */
 } ts_prompt;
 
 typedef struct ts_compare {
@@ -83,6 +84,8 @@ typedef struct ts_compare_options {
 TS_MUST_USE ts_status ts_compare_prepare(ts_compare *c, const ts_compare_options *o, ts_err *err);
 /* Prepares (unless done), generates, scores. Blocks: a worker's or the command line's. */
 TS_MUST_USE ts_status ts_compare_run(ts_compare *c, const ts_compare_options *o, ts_progress *progress, ts_err *err);
+/* Keeps the prompts, and what is answered already, in the workspace `ws`; sets the prompts' `kept`. */
+TS_MUST_USE ts_status ts_compare_keep(ts_compare *c, const char *ws, ts_err *err);
 void ts_compare_write_json(const ts_compare *c, ts_buf *out);
 /* Side by side for `width` columns with words that differ from the first side marked [-so-] and {+so+}. */
 void ts_compare_write_text(const ts_compare *c, size_t width, ts_buf *out);

@@ -66,6 +66,7 @@ void ts_compare_write_json(const ts_compare *c, ts_buf *out) {
     for (size_t p = 0; p < c->n_prompts; p++) {
         ts_jw_obj(&w);
         ts_jw_kstr(&w, "prompt", c->prompts[p].text);
+        ts_jw_knum(&w, "id", c->prompts[p].kept ? (double)c->prompts[p].kept : NAN);
         ts_jw_kstr(&w, "reference", c->prompts[p].reference);
         ts_jw_key(&w, "answers");
         ts_jw_obj(&w);
@@ -165,7 +166,9 @@ static void put_columns(ts_buf *out, const ts_buf *texts, size_t n, size_t colum
 static void put_prompt(const ts_compare *c, size_t prompt, size_t width, ts_buf *out) {
     ts_wrapped lines = {0};
     const char *text = c->prompts[prompt].text;
-    ts_buf_printf(out, "prompt %zu / %zu\n", prompt + 1, c->n_prompts);
+    ts_buf_printf(out, "prompt %zu / %zu", prompt + 1, c->n_prompts);
+    if (c->prompts[prompt].kept) ts_buf_printf(out, "   #%lld", (long long)c->prompts[prompt].kept);
+    ts_buf_putc(out, '\n');
     ts_wrap_all(text, strlen(text), width - 1, SHOWN_PROMPT_LINES, &lines);
     for (size_t i = 0; i < lines.n; i++) {
         ts_buf_putc(out, ' ');

@@ -141,6 +141,18 @@ ts_screen *ts_app_screen(const ts_app *app) {
     return app->screens[app->current];
 }
 
+unsigned ts_app_place(const ts_app *app) {
+    ts_screen *s = ts_app_screen(app);
+    return s->ops->place(s);
+}
+
+const char *ts_app_tab(const ts_app *app, ts_screen_id id) {
+    const char *tab = screen_table[id]->tab;
+    unsigned place = ts_app_place(app);
+    bool typing = (place & TS_IN_LISTS) == 0; /* the digits come back when it ends */
+    return typing || *ts_command_keys(screen_table[id]->key, place) ? tab : strchr(tab, ' ') + 1;
+}
+
 void ts_app_show(ts_app *app, ts_screen_id id) {
     app->current = id;
     app->dirty = true;
@@ -293,6 +305,10 @@ static bool app_command(ts_app *app, ts_command_id id) {
         for (int i = 0; i < TS_SCREENS; i++)
             if (screen_table[i]->key == id) ts_app_show(app, (ts_screen_id)i);
         return true;
+    case TS_DO_SCREEN_NEXT:
+    case TS_DO_SCREEN_PREV:
+        ts_app_show(app, (app->current + (id == TS_DO_SCREEN_NEXT ? 1 : TS_SCREENS - 1)) % TS_SCREENS);
+        return true;
     case TS_DO_PALETTE:
         ts_palette_open(app);
         return true;
@@ -347,7 +363,7 @@ static bool click_on_frame(ts_app *app, const ts_input *in) {
     int x = 0;
     if (in->kind != TS_IN_CLICK || in->y != 0) return false;
     for (int i = 0; i < TS_SCREENS; i++) {
-        int w = (int)strlen(screen_table[i]->tab) + 2;
+        int w = (int)strlen(ts_app_tab(app, (ts_screen_id)i)) + 2;
         if (in->x >= x && in->x < x + w) {
             ts_app_command(app, screen_table[i]->key, NULL);
             return true;
@@ -361,8 +377,10 @@ static void take_key(ts_app *app, uint32_t key) {
     ts_screen *s = ts_app_screen(app);
     ts_command_id id = ts_command_for_key(s->ops->place(s), key);
     if (id != TS_COMMAND_COUNT) {
+        char name[16];
+        ts_key_name(key, name);
         app->message[0] = 0;
-        ts_app_command(app, id, NULL);
+        ts_app_command(app, id, ts_key_is_span(ts_commands[id].keys, strlen(ts_commands[id].keys)) ? name : NULL);
     } else if (key & TS_KEY_ALT) { /* an Alt key that means nothing is Esc and a key */
         take_key(app, TS_KEY_ESC);
         take_key(app, key & (TS_KEY_ALT - 1));

@@ -159,6 +159,9 @@ void ts_app_run(ts_app *app);
 
 void ts_app_say(ts_app *app, ts_role role, const char *fmt, ...) TS_PRINTF(3, 4);
 void ts_app_show(ts_app *app, ts_screen_id id);
+unsigned ts_app_place(const ts_app *app); /* of the screen that is shown: which commands its keys mean now */
+/* A screen's name in the first row: without its digit where digits mean something else. */
+const char *ts_app_tab(const ts_app *app, ts_screen_id id);
 ts_screen *ts_app_screen(const ts_app *app);
 /* Gives a command to the screen or carries it out; says why when it is not possible now. */
 void ts_app_command(ts_app *app, ts_command_id id, const char *arg);

@@ -1,4 +1,5 @@
 /* compare: several sides answer the same prompts. */
+#include "core/base/file.h"
 #include "eval/compare.h"
 #include "tui/cli.h"
 
@@ -21,6 +22,15 @@ static size_t terminal_width(void) {
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col) return size.ws_col;
     long n = columns ? strtol(columns, NULL, 10) : 0;
     return n >= 40 && n <= 1000 ? (size_t)n : 100;
+}
+
+/* Answers that cannot be kept (a folder that may only be read) are printed all the same. */
+static void keep(const ts_cmd *cmd, ts_compare *c) {
+    ts_err err;
+    char *db = ts_path_join(cmd->args[0], "tunesmith.db");
+    if (ts_file_exists(db) && ts_compare_keep(c, cmd->args[0], &err) != TS_OK)
+        ts_cmd_note(cmd, "the answers are not kept for votes: %s", err.text);
+    free(db);
 }
 
 static int run_compare(const ts_cmd *cmd, const void *opts) {
@@ -49,6 +59,7 @@ static int run_compare(const ts_cmd *cmd, const void *opts) {
     ts_meter *meter = ts_meter_start(cmd, &progress, "generating", "answers");
     ts_status status = ts_compare_run(&c, &q, &progress, &err);
     ts_meter_stop(meter);
+    if (status == TS_OK) keep(cmd, &c);
     if (status == TS_OK && cmd->json) {
         ts_compare_write_json(&c, &out);
         ts_cmd_print_line(&out);

@@ -24,13 +24,26 @@ static bool next_key(const char **keys, const char **name, size_t *n) {
     return *n > 0;
 }
 
+bool ts_key_is_span(const char *name, size_t n) {
+    return n == 4 && name[1] == '.' && name[2] == '.';
+}
+
+static bool means(const char *name, size_t n, uint32_t key) {
+    if (!ts_key_is_span(name, n)) return ts_key_of(name, n) == key;
+    return key >= (unsigned char)name[0] && key <= (unsigned char)name[3];
+}
+
+const char *ts_command_keys(ts_command_id id, unsigned place) {
+    unsigned places = ts_commands[id].places;
+    return (places & place) && !(places >> TS_KEYLESS & place) ? ts_commands[id].keys : "";
+}
+
 ts_command_id ts_command_for_key(unsigned place, uint32_t key) {
     for (int i = 0; i < TS_COMMAND_COUNT; i++) {
-        const char *keys = ts_commands[i].keys, *name;
+        const char *keys = ts_command_keys((ts_command_id)i, place), *name;
         size_t n;
-        if (!(ts_commands[i].places & place)) continue;
         while (next_key(&keys, &name, &n))
-            if (ts_key_of(name, n) == key) return (ts_command_id)i;
+            if (means(name, n, key)) return (ts_command_id)i;
     }
     return TS_COMMAND_COUNT;
 }
@@ -41,8 +54,8 @@ ts_command_id ts_command_named(const char *name, size_t n) {
     return TS_COMMAND_COUNT;
 }
 
-void ts_command_key(ts_command_id id, char *out) {
-    const char *keys = ts_commands[id].keys, *name;
+void ts_command_key(ts_command_id id, unsigned place, char *out) {
+    const char *keys = ts_command_keys(id, place), *name;
     size_t n = 0;
     *out = 0;
     if (!next_key(&keys, &name, &n)) return;
@@ -57,9 +70,9 @@ static int by_rank(const void *a, const void *b) {
     return d ? d : (int)x - (int)y;
 }
 
-static size_t hint_width(ts_command_id id) {
+static size_t hint_width(ts_command_id id, unsigned place) {
     char key[16];
-    ts_command_key(id, key);
+    ts_command_key(id, place, key);
     return strlen(key) + 1 + strlen(ts_commands[id].hint) + 2;
 }
 
@@ -68,18 +81,18 @@ size_t ts_command_hints(unsigned place, size_t width, ts_command_usable *usable,
     ts_command_id all[TS_COMMAND_COUNT];
     size_t n = 0, kept = 0, used = 1;
     for (int i = 0; i < TS_COMMAND_COUNT; i++)
-        if ((ts_commands[i].places & place) && *ts_commands[i].hint && *ts_commands[i].keys &&
+        if (*ts_commands[i].hint && *ts_command_keys((ts_command_id)i, place) &&
             (!usable || usable(ctx, (ts_command_id)i))) {
             all[n++] = (ts_command_id)i;
-            if (ts_commands[i].rank >= 98) used += hint_width((ts_command_id)i);
+            if (ts_commands[i].rank >= 98) used += hint_width((ts_command_id)i, place);
         }
     qsort(all, n, sizeof *all, by_rank);
     /* first those with a rank, then those without, in the order of the table */
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < n && kept < max; i++) {
             int rank = ts_commands[all[i]].rank;
-            if (rank >= 98 || (rank == 0) != (pass == 1) || used + hint_width(all[i]) > width) continue;
-            used += hint_width(all[i]);
+            if (rank >= 98 || (rank == 0) != (pass == 1) || used + hint_width(all[i], place) > width) continue;
+            used += hint_width(all[i], place);
             out[kept++] = all[i];
         }
     for (size_t i = 0; i < n && kept < max; i++)
@@ -95,6 +108,10 @@ static void put_places(ts_buf *out, unsigned places) {
                  {TS_IN_DUPS, "Duplicates"}, {TS_IN_SCORES, "Scores"},  {TS_IN_RUNS, "Runs"},
                  {TS_IN_COMPARE, "Compare"}};
     const char *comma = "";
+    if (places == TS_BY_DIGIT) {
+        ts_buf_puts(out, "everywhere; on Compare digits vote");
+        return;
+    }
     if ((places & TS_IN_LISTS) == TS_IN_LISTS) {
         ts_buf_puts(out, places & TS_IN_TYPING ? "everywhere, typing" : "everywhere");
         return;

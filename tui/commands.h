@@ -19,6 +19,7 @@ enum ts_place {
     TS_IN_DUPS = 64,
     TS_IN_SCORES = 128,
     TS_IN_LISTS = TS_IN_BROWSE | TS_IN_RECORD | TS_IN_DUPS | TS_IN_SCORES | TS_IN_RUNS | TS_IN_COMPARE,
+    TS_KEYLESS = 16, /* places << TS_KEYLESS: there its keys mean something else; palette and help still have it */
     TS_IN_ROWS = TS_IN_BROWSE | TS_IN_RECORD | TS_IN_DUPS, /* where a row can be decided on */
 };
 
@@ -35,14 +36,20 @@ typedef enum ts_group {
 } ts_group;
 extern const char *const ts_group_names[TS_GROUPS];
 
-/* id, name, places, keys (blanks between), group, rank of its hint (0: no hint; 1 is shown first), short word for the
- * hint, line of help */
+#define TS_BY_DIGIT (TS_IN_LISTS | (unsigned)TS_IN_COMPARE << TS_KEYLESS) /* digits vote on Compare */
+
+/* id, name, places, keys (blanks between; 1..9 is each of these), group, rank of its hint (0: no hint; 1 is shown
+ * first), short word for the hint, line of help */
 #define TS_COMMANDS(X)                                                                                                 \
     X(ACCEPT, "accept", TS_IN_ROWS, "a", TS_G_DECIDE, 1, "accept", "accept, go to the next row")                       \
     X(REJECT, "reject", TS_IN_ROWS, "x", TS_G_DECIDE, 2, "reject", "reject, go to the next row")                       \
     X(LATER, "later", TS_IN_ROWS, "f", TS_G_DECIDE, 3, "later", "put off for later")                                   \
     X(RENEW, "renew", TS_IN_ROWS, "", TS_G_DECIDE, 0, "", "take the decision back: new again")                         \
     X(KEEP, "keep", TS_IN_DUPS, "Enter", TS_G_DECIDE, 1, "keep this", "keep this one, reject the rest of its group")   \
+    X(VOTE, "vote", TS_IN_COMPARE, "1..9", TS_G_DECIDE, 1, "best", "this side is the best; go on")                     \
+    X(VOTE_NONE, "vote-none", TS_IN_COMPARE, "0", TS_G_DECIDE, 3, "all bad", "all sides are bad; go on")               \
+    X(VOTE_TIE, "vote-tie", TS_IN_COMPARE, "=", TS_G_DECIDE, 2, "tie", "the sides are equally good; go on")            \
+    X(VOTE_CLEAR, "vote-clear", TS_IN_COMPARE, "", TS_G_DECIDE, 0, "", "take your vote on this prompt away")           \
     X(RATE, "rate", TS_IN_BROWSE | TS_IN_RECORD, "r", TS_G_DECIDE, 0, "rate", "rate: then 1 to 5, 0 for none")         \
     X(TAG, "tag", TS_IN_BROWSE | TS_IN_RECORD, "#", TS_G_DECIDE, 0, "tag", "add a tag, -tag takes one away")           \
     X(UNDO, "undo", TS_IN_LISTS, "u BkSp", TS_G_DECIDE, 7, "undo", "undo the latest change, whoever made it")          \
@@ -100,11 +107,13 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(TYPE_UNDO, "undo-typing", TS_IN_TYPING, "^_", TS_G_EDIT, 4, "undo", "undo typing in this field")                 \
     X(TYPE_REDO, "redo-typing", TS_IN_TYPING, "M-r", TS_G_EDIT, 5, "redo", "redo typing in this field")                \
     X(TYPE_END, "stop-typing", TS_IN_TYPING, "Esc", TS_G_EDIT, 6, "done", "leave the field, keep its text")            \
-    X(SCREEN_BROWSE, "screen-browse", TS_IN_LISTS, "1", TS_G_APP, 0, "", "the examples")                               \
-    X(SCREEN_DUPS, "screen-dups", TS_IN_LISTS, "2", TS_G_APP, 0, "", "near duplicates, by groups")                     \
-    X(SCREEN_SCORES, "screen-scores", TS_IN_LISTS, "3", TS_G_APP, 0, "", "what the rules find")                        \
-    X(SCREEN_RUNS, "screen-runs", TS_IN_LISTS, "4", TS_G_APP, 0, "", "the training runs")                              \
-    X(SCREEN_COMPARE, "screen-compare", TS_IN_LISTS, "5", TS_G_APP, 0, "", "answers beside each other")                \
+    X(SCREEN_BROWSE, "screen-browse", TS_BY_DIGIT, "1", TS_G_APP, 0, "", "the examples")                               \
+    X(SCREEN_DUPS, "screen-dups", TS_BY_DIGIT, "2", TS_G_APP, 0, "", "near duplicates, by groups")                     \
+    X(SCREEN_SCORES, "screen-scores", TS_BY_DIGIT, "3", TS_G_APP, 0, "", "what the rules find")                        \
+    X(SCREEN_RUNS, "screen-runs", TS_BY_DIGIT, "4", TS_G_APP, 0, "", "the training runs")                              \
+    X(SCREEN_COMPARE, "screen-compare", TS_BY_DIGIT, "5", TS_G_APP, 0, "", "answers beside each other")                \
+    X(SCREEN_NEXT, "screen-next", TS_IN_LISTS, ">", TS_G_APP, 0, "", "the next screen")                                \
+    X(SCREEN_PREV, "screen-prev", TS_IN_LISTS, "<", TS_G_APP, 0, "", "the screen before")                              \
     X(GO_DUPS, "go-duplicates", TS_IN_BROWSE, "=", TS_G_VIEW, 0, "", "the duplicates of this row")                     \
     X(SCORE, "score", TS_IN_BROWSE, "", TS_G_VIEW, 0, "", "score all rows by the rules (again)")                       \
     X(HISTORY, "history", TS_IN_BROWSE | TS_IN_RECORD, "i", TS_G_VIEW, 0, "",                                          \
@@ -138,11 +147,15 @@ typedef struct ts_command {
 } ts_command;
 extern const ts_command ts_commands[TS_COMMAND_COUNT];
 
+/* The keys of a command in a place; "" when it has none there. */
+const char *ts_command_keys(ts_command_id id, unsigned place);
 /* The command a key means in a place; TS_COMMAND_COUNT: none. */
 ts_command_id ts_command_for_key(unsigned place, uint32_t key);
 ts_command_id ts_command_named(const char *name, size_t n);
-/* The name of its first key into out (16 bytes or more); "" when it has none. */
-void ts_command_key(ts_command_id id, char *out);
+/* The name of its first key in a place into out (16 bytes or more); "" when it has none. */
+void ts_command_key(ts_command_id id, unsigned place, char *out);
+/* Whether a name in a command's keys is a span ("1..9"): the key typed says which, and becomes the command's arg. */
+bool ts_key_is_span(const char *name, size_t n);
 /* The row of hints for a place: the best ranked that fit into `width` columns, "key word  key word ..". Help and
  * palette always stand at the end. `usable` says which are possible now; NULL: all. */
 typedef bool ts_command_usable(void *ctx, ts_command_id id);

@@ -4,6 +4,7 @@
 #ifndef TS_TUI_COMPARE_H
 #define TS_TUI_COMPARE_H
 
+#include "dataset/answers.h"
 #include "eval/compare.h"
 #include "tui/app.h"
 
@@ -21,7 +22,8 @@ struct shown_answer {
 
 struct shown_prompt {
     char *text, *reference;
-    int64_t example;
+    int64_t example, kept; /* kept: what a vote is about; 0: it cannot be voted on */
+    char vote[64];         /* the side that is best for the person, TS_VOTE_TIE or TS_VOTE_NONE; "" */
     struct shown_answer answers[SIDES_MAX];
 };
 

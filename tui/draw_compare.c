@@ -13,6 +13,16 @@ static char sign_of(const struct compare *k, const struct shown_prompt *p) {
     return done == k->n_sides ? '+' : done || p->answers[0].text.len ? '~' : '.';
 }
 
+/* The key of the vote; 0: none. A side that is not asked any more is '*'. */
+static char vote_sign(const struct compare *k, const struct shown_prompt *p) {
+    if (!*p->vote) return 0;
+    if (strcmp(p->vote, TS_VOTE_TIE) == 0) return '=';
+    if (strcmp(p->vote, TS_VOTE_NONE) == 0) return '0';
+    for (size_t i = 0; i < k->n_sides; i++)
+        if (strcmp(p->vote, k->sides[i]) == 0) return (char)('1' + i);
+    return '*';
+}
+
 static void draw_prompts(struct compare *k, ts_canvas *c, ts_rect r) {
     ts_putf(c, r.x + 2, r.y, r.w - 2, TS_R_DIM, "prompts");
     ts_list_fit(&k->list, k->n_prompts, r.h - 1);
@@ -22,7 +32,8 @@ static void draw_prompts(struct compare *k, ts_canvas *c, ts_rect r) {
         int y = r.y + 1 + i;
         bool here = at == k->list.cursor;
         ts_put(c, r.x, y, 1, TS_R_KEY, here ? ">" : " ");
-        ts_putf(c, r.x + 2, y, 1, sign_of(k, p) == '+' ? TS_R_OK : TS_R_DIM, "%c", sign_of(k, p));
+        char vote = vote_sign(k, p), sign = vote ? vote : sign_of(k, p);
+        ts_putf(c, r.x + 2, y, 1, vote ? TS_R_MARK : sign == '+' ? TS_R_OK : TS_R_DIM, "%c", sign);
         ts_putf(c, r.x + 4, y, 3, TS_R_DIM, "%3zu", at + 1);
         ts_put(c, r.x + 8, y, r.w - 9, here ? TS_R_STRONG : TS_R_TEXT, p->text);
         if (here && k->on_list) ts_select(c, r.x, y, r.w);
@@ -65,7 +76,9 @@ static size_t draw_side(struct compare *k, const struct shown_prompt *p, size_t 
     ts_spans *marks = ts_arena_alloc(arena, sizeof *marks);
     *marks = (ts_spans){0};
     bool marked = find_marks(k, p, side, marks);
-    ts_put(c, r.x + 1, r.y, r.w - 2, TS_R_TITLE, k->sides[side]);
+    bool chosen = vote_sign(k, p) == (char)('1' + side);
+    ts_putf(c, r.x + 1, r.y, 2, TS_R_KEY, "%zu", side + 1);
+    ts_putf(c, r.x + 3, r.y, r.w - 4, TS_R_TITLE, "%s%s", k->sides[side], chosen ? "   your vote" : "");
     ts_doc d = ts_doc_new(arena, r.w - 2);
     size_t n = a->text.len;
     const char *text = ts_buf_str(&a->text);
@@ -91,7 +104,10 @@ static int draw_question(struct compare *k, const struct shown_prompt *p, ts_can
     char from[48] = "", number[32];
     size_t scroll = 0;
     if (p->example) snprintf(from, sizeof from, "   held out, row #%s", ts_thousands(p->example, number));
-    ts_putf(c, r.x + 1, r.y, r.w - 2, TS_R_LABEL, "prompt %zu of %zu%s", k->list.cursor + 1, k->n_prompts, from);
+    char sign = vote_sign(k, p);
+    const char *vote = sign == '=' ? "   your vote: a tie" : sign == '0' ? "   your vote: all bad" : "";
+    ts_putf(c, r.x + 1, r.y, r.w - 2, TS_R_LABEL, "prompt %zu of %zu%s%s", k->list.cursor + 1, k->n_prompts, from,
+            vote);
     ts_doc d = ts_doc_new(&k->screen.app->frame, r.w - 3);
     ts_doc_text(&d, 0, TS_R_STRONG, p->text, strlen(p->text), NULL, TS_R_TEXT);
     int h = (int)TS_MIN(d.n, (size_t)TS_MAX(2, r.h / 5));
@@ -150,7 +166,7 @@ static void draw_empty(const struct compare *k, ts_canvas *c, ts_rect r) {
         ts_buf_printf(&sides, "%s%s", i ? ", " : "", k->sides[i]);
     ts_doc_linef(&d, 0, TS_R_TEXT, "Sides: %s", sides.len ? sides.data : "none; a finished run is needed (4 Runs)");
     ts_buf_release(&sides);
-    ts_doc_line_put(&d, 0, TS_R_TEXT, "p chooses the sides   e asks something of your own   4 shows the runs");
+    ts_doc_line_put(&d, 0, TS_R_TEXT, "p chooses the sides   e asks something of your own   < shows the runs");
     ts_doc_draw(&d, c, (ts_rect){r.x + 3, r.y + 2, r.w - 6, r.h - 3}, &scroll);
     ts_doc_release(&d);
 }
@@ -182,6 +198,27 @@ void compare_draw(ts_screen *s, ts_canvas *c, ts_rect body) {
     if (!k->on_list) ts_cursor(c, body.x, body.y + 1);
 }
 
+/* "your votes: run:2 8  base 1  tie 2"; "11 voted" where there is less room */
+static int tell_votes(const struct compare *k, bool wide, char *out, int size) {
+    const char *names[SIDES_MAX + 2] = {TS_VOTE_TIE, TS_VOTE_NONE};
+    const char *before = "your votes: ";
+    size_t all = 0;
+    int n = 0;
+    for (size_t i = 0; i < k->n_sides; i++)
+        names[i + 2] = k->sides[i];
+    for (size_t i = k->n_sides + 2; i-- > 0;) {
+        size_t votes = 0;
+        for (size_t p = 0; p < k->n_prompts; p++)
+            votes += strcmp(k->prompts[p].vote, names[i]) == 0;
+        all += votes;
+        if (!wide || !votes || n >= size - 40) continue;
+        n += snprintf(out + n, (size_t)(size - n), "%s%.16s %zu", before, i == 1 ? "all bad" : names[i], votes);
+        before = "  ";
+    }
+    if (!wide && all) n = snprintf(out, (size_t)size, "%zu voted", all);
+    return n;
+}
+
 void compare_status(ts_screen *s, char *left, char *right) {
     struct compare *k = (struct compare *)s;
     size_t done = 0;
@@ -196,5 +233,7 @@ void compare_status(ts_screen *s, char *left, char *right) {
     }
     if (n == 0 && k->n_prompts)
         snprintf(left, 200, "seed %lld   words %s", (long long)k->seed, k->words ? "marked" : "not marked");
-    if (k->n_prompts) snprintf(right, 200, "%zu / %zu answered", done, k->n_prompts);
+    char votes[120] = "";
+    int used = tell_votes(k, s->app->canvas.w >= 100, votes, sizeof votes);
+    if (k->n_prompts) snprintf(right, 200, "%s%s%zu / %zu answered", votes, used ? "   " : "", done, k->n_prompts);
 }

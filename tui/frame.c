@@ -50,7 +50,7 @@ static void draw_tabs(ts_app *app) {
     char job[120], right[300];
     int x = 0;
     for (int i = 0; i < TS_SCREENS; i++) {
-        const char *tab = app->screens[i]->ops->tab;
+        const char *tab = ts_app_tab(app, (ts_screen_id)i);
         bool on = i == (int)app->current;
         x += ts_putf(c, x, 0, c->w - x, on ? TS_R_TAB_ON : TS_R_TAB, on ? "[%s]" : " %s ", tab);
     }
@@ -83,9 +83,9 @@ static bool usable(void *ctx, ts_command_id id) {
     return ts_app_why_not(ctx, id) == NULL;
 }
 
-static int draw_hint(ts_canvas *c, int x, int y, ts_command_id id) {
+static int draw_hint(ts_canvas *c, int x, int y, ts_command_id id, unsigned place) {
     char key[16];
-    ts_command_key(id, key);
+    ts_command_key(id, place, key);
     int from = x;
     x += ts_put(c, x, y, c->w - x, TS_R_KEY, key) + 1;
     x += ts_put(c, x, y, c->w - x, TS_R_HINT, ts_commands[id].hint) + 2;
@@ -103,7 +103,7 @@ static void draw_hints(ts_app *app, int y) {
     for (size_t i = 0; i < n; i++) {
         if (ts_commands[ids[i]].rank == 98 || (ts_commands[ids[i]].rank == 99 && x < c->w - right))
             x = TS_MAX(x, c->w - right);
-        x += draw_hint(c, x, y, ids[i]);
+        x += draw_hint(c, x, y, ids[i], ts_app_place(app));
     }
 }
 

@@ -270,7 +270,8 @@ static void palette_draw(ts_layer *l, ts_canvas *c) {
         const char *why = ts_app_why_not(l->app, id);
         char key[16];
         int y = r.y + 3 + i;
-        ts_command_key(id, key);
+        unsigned here = ts_app_place(l->app), places = ts_commands[id].places;
+        ts_command_key(id, places & here ? here : places, key); /* or that of the screens that have it */
         ts_put(c, r.x + 3, y, 16, why ? TS_R_DIM : TS_R_STRONG, ts_commands[id].name);
         ts_put(c, r.x + 20, y, 6, TS_R_KEY, key);
         ts_put(c, r.x + 27, y, r.w - 29, why ? TS_R_DIM : TS_R_TEXT, why ? why : ts_commands[id].help);
@@ -385,7 +386,8 @@ static void help_draw(ts_layer *l, ts_canvas *c) {
             continue;
         }
         const ts_command *cmd = &ts_commands[line->id];
-        ts_put(c, r.x + 5, y, 12, TS_R_KEY, *cmd->keys ? cmd->keys : ":");
+        const char *keys = ts_command_keys(line->id, h->place);
+        ts_put(c, r.x + 5, y, 12, TS_R_KEY, *keys ? keys : ":");
         ts_put(c, r.x + 18, y, 15, TS_R_STRONG, cmd->name);
         ts_put(c, r.x + 34, y, r.w - 36, TS_R_TEXT, cmd->help);
         if (h->list.top + (size_t)i == h->list.cursor) {

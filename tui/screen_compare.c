@@ -49,6 +49,18 @@ static struct note *take_all(struct inbox *in) {
     return first;
 }
 
+/* By key, one prompt each: there are at most PROMPTS_MAX. */
+static void read_votes(struct compare *k) {
+    ts_buf side = TS_BUF_INIT;
+    for (size_t i = 0; i < k->n_prompts; i++) {
+        struct shown_prompt *p = &k->prompts[i];
+        ts_buf_reset(&side);
+        if (p->kept) ts_vote_get(k->screen.app->reader, p->kept, &side);
+        snprintf(p->vote, sizeof p->vote, "%s", ts_buf_str(&side));
+    }
+    ts_buf_release(&side);
+}
+
 static void apply(struct compare *k, struct note *n) {
     if (n->kind == NOTE_PROMPTS) {
         free_prompts(k->prompts, k->n_prompts);
@@ -57,6 +69,7 @@ static void apply(struct compare *k, struct note *n) {
         n->prompts = NULL;
         n->n_prompts = 0;
         if (k->list.cursor >= k->n_prompts) k->list.cursor = 0;
+        read_votes(k);
         return;
     }
     if (n->prompt >= k->n_prompts || n->side >= k->n_sides) return;
@@ -128,16 +141,26 @@ static void post_prompts(struct answers_job *j) {
         n->prompts[i].text = ts_strdup(c->prompts[i].text ? c->prompts[i].text : "");
         n->prompts[i].reference = c->prompts[i].reference ? ts_strdup(c->prompts[i].reference) : NULL;
         n->prompts[i].example = c->prompts[i].example;
+        n->prompts[i].kept = c->prompts[i].kept;
     }
     post(&j->screen->inbox, n);
+}
+
+/* Where the workspace can only be read, nothing is kept and nothing can be voted on. */
+static void keep(struct answers_job *j) {
+    ts_err ignored;
+    ts_status status = ts_compare_keep(&j->result, j->o.ws, &ignored);
+    (void)status;
 }
 
 static void answers_run(ts_job *job) {
     struct answers_job *j = (struct answers_job *)job;
     job->status = ts_compare_prepare(&j->result, &j->o, &job->err);
     if (job->status != TS_OK) return;
+    keep(j);
     post_prompts(j);
     job->status = ts_compare_run(&j->result, &j->o, &job->progress, &job->err);
+    keep(j);
 }
 
 static void answers_done(ts_job *job) {
@@ -302,6 +325,53 @@ static void default_sides(struct compare *k) {
         }
 }
 
+/* ---- votes ---- */
+
+static void go(struct compare *k, int by) {
+    ts_list_move(&k->list, by);
+    k->scroll = 0;
+}
+
+static bool answered(const struct compare *k, const struct shown_prompt *p) {
+    for (size_t i = 0; i < k->n_sides; i++)
+        if (!p->answers[i].complete) return false;
+    return k->n_sides > 0;
+}
+
+static const char *why_no_vote(const struct compare *k) {
+    if (k->n_prompts == 0) return "no answers yet; R makes some";
+    const struct shown_prompt *p = &k->prompts[k->list.cursor];
+    if (!p->kept) return "this workspace can only be read, so votes cannot be kept";
+    return answered(k, p) ? NULL : "not all sides have answered yet";
+}
+
+static ts_status run_vote(ts_act *a, ts_store *st, ts_err *err) {
+    return ts_vote_set(st, a->id, a->text, false, NULL, &a->done, err);
+}
+
+/* side NULL: takes the vote away. */
+static void vote(struct compare *k, const char *side) {
+    ts_act *a = ts_act_new(k->screen.app, run_vote);
+    a->id = k->prompts[k->list.cursor].kept;
+    a->text = side ? ts_strdup(side) : NULL;
+    ts_act_push(a);
+    if (side) go(k, 1);
+}
+
+/* arg: the number of a side, from the key or typed behind the name. */
+static void vote_for(struct compare *k, const char *arg) {
+    long n = arg ? strtol(arg, NULL, 10) : 0;
+    if (n >= 1 && n <= (long)k->n_sides)
+        vote(k, k->sides[n - 1]);
+    else
+        ts_app_say(k->screen.app, TS_R_WARN, "vote for a side by its number: 1 to %zu", k->n_sides);
+}
+
+static void compare_changed(ts_screen *s, bool rows) {
+    (void)rows;
+    read_votes((struct compare *)s);
+}
+
 /* ---- the screen ---- */
 
 static ts_screen *compare_create(ts_app *app) {
@@ -339,16 +409,13 @@ static const char *compare_why_not(ts_screen *s, ts_command_id id) {
     const struct compare *k = (const struct compare *)s;
     bool needs = id == TS_DO_NEXT || id == TS_DO_PREV || id == TS_DO_WORDS || id == TS_DO_COPY || id == TS_DO_OPEN ||
                  id == TS_DO_PANE_NEXT || id == TS_DO_PANE_PREV || id == TS_DO_ZOOM;
+    if (id == TS_DO_VOTE || id == TS_DO_VOTE_TIE || id == TS_DO_VOTE_NONE || id == TS_DO_VOTE_CLEAR)
+        return why_no_vote(k);
     if (needs && k->n_prompts == 0) return "no answers yet; R makes some";
     if (id == TS_DO_CANCEL && !k->running) return "no answers are being made";
     if ((id == TS_DO_RELOAD || id == TS_DO_OWN_PROMPT) && k->n_sides == 0)
         return "no sides yet; p chooses them, for example: base run:1";
     return NULL;
-}
-
-static void go(struct compare *k, int by) {
-    ts_list_move(&k->list, by);
-    k->scroll = 0;
 }
 
 static void copy_answers(struct compare *k) {
@@ -382,6 +449,16 @@ static bool compare_command(ts_screen *s, ts_command_id id, const char *arg) {
     case TS_DO_NEXT:
     case TS_DO_PREV:
         go(k, id == TS_DO_NEXT ? 1 : -1);
+        return true;
+    case TS_DO_VOTE:
+        vote_for(k, arg);
+        return true;
+    case TS_DO_VOTE_TIE:
+    case TS_DO_VOTE_NONE:
+        vote(k, id == TS_DO_VOTE_TIE ? TS_VOTE_TIE : TS_VOTE_NONE);
+        return true;
+    case TS_DO_VOTE_CLEAR:
+        vote(k, NULL);
         return true;
     case TS_DO_WORDS:
         k->words = !k->words;
@@ -458,4 +535,5 @@ const ts_screen_ops ts_compare_ops = {
     .why_not = compare_why_not,
     .input = compare_input,
     .tick = compare_tick,
+    .changed = compare_changed,
 };

@@ -9,7 +9,7 @@
     X(dedupe) X(score) \
     X(export) \
     X(plan) X(train) X(runs) \
-    X(generate) X(nll) X(compare) \
+    X(generate) X(nll) X(compare) X(vote) \
     X(tokenize) X(render) X(inspect) X(doctor) X(open) X(keys) \
     X(engine)
 /* clang-format on */

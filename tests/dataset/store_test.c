@@ -325,6 +325,7 @@ static void count_vote(void *ctx, const char *side, int64_t votes, int64_t blind
 static void keeps_answers_and_votes(void **state) {
     (void)state;
     ts_store *st = new_store(NULL);
+    ts_done done;
     ts_arena arena = TS_ARENA_INIT;
     ts_buf out = TS_BUF_INIT;
     int64_t a, b, again;
@@ -343,16 +344,37 @@ static void keeps_answers_and_votes(void **state) {
     assert_string_equal(list[0].side, "base");
     assert_null(list[0].detail.s);
     assert_string_equal(list[1].text.s, "new");
-    assert_ok(ts_vote_set(st, a, "base", false, NULL, &err));
-    assert_ok(ts_vote_set(st, a, "run:3", true, "clearer", &err));
-    assert_ok(ts_vote_set(st, b, "tie", false, NULL, &err));
+    assert_ok(ts_vote_set(st, a, "base", false, NULL, NULL, &err));
+    assert_ok(ts_vote_set(st, a, "run:3", true, "clearer", &done, &err));
+    assert_ok(ts_vote_set(st, b, "tie", false, NULL, NULL, &err));
     assert_true(ts_vote_get(st, a, &out));
     assert_string_equal(out.data, "run:3");
     ts_buf_reset(&out);
     ts_votes_each(st, count_vote, &out);
     assert_string_equal(out.data, "run:3 1 1;tie 1 0;");
-    assert_ok(ts_vote_set(st, b, NULL, false, NULL, &err));
+    assert_ok(ts_vote_set(st, a, "run:3", false, NULL, &done, &err));
+    assert_int_equal(done.step, 0); /* nothing to do, nothing to undo */
+    assert_ok(ts_vote_set(st, b, NULL, false, NULL, NULL, &err));
     assert_false(ts_vote_get(st, b, &out));
+    assert_int_equal(ts_vote_set(st, 99, "base", false, NULL, NULL, &err), TS_NOT_FOUND);
+
+    /* a vote is a step: undo and redo, back to the vote before it */
+    assert_ok(ts_undo(st, 0, &done, &err));
+    ts_buf_reset(&out);
+    assert_true(ts_vote_get(st, b, &out));
+    assert_string_equal(out.data, "tie");
+    assert_ok(ts_undo(st, 0, &done, &err));
+    assert_false(ts_vote_get(st, b, &out));
+    assert_ok(ts_undo(st, 0, &done, &err));
+    ts_buf_reset(&out);
+    assert_true(ts_vote_get(st, a, &out));
+    assert_string_equal(out.data, "base");
+    assert_ok(ts_redo(st, &done, &err));
+    ts_buf_reset(&out);
+    assert_true(ts_vote_get(st, a, &out));
+    assert_string_equal(out.data, "run:3");
+    assert_int_equal(ts_prompt_find(st, text("[2]")), b);
+    assert_int_equal(ts_prompt_find(st, text("[3]")), 0);
     ts_buf_release(&out);
     ts_arena_release(&arena);
     ts_store_close(st);

@@ -2,6 +2,7 @@
 #include "core/base/file.h"
 #include "core/model/adapter.h"
 #include "core/text/cells.h"
+#include "dataset/answers.h"
 #include "eval/compare.h"
 #include "tests/support.h"
 #include "tests/tiny_model.h"
@@ -197,6 +198,34 @@ static void check_text(const ts_compare *c) {
     ts_buf_release(&out);
 }
 
+/* What was asked and answered stands in a workspace afterwards, once, however often it is kept. */
+static void check_kept(ts_compare *c) {
+    char *ws = ts_path_join(here, "ws");
+    ts_store *st;
+    ts_arena arena = TS_ARENA_INIT;
+    ts_kept_answer *list;
+    size_t n;
+    assert_ok(ts_store_init(ws, &err));
+    assert_ok(ts_compare_keep(c, ws, &err));
+    assert_int_equal(c->prompts[0].kept, 1);
+    assert_int_equal(c->prompts[1].kept, 2);
+    assert_ok(ts_compare_keep(c, ws, &err));
+    assert_int_equal(c->prompts[1].kept, 2);
+    assert_ok(ts_store_open(&st, ws, "test", &err));
+    assert_int_equal(ts_prompt_find(st, (ts_text){c->prompts[1].messages, strlen(c->prompts[1].messages)}), 2);
+    assert_ok(ts_answers_read(st, 2, &list, &n, &arena, &err));
+    assert_int_equal(n, 2);
+    for (size_t i = 0; i < 2; i++) { /* read by name: the adapter's folder sorts before "base" */
+        size_t side = strcmp(list[i].side, c->sides[0]) == 0 ? 0 : 1;
+        assert_string_equal(list[i].side, c->sides[side]);
+        assert_string_equal(list[i].text.s, c->answers[2 + side].text);
+        assert_non_null(strstr(list[i].detail.s, "\"stop\""));
+    }
+    ts_arena_release(&arena);
+    ts_store_close(st);
+    free(ws);
+}
+
 static void a_whole_comparison(void **state) {
     (void)state;
     ts_compare c = {0};
@@ -228,6 +257,7 @@ static void a_whole_comparison(void **state) {
                 "mean a token");
     check_json(&c, adapter);
     check_text(&c);
+    check_kept(&c);
     ts_compare_release(&c);
     free(model);
     free(adapter);

@@ -29,7 +29,7 @@ static void test_every_key_is_known(void **state) {
     for (int i = 0; i < TS_COMMAND_COUNT; i++)
         for (const char *k = ts_commands[i].keys; *k;) {
             size_t n = strcspn(k, " ");
-            uint32_t key = ts_key_of(k, n);
+            uint32_t key = ts_key_of(k, ts_key_is_span(k, n) ? 1 : n); /* its first key stands for a span */
             char name[16];
             if (key == TS_KEY_NONE) fail_msg("%s: %.*s is no key", ts_commands[i].name, (int)n, k);
             ts_key_name(key, name);
@@ -43,16 +43,29 @@ static void test_no_key_twice(void **state) {
     (void)state;
     for (size_t p = 0; p < TS_COUNT(places); p++)
         for (int i = 0; i < TS_COMMAND_COUNT; i++) {
-            if (!(ts_commands[i].places & places[p])) continue;
-            for (const char *k = ts_commands[i].keys; *k;) {
+            for (const char *k = ts_command_keys((ts_command_id)i, places[p]); *k;) {
                 size_t n = strcspn(k, " ");
-                ts_command_id first = ts_command_for_key(places[p], ts_key_of(k, n));
+                uint32_t key = ts_key_is_span(k, n) ? (unsigned char)k[3] : ts_key_of(k, n);
+                ts_command_id first = ts_command_for_key(places[p], key);
                 if (first != (ts_command_id)i)
                     fail_msg("%.*s means %s and %s in place %u", (int)n, k, ts_commands[first].name,
                              ts_commands[i].name, places[p]);
                 k += n + (k[n] == ' ');
             }
         }
+}
+
+/* Digits show screens, and vote on Compare, where the palette, < and > show screens. */
+static void test_digits_vote_on_compare(void **state) {
+    (void)state;
+    assert_int_equal(ts_command_for_key(TS_IN_BROWSE, '5'), TS_DO_SCREEN_COMPARE);
+    for (uint32_t key = '1'; key <= '9'; key++)
+        assert_int_equal(ts_command_for_key(TS_IN_COMPARE, key), TS_DO_VOTE);
+    assert_int_equal(ts_command_for_key(TS_IN_COMPARE, '0'), TS_DO_VOTE_NONE);
+    assert_int_equal(ts_command_for_key(TS_IN_COMPARE, '='), TS_DO_VOTE_TIE);
+    assert_int_equal(ts_command_for_key(TS_IN_COMPARE, '>'), TS_DO_SCREEN_NEXT);
+    assert_true(ts_commands[TS_DO_SCREEN_RUNS].places & TS_IN_COMPARE); /* the palette has it there too */
+    assert_string_equal(ts_command_keys(TS_DO_SCREEN_RUNS, TS_IN_COMPARE), "");
 }
 
 static void test_hints_fit(void **state) {
@@ -64,7 +77,7 @@ static void test_hints_fit(void **state) {
             assert_true(n > 2);
             for (size_t i = 0; i < n; i++) {
                 char key[16];
-                ts_command_key(ids[i], key);
+                ts_command_key(ids[i], places[p], key);
                 assert_true(ts_commands[ids[i]].places & places[p]);
                 used += strlen(key) + 1 + strlen(ts_commands[ids[i]].hint) + 2;
             }
@@ -115,7 +128,7 @@ static void test_readme_pictures(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows_are_whole), cmocka_unit_test(test_every_key_is_known),
-        cmocka_unit_test(test_no_key_twice),   cmocka_unit_test(test_hints_fit),
+        cmocka_unit_test(test_no_key_twice),   cmocka_unit_test(test_hints_fit), cmocka_unit_test(test_digits_vote_on_compare),
         cmocka_unit_test(test_readme_table),   cmocka_unit_test(test_readme_pictures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -122,6 +122,9 @@ void ts_drive_add_answers(ts_app *app) {
         {"The screen of my tablet stays dark.", NULL, "Try charging it.", "The battery may be empty."},
     };
     struct compare *k = (struct compare *)app->screens[TS_SCREEN_COMPARE];
+    ts_store *st;
+    ts_err err;
+    assert_ok(ts_store_open(&st, app->folder, "test", &err));
     for (size_t i = 0; i < k->n_sides; i++)
         free(k->sides[i]);
     k->sides[0] = ts_strdup("base");
@@ -135,6 +138,7 @@ void ts_drive_add_answers(ts_app *app) {
         p->text = ts_strdup(rows[i].prompt);
         p->reference = rows[i].reference ? ts_strdup(rows[i].reference) : NULL;
         p->example = 41 + (int64_t)i;
+        assert_ok(ts_prompt_keep(st, (ts_text){p->text, strlen(p->text)}, (ts_text){NULL, 0}, &p->kept, &err));
         for (int side = 0; side < 2; side++) {
             p->answers[side] = (struct shown_answer){.tokens = side ? 62 : 58,
                                                      .repetition = side ? 0 : 0.31,
@@ -149,6 +153,7 @@ void ts_drive_add_answers(ts_app *app) {
     k->metrics[0] = (ts_compare_metrics){.pass_rate = 0, .reference_nll = 2.61};
     k->metrics[1] = (ts_compare_metrics){.pass_rate = 0.92, .reference_nll = 1.09};
     k->measured = true;
+    ts_store_close(st);
 }
 
 /* ---- steps ---- */

@@ -1,0 +1,39 @@
+/* What was asked and answered goes into the workspace, where it can be voted on. */
+#include "dataset/answers.h"
+#include "eval/compare.h"
+
+#include <string.h>
+
+static ts_text text_of(const char *s) {
+    return (ts_text){s, s ? strlen(s) : 0};
+}
+
+static ts_status keep_answer(ts_store *st, const ts_compare *c, size_t prompt, size_t side, ts_err *err) {
+    const ts_answer *a = &c->answers[prompt * c->n_sides + side];
+    ts_buf detail = TS_BUF_INIT;
+    if (!a->stop[0]) return TS_OK; /* not answered yet */
+    ts_jw w = ts_jw_to(&detail);
+    ts_jw_obj(&w);
+    ts_jw_kstr(&w, "stop", a->stop);
+    ts_jw_kint(&w, "tokens", (int64_t)a->n_ids);
+    ts_jw_kstr(&w, "model", c->model);
+    ts_jw_end_obj(&w);
+    ts_kept_answer kept = {c->sides[side], text_of(a->text), {detail.data, detail.len}};
+    ts_status status = ts_answer_keep(st, c->prompts[prompt].kept, &kept, err);
+    ts_buf_release(&detail);
+    return status;
+}
+
+ts_status ts_compare_keep(ts_compare *c, const char *ws, ts_err *err) {
+    ts_store *st = NULL;
+    TS_TRY(ts_store_open(&st, ws, "compare", err));
+    ts_status status = TS_OK;
+    for (size_t i = 0; i < c->n_prompts && status == TS_OK; i++) {
+        ts_prompt *p = &c->prompts[i];
+        if (!p->kept) status = ts_prompt_keep(st, text_of(p->messages), text_of(p->reference), &p->kept, err);
+        for (size_t k = 0; k < c->n_sides && status == TS_OK; k++)
+            status = keep_answer(st, c, i, k, err);
+    }
+    ts_store_close(st);
+    return status;
+}
