@@ -210,12 +210,9 @@ static ts_ask ask_of(const struct asking *a, const char *items) {
                     .items = items,
                     .first_stream = (int64_t)a->first,
                     .max_new_tokens = o->max_new_tokens,
-                    .top_k = o->top_k,
-                    .seed = o->seed,
-                    .temperature = o->temperature,
-                    .top_p = o->top_p,
-                    .min_p = o->min_p,
-                    .repetition_penalty = o->repetition_penalty,
+                    .sampling = o->sampling,
+                    .stops = o->stops,
+                    .n_stops = o->n_stops,
                     .stream = o->on_text != NULL};
 }
 

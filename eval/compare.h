@@ -8,7 +8,7 @@
 #ifndef TS_EVAL_COMPARE_H
 #define TS_EVAL_COMPARE_H
 
-#include "core/base/json.h"
+#include "core/engine/sampling.h"
 #include "core/work/progress.h"
 
 /* --check FILE. */
@@ -68,8 +68,10 @@ typedef struct ts_compare_options {
                           one a line. NULL: the held-out examples (split=valid) of the first run, else the workspace */
     const char *check; /* NULL: none */
     int64_t limit;     /* prompts at most; 0: all */
-    int64_t max_new_tokens, top_k, seed;
-    double temperature, top_p, min_p, repetition_penalty;
+    int64_t max_new_tokens;
+    ts_sampling sampling; /* settled */
+    const char *const *stops;
+    size_t n_stops;
     const char *log; /* the engine's stderr; NULL: ours */
     /* Called from the working thread after new text came (prompt, side), may be NULL: the screen copies and draws. */
     void (*on_text)(void *ctx, size_t prompt, size_t side, const char *text);
@@ -78,7 +80,7 @@ typedef struct ts_compare_options {
     void *ctx;
 } ts_compare_options;
 #define TS_COMPARE_DEFAULTS                                                                                            \
-    { .max_new_tokens = 256, .seed = 42, .top_p = 1, .repetition_penalty = 1 }
+    { .max_new_tokens = 256, .sampling = TS_SAMPLING_GREEDY }
 
 /* Sides and prompts only: what a screen shows at once. */
 TS_MUST_USE ts_status ts_compare_prepare(ts_compare *c, const ts_compare_options *o, ts_err *err);

@@ -213,11 +213,11 @@ static int64_t prepare(ts_engine *e, const ts_ask *ask, ts_err *err) {
     return id;
 }
 
-static void put_sides(ts_jw *w, const ts_ask *ask) {
-    ts_jw_key(w, "sides");
+static void put_texts(ts_jw *w, const char *key, const char *const *texts, size_t n) {
+    ts_jw_key(w, key);
     ts_jw_arr(w);
-    for (size_t i = 0; i < ask->n_sides; i++)
-        ts_jw_str(w, ask->sides[i]);
+    for (size_t i = 0; i < n; i++)
+        ts_jw_str(w, texts[i]);
     ts_jw_end_arr(w);
 }
 
@@ -225,14 +225,10 @@ int64_t ts_engine_generate(ts_engine *e, const ts_ask *ask, ts_err *err) {
     int64_t id = prepare(e, ask, err);
     if (!id) return 0;
     ts_jw w = begin(e, "generate", id);
-    put_sides(&w, ask);
+    put_texts(&w, "sides", ask->sides, ask->n_sides);
     ts_jw_kint(&w, "max_new_tokens", ask->max_new_tokens);
-    ts_jw_knum(&w, "temperature", ask->temperature);
-    ts_jw_kint(&w, "top_k", ask->top_k);
-    ts_jw_knum(&w, "top_p", ask->top_p);
-    ts_jw_knum(&w, "min_p", ask->min_p);
-    ts_jw_knum(&w, "repetition_penalty", ask->repetition_penalty);
-    ts_jw_kint(&w, "seed", ask->seed);
+    ts_sampling_write(&ask->sampling, &w);
+    put_texts(&w, "stop", ask->stops, ask->n_stops);
     ts_jw_kint(&w, "first_stream", ask->first_stream);
     ts_jw_kbool(&w, "stream", ask->stream);
     ts_jw_key(&w, "prompts");
@@ -245,7 +241,7 @@ int64_t ts_engine_nll(ts_engine *e, const ts_ask *ask, ts_err *err) {
     int64_t id = prepare(e, ask, err);
     if (!id) return 0;
     ts_jw w = begin(e, "nll", id);
-    put_sides(&w, ask);
+    put_texts(&w, "sides", ask->sides, ask->n_sides);
     ts_jw_kbool(&w, "per_token", ask->per_token);
     if (ask->numbers) {
         ts_jw_key(&w, "numbers");

@@ -4,7 +4,7 @@
 #ifndef TS_EVAL_ENGINE_CLIENT_H
 #define TS_EVAL_ENGINE_CLIENT_H
 
-#include "core/base/json.h"
+#include "core/engine/sampling.h"
 #include "core/work/progress.h"
 
 #include <poll.h>
@@ -48,13 +48,15 @@ typedef struct ts_ask {
     bool per_token;      /* nll */
     const char *numbers; /* nll: JSON array, what the rows are called in errors ("line 7"); NULL: 1, 2, .. */
     /* generate */
-    int64_t max_new_tokens, top_k, seed;
+    int64_t max_new_tokens;
+    ts_sampling sampling;     /* settled */
+    const char *const *stops; /* texts that end an answer */
+    size_t n_stops;
     int64_t first_stream; /* random numbers of prompt i are those of stream first_stream + i */
-    double temperature, top_p, min_p, repetition_penalty;
     bool stream;
 } ts_ask;
 #define TS_ASK_DEFAULTS                                                                                                \
-    { .max_new_tokens = 256, .seed = 42, .top_p = 1, .repetition_penalty = 1 }
+    { .max_new_tokens = 256, .sampling = TS_SAMPLING_GREEDY }
 
 /* Return the request's number (> 0), or 0 with err when the child cannot be started. */
 int64_t ts_engine_load(ts_engine *e, const char *model, ts_err *err);

@@ -22,9 +22,11 @@ static void print_default(const ts_opt *o, const void *defaults) {
     if (!defaults) return;
     if (o->kind == TS_OPT_TEXT && *(const char *const *)(const void *)at)
         printf(" (%s)", *(const char *const *)(const void *)at);
-    else if (o->kind == TS_OPT_INT && *(const int64_t *)(const void *)at)
+    else if (o->kind == TS_OPT_INT && *(const int64_t *)(const void *)at &&
+             *(const int64_t *)(const void *)at != INT64_MIN)
         printf(" (%lld)", (long long)*(const int64_t *)(const void *)at);
-    else if (o->kind == TS_OPT_NUM && *(const double *)(const void *)at != 0)
+    else if (o->kind == TS_OPT_NUM && *(const double *)(const void *)at != 0 &&
+             !isnan(*(const double *)(const void *)at))
         printf(" (%g)", *(const double *)(const void *)at);
 }
 

@@ -1,7 +1,8 @@
 /* compare: several sides answer the same prompts. */
 #include "core/base/file.h"
 #include "eval/compare.h"
-#include "tui/cli.h"
+#include "tui/cli_engine.h"
+#include "tui/cli_sampling.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,8 @@
 struct compare_opts {
     const char *model, *prompts, *check, *precision;
     ts_texts side;
-    int64_t limit, max_new_tokens, top_k, seed;
-    double temperature, top_p, min_p, repetition_penalty;
+    int64_t limit;
+    ts_answer_opts answer;
 };
 
 static size_t terminal_width(void) {
@@ -47,15 +48,12 @@ static int run_compare(const ts_cmd *cmd, const void *opts) {
                             .prompts = o->prompts,
                             .check = o->check,
                             .limit = o->limit,
-                            .max_new_tokens = o->max_new_tokens,
-                            .top_k = o->top_k,
-                            .seed = o->seed,
-                            .temperature = o->temperature,
-                            .top_p = o->top_p,
-                            .min_p = o->min_p,
-                            .repetition_penalty = o->repetition_penalty};
-    if (strcmp(o->precision, "f32") != 0 && strcmp(o->precision, "auto") != 0)
-        return ts_cmd_usage(cmd, "--precision must be f32 or auto in this version");
+                            .max_new_tokens = o->answer.max_new_tokens,
+                            .stops = o->answer.stop.items,
+                            .n_stops = o->answer.stop.n};
+    int code = ts_check_precision(cmd, o->precision);
+    if (!code) code = ts_answer_opts_settle(cmd, &o->answer, &q.sampling);
+    if (code) return code;
     ts_meter *meter = ts_meter_start(cmd, &progress, "generating", "answers");
     ts_status status = ts_compare_run(&c, &q, &progress, &err);
     ts_meter_stop(meter);
@@ -79,17 +77,9 @@ static const ts_opt compare_table[] = {
     {"prompts", TS_OPT_TEXT, AT(prompts), "FILE", "JSONL, JSON or plain lines (the held-out examples)"},
     {"check", TS_OPT_TEXT, AT(check), "FILE", "regular expressions, one a line, that every good answer matches"},
     {"limit", TS_OPT_INT, AT(limit), "N", "only the first N prompts"},
-    {"max-new-tokens", TS_OPT_INT, AT(max_new_tokens), "N", "longest answer"},
-    {"temperature", TS_OPT_NUM, AT(temperature), "T", "0: the likeliest token"},
-    {"top-k", TS_OPT_INT, AT(top_k), "K", "0: off"},
-    {"top-p", TS_OPT_NUM, AT(top_p), "P", "1: off"},
-    {"min-p", TS_OPT_NUM, AT(min_p), "P", "0: off"},
-    {"repetition-penalty", TS_OPT_NUM, AT(repetition_penalty), "R", "1: off"},
-    {"seed", TS_OPT_INT, AT(seed), "N", "of the random numbers, the same for every side"},
-    {"precision", TS_OPT_TEXT, AT(precision), "NAME", "f32 or auto"},
+    TS_ANSWER_OPTS{"precision", TS_OPT_TEXT, AT(precision), "NAME", "f32 or auto"},
 };
-static const struct compare_opts compare_defaults = {
-    .max_new_tokens = 256, .top_p = 1, .repetition_penalty = 1, .seed = 42, .precision = "auto"};
+static const struct compare_opts compare_defaults = {.answer = TS_ANSWER_OPTS_DEFAULTS, .precision = "auto"};
 
 const ts_verb ts_verb_compare = {
     .name = "compare",

@@ -2,6 +2,7 @@
 #include "core/base/file.h"
 #include "tui/cli_data.h"
 #include "tui/cli_engine.h"
+#include "tui/cli_sampling.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,7 @@ struct generate_opts {
     const char *model, *prompt, *messages, *system, *precision, *ws;
     ts_texts adapter;
     bool raw;
-    int64_t max_new_tokens, top_k, seed;
-    double temperature, top_p, min_p, repetition_penalty;
+    ts_answer_opts answer;
 };
 
 /* What the callback needs to print answers in order as they come. */
@@ -126,20 +126,17 @@ static ts_status file_prompts(const char *path, ts_buf *items, int64_t **lines, 
     return status;
 }
 
-static ts_status ask(const ts_cmd *cmd, const struct generate_opts *o, const ts_sides *sides, const char *items,
-                     struct printing *p, ts_err *err) {
+static ts_status ask(const ts_cmd *cmd, const struct generate_opts *o, const ts_sampling *sampling,
+                     const ts_sides *sides, const char *items, struct printing *p, ts_err *err) {
     ts_progress progress = {0};
     ts_ask a = {.model = o->model,
                 .sides = (const char *const *)sides->dirs,
                 .n_sides = sides->n,
                 .items = items,
-                .max_new_tokens = o->max_new_tokens,
-                .top_k = o->top_k,
-                .seed = o->seed,
-                .temperature = o->temperature,
-                .top_p = o->top_p,
-                .min_p = o->min_p,
-                .repetition_penalty = o->repetition_penalty,
+                .max_new_tokens = o->answer.max_new_tokens,
+                .sampling = *sampling,
+                .stops = o->answer.stop.items,
+                .n_stops = o->answer.stop.n,
                 .stream = p->streaming};
     ts_engine *e = ts_engine_new(NULL, on_event, p);
     ts_cmd silent = *cmd;
@@ -161,14 +158,16 @@ static int run_generate(const ts_cmd *cmd, const void *opts) {
     size_t n_lines = 0;
     if (!o->model) return ts_cmd_usage(cmd, "--model is missing");
     if (!o->prompt == !o->messages) return ts_cmd_usage(cmd, "say one of --prompt TEXT and --messages FILE");
+    ts_sampling sampling;
     int code = ts_check_precision(cmd, o->precision);
+    if (!code) code = ts_answer_opts_settle(cmd, &o->answer, &sampling);
     if (code) return code;
     ts_status status = ts_sides_find(&sides, o->ws, &o->adapter, &err);
     if (status == TS_OK && o->messages) status = file_prompts(o->messages, &items, &lines, &n_lines, &err);
     if (!o->messages) one_prompt(o, &items);
     struct printing p = {cmd, &sides, lines ? lines : &one, lines ? n_lines : 1, false};
     p.streaming = !cmd->json && p.n_prompts == 1 && sides.n == 1;
-    if (status == TS_OK) status = ask(cmd, o, &sides, items.data, &p, &err);
+    if (status == TS_OK) status = ask(cmd, o, &sampling, &sides, items.data, &p, &err);
     ts_sides_release(&sides);
     ts_buf_release(&items);
     free(lines);
@@ -183,18 +182,10 @@ static const ts_opt generate_table[] = {
     {"system", TS_OPT_TEXT, AT(system), "TEXT", "a system turn before it"},
     {"raw", TS_OPT_FLAG, AT(raw), NULL, "the prompt is plain text, without the chat template"},
     {"messages", TS_OPT_TEXT, AT(messages), "FILE", "JSONL of {\"messages\":[..]}, {\"text\":..} or {\"ids\":[..]}"},
-    {"max-new-tokens", TS_OPT_INT, AT(max_new_tokens), "N", "stop after N tokens"},
-    {"temperature", TS_OPT_NUM, AT(temperature), "T", "0: the likeliest token"},
-    {"top-k", TS_OPT_INT, AT(top_k), "K", "0: off"},
-    {"top-p", TS_OPT_NUM, AT(top_p), "P", "1: off"},
-    {"min-p", TS_OPT_NUM, AT(min_p), "P", "0: off"},
-    {"repetition-penalty", TS_OPT_NUM, AT(repetition_penalty), "R", "1: off"},
-    {"seed", TS_OPT_INT, AT(seed), "N", "of the random numbers"},
-    {"precision", TS_OPT_TEXT, AT(precision), "NAME", "f32 or auto"},
+    TS_ANSWER_OPTS{"precision", TS_OPT_TEXT, AT(precision), "NAME", "f32 or auto"},
     {"workspace", TS_OPT_TEXT, AT(ws), "WS", "where run:N is looked up (this folder)"},
 };
-static const struct generate_opts generate_defaults = {
-    .max_new_tokens = 256, .top_p = 1, .repetition_penalty = 1, .seed = 42, .precision = "auto"};
+static const struct generate_opts generate_defaults = {.answer = TS_ANSWER_OPTS_DEFAULTS, .precision = "auto"};
 
 const ts_verb ts_verb_generate = {
     .name = "generate",

@@ -241,7 +241,7 @@ static void begin(struct compare *k) {
     j->o.prompts = j->prompts;
     j->o.check = j->check;
     j->o.limit = PROMPTS_MAX;
-    j->o.seed = k->seed;
+    j->o.sampling.seed = k->seed;
     j->o.log = j->log;
     j->o.on_text = on_text;
     j->o.on_answer = on_answer;

@@ -223,8 +223,9 @@ static void pick_task(void *ctx, size_t i, int worker) {
     slot *s = &g->slots[i];
     const ts_gen_item *item = &g->items[s->item];
     size_t vocab = g->n->m->config.vocab;
-    s->next = ts_sampling_next(&g->o->sampling, g->bufs.logits + i * vocab, vocab, s->seen, s->n_seen, item->stream,
-                               item->out.n, g->o->margins ? &s->margin : NULL);
+    ts_past past = {s->seen, s->n_seen, item->n_prompt};
+    s->next = ts_sampling_next(&g->o->sampling, g->bufs.logits + i * vocab, vocab, &past, item->stream, item->out.n,
+                               g->o->margins ? &s->margin : NULL);
 }
 
 /* Numbers that are not finite mean a damaged model or adapter; sampling from them would give silent nonsense. */
@@ -257,7 +258,10 @@ static void take_token(generation *g, slot *s) {
     s->seen[s->n_seen++] = s->next;
     item->stop = TS_STOP_LENGTH;
     s->live = item->out.n < g->o->max_new_tokens;
-    if (g->o->on_token) g->o->on_token(g->o->ctx, s->item, s->next);
+    if (g->o->on_token && g->o->on_token(g->o->ctx, s->item, s->next)) {
+        item->stop = TS_STOP_TEXT;
+        s->live = false;
+    }
 }
 
 /* Tokens are handed out in the order of the items, not of the slots. */

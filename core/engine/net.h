@@ -10,6 +10,7 @@
 #ifndef TS_ENGINE_NET_H
 #define TS_ENGINE_NET_H
 
+#include "core/engine/sampling.h"
 #include "core/model/adapter.h"
 #include "core/model/chat.h"
 #include "core/work/progress.h"
@@ -54,17 +55,7 @@ TS_MUST_USE ts_status ts_net_backward(ts_net *n, const ts_adapter *adapter, cons
 /* Generation. Every item has a prompt and an adapter (NULL: base); all items advance together and read the base weights
  * once a step; an item's answer has the same bits alone and beside any others. TS_CANCELLED and other failures leave
  * what was generated so far in the items (stop is TS_STOP_CANCELLED there). */
-typedef struct ts_sampling {
-    double temperature;        /* 0: greedy */
-    size_t top_k;              /* 0: off */
-    double top_p, min_p;       /* 1 and 0: off */
-    double repetition_penalty; /* 1: off */
-    uint64_t seed;
-} ts_sampling;
-#define TS_SAMPLING_GREEDY                                                                                             \
-    { 0, 0, 1, 0, 1, 0 }
-
-typedef enum ts_stop { TS_STOP_EOS, TS_STOP_LENGTH, TS_STOP_CANCELLED } ts_stop;
+typedef enum ts_stop { TS_STOP_EOS, TS_STOP_LENGTH, TS_STOP_CANCELLED, TS_STOP_TEXT } ts_stop;
 
 typedef struct ts_gen_item {
     const int32_t *prompt;
@@ -84,17 +75,14 @@ typedef struct ts_gen_options {
     const int32_t *stop_ids;
     size_t n_stop_ids;
     bool margins;
-    /* Called for each new token from the driving thread, in item order; may be NULL. */
-    void (*on_token)(void *ctx, size_t item, int32_t id);
+    /* Called for each new token from the driving thread, in item order; may be NULL. True ends the item with
+     * TS_STOP_TEXT; the token stays in it. */
+    bool (*on_token)(void *ctx, size_t item, int32_t id);
     void *ctx;
 } ts_gen_options;
 TS_MUST_USE ts_status ts_net_generate(ts_net *n, ts_gen_item *items, size_t n_items, const ts_gen_options *o,
                                       ts_progress *progress, ts_err *err);
 void ts_gen_release(ts_gen_item *items, size_t n);
-/* The processors in Hugging Face's order on one row of logits: repetition penalty over `seen`, temperature, top_k,
- * top_p, min_p, softmax. probs and logits [vocab]; probs sums to 1. Tests and the sampler use the same function. */
-void ts_sampling_probs(const ts_sampling *s, const float *logits, size_t vocab, const int32_t *seen, size_t n_seen,
-                       float *probs);
 
 /* Bytes a net of these sizes needs for training (activations, logits chunk, scratch), for estimates. */
 size_t ts_net_train_bytes(const ts_model *m, size_t micro_tokens);

@@ -150,11 +150,6 @@ TS_MUST_USE ts_status ts_loss(ts_pass *p, float *nll, float *dx, ts_err *err);
 /* backward.c */
 TS_MUST_USE ts_status ts_backward(ts_pass *p, ts_err *err); /* bufs.dres holds the gradient of the last output */
 
-/* sampling.c: the next token; its random number comes from (seed, stream, position). margin, if not NULL: best minus
- * second of the raw logits. */
-int32_t ts_sampling_next(const ts_sampling *s, const float *logits, size_t vocab, const int32_t *seen, size_t n_seen,
-                         uint64_t stream, size_t position, float *margin);
-
 /* net.c */
 TS_MUST_USE ts_status ts_need_floats(float **p, size_t *have, size_t floats, const char *what, ts_err *err);
 

@@ -9,6 +9,7 @@
 #include "core/base/json.h"
 #include "core/engine/examples.h"
 #include "core/engine/net.h"
+#include "core/engine/stops.h"
 #include "core/work/child.h"
 #include "core/work/pool.h"
 #include "core/work/turns.h"
@@ -200,38 +201,52 @@ struct generation {
     size_t n_sides;
     ts_gen_item *items; /* [prompt * n_sides + side] */
     ts_decoder *decoders;
+    ts_stopping *texts;
+    ts_stops stops;
     bool stream;
 };
 
-static void send_token(struct generation *g, size_t item, const ts_buf *text) {
-    ts_buf line = TS_BUF_INIT;
-    ts_jw w = begin(&line, g->id, "token");
+static ts_jw begin_of(const struct generation *g, ts_buf *line, size_t item, const char *event) {
+    ts_jw w = begin(line, g->id, event);
     ts_jw_kint(&w, "prompt", (int64_t)(item / g->n_sides));
     ts_jw_kint(&w, "side", (int64_t)(item % g->n_sides));
     ts_jw_key(&w, "text");
-    ts_jw_strn(&w, ts_buf_str(text), text->len);
-    send(g->s, &w);
+    return w;
 }
 
-static void on_token(void *ctx, size_t item, int32_t id) {
+static void tell_text(const struct generation *g, size_t item, bool over) {
+    ts_stopping *t = &g->texts[item];
+    size_t sure = ts_stops_sure(&g->stops, t, over);
+    ts_buf line = TS_BUF_INIT;
+    if (!g->stream || sure <= t->told) return;
+    ts_jw w = begin_of(g, &line, item, "token");
+    ts_jw_strn(&w, t->text.data + t->told, sure - t->told);
+    send(g->s, &w);
+    t->told = sure;
+}
+
+static bool on_token(void *ctx, size_t item, int32_t id) {
     struct generation *g = ctx;
-    ts_buf text = TS_BUF_INIT;
-    if (!g->stream || !g->s->encoder.tokenizer) return;
-    ts_decoder_push(&g->decoders[item], id, &text);
-    if (text.len) send_token(g, item, &text);
-    ts_buf_release(&text);
+    ts_buf piece = TS_BUF_INIT;
+    if (!g->s->encoder.tokenizer) return false;
+    ts_decoder_push(&g->decoders[item], id, &piece);
+    bool ended = ts_stops_push(&g->stops, &g->texts[item], ts_buf_str(&piece), piece.len);
+    tell_text(g, item, false);
+    ts_buf_release(&piece);
+    return ended;
 }
 
 static void send_answer(struct generation *g, size_t item) {
-    static const char *const stops[] = {"eos", "length", "cancelled"};
+    static const char *const stops[] = {"eos", "length", "cancelled", "stop"};
     const ts_gen_item *it = &g->items[item];
-    ts_buf line = TS_BUF_INIT, text = TS_BUF_INIT;
-    if (g->s->encoder.tokenizer) ts_tokenizer_decode(g->s->encoder.tokenizer, it->out.items, it->out.n, true, &text);
-    ts_jw w = begin(&line, g->id, "answer");
-    ts_jw_kint(&w, "prompt", (int64_t)(item / g->n_sides));
-    ts_jw_kint(&w, "side", (int64_t)(item % g->n_sides));
-    ts_jw_key(&w, "text");
-    ts_jw_strn(&w, ts_buf_str(&text), text.len);
+    ts_stopping *t = &g->texts[item];
+    ts_buf line = TS_BUF_INIT;
+    if (g->s->encoder.tokenizer && !t->ended) {
+        ts_decoder_push(&g->decoders[item], -1, &t->text);
+        tell_text(g, item, true);
+    }
+    ts_jw w = begin_of(g, &line, item, "answer");
+    ts_jw_strn(&w, ts_buf_str(&t->text), t->text.len);
     ts_jw_key(&w, "ids");
     ts_jw_arr(&w);
     for (size_t i = 0; i < it->out.n; i++)
@@ -239,35 +254,29 @@ static void send_answer(struct generation *g, size_t item) {
     ts_jw_end_arr(&w);
     ts_jw_kstr(&w, "stop", stops[it->stop]);
     send(g->s, &w);
-    ts_buf_release(&text);
-}
-
-static double number(const ts_json *json, const char *key, double otherwise) {
-    return ts_json_num(ts_json_get(json, key), otherwise);
 }
 
 static ts_status read_options(const ts_json *json, ts_gen_options *o, ts_err *err) {
-    double max = number(json, "max_new_tokens", 256), top_k = number(json, "top_k", 0), seed = number(json, "seed", 42);
-    o->sampling =
-        (ts_sampling){number(json, "temperature", 0),        0, number(json, "top_p", 1), number(json, "min_p", 0),
-                      number(json, "repetition_penalty", 1), 0};
-    if (!(max >= 1 && max <= MAX_NEW_TOKENS))
-        return ts_fail(err, TS_INVALID, "max_new_tokens must be from 1 to %d, not %g", MAX_NEW_TOKENS, max);
-    if (!(o->sampling.temperature >= 0 && o->sampling.temperature <= 1000))
-        return ts_fail(err, TS_INVALID, "the temperature must be from 0 to 1000, not %g", o->sampling.temperature);
-    if (!(top_k >= 0 && top_k <= 1e9)) return ts_fail(err, TS_INVALID, "top_k must not be negative");
-    if (!(o->sampling.top_p > 0 && o->sampling.top_p <= 1))
-        return ts_fail(err, TS_INVALID, "top_p must be above 0 and at most 1, not %g", o->sampling.top_p);
-    if (!(o->sampling.min_p >= 0 && o->sampling.min_p <= 1))
-        return ts_fail(err, TS_INVALID, "min_p must be from 0 to 1, not %g", o->sampling.min_p);
-    if (!(o->sampling.repetition_penalty > 0))
-        return ts_fail(err, TS_INVALID, "the repetition penalty must be above 0, not %g",
-                       o->sampling.repetition_penalty);
-    if (!(seed >= 0 && seed <= 9007199254740991.0)) return ts_fail(err, TS_INVALID, "the seed must be from 0 to 2^53");
+    int64_t max = 256;
+    const ts_json *asked = ts_json_get(json, "max_new_tokens");
+    if (asked && !ts_json_int(asked, 1, MAX_NEW_TOKENS, &max))
+        return ts_fail(err, TS_INVALID, "max_new_tokens must be from 1 to %d, not %g", MAX_NEW_TOKENS,
+                       ts_json_num(asked, NAN));
     o->max_new_tokens = (size_t)max;
-    o->sampling.top_k = (size_t)top_k;
-    o->sampling.seed = (uint64_t)seed;
-    return TS_OK;
+    return ts_sampling_read(json, &o->sampling, err);
+}
+
+/* The texts are the request's; the list is the caller's to free. */
+static ts_status read_stops(struct server *s, const ts_json *json, ts_stops *out, ts_err *err) {
+    const ts_json *list = ts_json_get(json, "stop");
+    const char **texts = ts_calloc(TS_MAX(ts_json_count(list), 1), sizeof *texts);
+    *out = (ts_stops){texts, 0};
+    for (const ts_json *v = ts_json_child(list); v; v = ts_json_next(v)) {
+        const char *text = ts_json_str(v, "");
+        if (!*text) return ts_fail(err, TS_INVALID, "a stop text is empty");
+        texts[out->n++] = text;
+    }
+    return out->n ? ts_encoder_tokenizer(&s->encoder, err) : TS_OK;
 }
 
 /* The config's stop tokens and the template's end of turn. */
@@ -296,13 +305,36 @@ static ts_status encode_prompts(struct server *s, const ts_json *list, ts_ids *i
     return TS_OK;
 }
 
+static void release_generation(struct generation *g, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        ts_decoder_release(&g->decoders[i]);
+        ts_buf_release(&g->texts[i].text);
+    }
+    ts_gen_release(g->items, n);
+    free((void *)g->stops.texts);
+    free(g->items);
+    free(g->decoders);
+    free(g->texts);
+}
+
+static void begin_items(struct generation *g, size_t n, const ts_ids *ids, const ts_adapter *const *sides,
+                        int64_t first_stream) {
+    for (size_t i = 0; i < n; i++) {
+        g->items[i] = (ts_gen_item){.prompt = ids[i / g->n_sides].items,
+                                    .n_prompt = ids[i / g->n_sides].n,
+                                    .adapter = sides[i % g->n_sides],
+                                    .stream = (uint64_t)first_stream + i / g->n_sides};
+        g->decoders[i] = (ts_decoder){.t = g->s->encoder.tokenizer, .skip_special = true};
+    }
+}
+
 static ts_status do_generate(struct server *s, const struct request *r, ts_err *err) {
     const ts_json *list = ts_json_get(r->json, "prompts");
     size_t n = ts_json_count(list), n_sides;
     const ts_adapter *sides[KEPT_ADAPTERS];
     int32_t stops[16];
     int64_t first = 0;
-    ts_gen_options o = {.on_token = on_token};
+    ts_gen_options o = {.on_token = on_token, .stop_ids = stops};
     TS_TRY(need_model(s, err));
     TS_TRY(read_options(r->json, &o, err));
     TS_TRY(find_sides(s, r->json, sides, &n_sides, err));
@@ -311,33 +343,24 @@ static ts_status do_generate(struct server *s, const struct request *r, ts_err *
     struct generation g = {.s = s, .id = r->id, .n_sides = n_sides};
     g.items = ts_calloc(n * n_sides, sizeof *g.items);
     g.decoders = ts_calloc(n * n_sides, sizeof *g.decoders);
+    g.texts = ts_calloc(n * n_sides, sizeof *g.texts);
     g.stream = ts_json_is_true(ts_json_get(r->json, "stream"));
+    o.ctx = &g;
     ts_status status = TS_OK;
+    TS_GOTO(read_stops(s, r->json, &g.stops, err));
     TS_GOTO(encode_prompts(s, list, ids, err));
     ts_json_int(ts_json_get(r->json, "first_stream"), 0, 1LL << 40, &first);
     o.n_stop_ids = stop_ids(s, stops);
-    o.stop_ids = stops;
-    o.ctx = &g;
-    for (size_t i = 0; i < n * n_sides; i++) {
-        g.items[i] = (ts_gen_item){.prompt = ids[i / n_sides].items,
-                                   .n_prompt = ids[i / n_sides].n,
-                                   .adapter = sides[i % n_sides],
-                                   .stream = (uint64_t)first + i / n_sides};
-        g.decoders[i] = (ts_decoder){.t = s->encoder.tokenizer, .skip_special = true};
-    }
+    begin_items(&g, n * n_sides, ids, sides, first);
     ts_progress_what(&s->progress, "generating");
-    TS_GOTO(ts_net_generate(s->net, g.items, n * n_sides, &o, &s->progress, err));
-    for (size_t i = 0; i < n * n_sides; i++)
-        send_answer(&g, i);
+    status = ts_net_generate(s->net, g.items, n * n_sides, &o, &s->progress, err);
+    for (size_t i = 0; i < n * n_sides; i++) /* a cancelled request: as far as they came */
+        if (status == TS_OK || (status == TS_CANCELLED && g.items[i].out.n > 0)) send_answer(&g, i);
 out:
-    for (size_t i = 0; i < n * n_sides; i++)
-        ts_decoder_release(&g.decoders[i]);
-    ts_gen_release(g.items, n * n_sides);
+    release_generation(&g, n * n_sides);
     for (size_t i = 0; i < n; i++)
         ts_ids_release(&ids[i]);
     free(ids);
-    free(g.items);
-    free(g.decoders);
     return status;
 }
 

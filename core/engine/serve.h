@@ -2,8 +2,8 @@
  *
  * Requests, one object a line; `id` is chosen by the asker and comes back in every answer:
  *   {"op":"load","id":1,"model":"NAME or path"}
- *   {"op":"generate","id":2,"prompts":[P..],"sides":[null,"ADAPTER DIR"..],"max_new_tokens":128,"temperature":0,
- *        "top_k":0,"top_p":1,"min_p":0,"repetition_penalty":1,"seed":42,"first_stream":0,"stream":true}
+ *   {"op":"generate","id":2,"prompts":[P..],"sides":[null,"ADAPTER DIR"..],"max_new_tokens":128,
+ *        "order":"hf","temperature":0,.. (sampling.h),"stop":["TEXT"..],"first_stream":0,"stream":true}
  *        prompt i draws from random stream first_stream + i, on every side the same
  *        P: {"messages":[..]} (template, generation prompt), {"text":".."} (plain text) or {"ids":[..]}
  *   {"op":"nll","id":3,"rows":[R..],"sides":[..],"per_token":false,"numbers":[7,8..]}
@@ -14,7 +14,9 @@
  *   {"id","event":"progress","what","done","total"}
  *   {"id":1,"event":"loaded","name","path","params","kernel"}
  *   {"id":2,"event":"token","prompt":0,"side":1,"text":".."}           new text of one answer (with "stream")
- *   {"id":2,"event":"answer","prompt":0,"side":1,"text","ids":[..],"stop":"eos|stop|length"}
+ *   {"id":2,"event":"answer","prompt":0,"side":1,"text","ids":[..],"stop":"eos|stop|length|cancelled"}
+ *        stop: one of the stop texts came; text ends before it, ids are all that were made. A cancelled request
+ *        sends what there is, then its error
  *   {"id":3,"event":"nll","row":0,"side":1,"nll":12.5,"tokens":30,"nlls":[..]}
  *   {"id","event":"done","seconds"}      or {"id","event":"error","code":"..","text":".."}
  * Requests are worked off in order; cancel overtakes. Adapters are kept while they do not change on disk. All sides of

@@ -168,11 +168,12 @@ typedef struct heard {
     ts_progress *stop;
 } heard;
 
-static void listen(void *ctx, size_t item, int32_t id) {
+static bool listen(void *ctx, size_t item, int32_t id) {
     heard *h = ctx;
     h->items[h->n] = item;
     h->ids[h->n++] = id;
     if (h->stop && h->n == 12) ts_cancel(h->stop);
+    return false;
 }
 
 static void stop_ids_end_an_item_and_are_not_in_it(void **state) {

@@ -103,13 +103,10 @@ static void greedy_answers_are_right(void **state) {
 static void check_probabilities(const ts_json *setting, const float *logits, const int32_t *ids, size_t n,
                                 float *probs) {
     const ts_json *o = ts_json_get(setting, "settings");
-    if (ts_json_get(o, "no_repeat_ngram_size")) return; /* not offered */
-    ts_sampling s = {.temperature = ts_json_num(ts_json_get(o, "temperature"), 1),
-                     .top_k = (size_t)ts_json_num(ts_json_get(o, "top_k"), 0),
-                     .top_p = ts_json_num(ts_json_get(o, "top_p"), 1),
-                     .min_p = ts_json_num(ts_json_get(o, "min_p"), 0),
-                     .repetition_penalty = ts_json_num(ts_json_get(o, "repetition_penalty"), 1)};
-    ts_sampling_probs(&s, logits, model->config.vocab, ids, n, probs);
+    ts_sampling s;
+    assert_ok(ts_sampling_read(o, &s, &err));
+    s.temperature = ts_json_num(ts_json_get(o, "temperature"), 1);
+    ts_sampling_probs(&s, logits, model->config.vocab, &(ts_past){ids, n, n}, probs);
     double left = 0, sum = 0;
     for (size_t i = 0; i < model->config.vocab; i++) {
         left += probs[i] > 0;

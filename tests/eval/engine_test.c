@@ -192,9 +192,10 @@ static void errors_are_sentences_and_it_goes_on(void **state) {
     ask.n_sides = 1;
     assert_int_not_equal(ts_engine_wait(e, ts_engine_generate(e, &ask, &err), NULL, &err), TS_OK);
     ask.n_sides = 0;
-    ask.top_p = 0;
+    ask.sampling.top_p = 1.5;
     assert_int_equal(ts_engine_wait(e, ts_engine_generate(e, &ask, &err), NULL, &err), TS_INVALID);
-    ask.top_p = 1;
+    assert_non_null(strstr(err.text, "top_p must be from 0 to 1, not 1.5"));
+    ask.sampling.top_p = 1;
     ask.max_new_tokens = 3;
     assert_ok(ts_engine_wait(e, ts_engine_generate(e, &ask, &err), NULL, &err));
     assert_int_equal(s.answers, 1);
@@ -212,16 +213,59 @@ static void cancel_stops_a_long_answer(void **state) {
     ask.model = model;
     ask.items = "[{\"ids\":[1,10]},{\"ids\":[1,11]},{\"ids\":[1,12]},{\"ids\":[1,13]}]";
     ask.max_new_tokens = 100000;
-    ask.temperature = 5;
+    ask.sampling.temperature = 5;
     ask.stream = true;
     s.engine = e;
     s.cancel_at = ts_engine_generate(e, &ask, &err);
     ts_status status = ts_engine_wait(e, s.cancel_at, NULL, &err);
-    if (status != TS_OK) assert_int_equal(status, TS_CANCELLED); /* OK: all stopped by themselves before */
+    if (status != TS_OK) { /* OK: all stopped by themselves before */
+        assert_int_equal(status, TS_CANCELLED);
+        assert_in_range(s.answers, 1, 4); /* what there was came */
+        assert_true(s.n_ids[0] > 0);
+    }
     s.cancel_at = 0;
     ask.max_new_tokens = 2;
     assert_ok(ts_engine_wait(e, ts_engine_generate(e, &ask, &err), NULL, &err));
     ts_engine_free(e);
+}
+
+/* The answer without a stop text, then with one taken from its middle: cut before it, and streamed the same. */
+static void a_stop_text_ends_the_answer(void **state) {
+    (void)state;
+    need_binary();
+    ts_tiny_hf(model, NULL);
+    struct seen whole = {0}, cut = {0};
+    ts_ask ask = TS_ASK_DEFAULTS;
+    ask.model = model;
+    ask.items = "[{\"ids\":[1,10,20]}]";
+    ask.max_new_tokens = 40;
+    ask.stream = true;
+    ts_engine *e = ts_engine_new(NULL, on_event, &whole);
+    assert_ok(ts_engine_wait(e, ts_engine_generate(e, &ask, &err), NULL, &err));
+    assert_string_equal(whole.streamed, whole.answer[0]);
+    ts_engine_free(e);
+    size_t n = strlen(whole.answer[0]), at = n / 2;
+    while (at < n && (whole.answer[0][at] & 0xc0) == 0x80) /* not within a character */
+        at++;
+    assert_true(n > 12);
+    char stop[4] = {0};
+    size_t len = 1;
+    while (at + len < n && ((whole.answer[0][at + len] & 0xc0) == 0x80))
+        len++;
+    if (len < 3 && !(whole.answer[0][at + len] & 0x80)) len++;
+    memcpy(stop, whole.answer[0] + at, len);
+    const char *stops[] = {"never said by anyone", stop};
+    ask.stops = stops;
+    ask.n_stops = 2;
+    e = ts_engine_new(NULL, on_event, &cut);
+    assert_ok(ts_engine_wait(e, ts_engine_generate(e, &ask, &err), NULL, &err));
+    ts_engine_free(e);
+    assert_string_equal(cut.stop[0], "stop");
+    size_t first = (size_t)(strstr(whole.answer[0], stop) - whole.answer[0]);
+    assert_int_equal(strlen(cut.answer[0]), first);
+    assert_memory_equal(cut.answer[0], whole.answer[0], first);
+    assert_string_equal(cut.streamed, cut.answer[0]);
+    assert_true(cut.n_ids[0] <= whole.n_ids[0]);
 }
 
 /* Killed from outside: a sentence, and the next request starts another one. */
@@ -282,6 +326,7 @@ int main(void) {
         cmocka_unit_test_setup(equals_the_functions, fresh),
         cmocka_unit_test_setup(errors_are_sentences_and_it_goes_on, fresh),
         cmocka_unit_test_setup(cancel_stops_a_long_answer, fresh),
+        cmocka_unit_test_setup(a_stop_text_ends_the_answer, fresh),
         cmocka_unit_test_setup(death_is_a_sentence, fresh),
         cmocka_unit_test_setup(hostile_lines_and_closed_pipe, fresh),
     };
