@@ -102,16 +102,25 @@ typedef struct linear_job {
     bool residual; /* y += */
 } linear_job;
 
+/* LoRA of a row on projection i of a group, or on the head; NULL: none. *column: where its u is. */
+static const ts_lora *lora_of(const linear_job *j, size_t row, size_t proj, size_t *column) {
+    const ts_adapter *a = j->s->rows[row].adapter;
+    const ts_lora *lora = !a ? NULL : j->group < 0 ? &a->head : &a->lora[j->s->layer][proj];
+    if (!lora || !lora->r) return NULL;
+    *column = j->group < 0 ? 0 : ts_rank_column(a, j->s->layer, proj);
+    return lora;
+}
+
 /* u = s A x for the projections of a group; task: one projection. */
 static void thin_task(void *ctx, size_t i, int worker) {
     const linear_job *j = ctx;
     const step *s = j->s;
-    size_t proj = ts_groups[j->group].first + i;
+    size_t proj = j->group < 0 ? 0 : ts_groups[j->group].first + i, column = 0;
     for (size_t r = 0, end; r < s->m; r = end) {
         end = same_adapter(s, r);
-        const ts_lora *lora = s->rows[r].adapter ? &s->rows[r].adapter->lora[s->layer][proj] : NULL;
-        if (!lora || !lora->r) continue;
-        float *u = s->b->u + r * s->b->ranks + ts_rank_column(s->rows[r].adapter, s->layer, proj);
+        const ts_lora *lora = lora_of(j, r, proj, &column);
+        if (!lora) continue;
+        float *u = s->b->u + r * s->b->ranks + column;
         ts_dots d = {.type = TS_F32,
                      .w = lora->a,
                      .row_bytes = j->in * sizeof(float),
@@ -129,50 +138,117 @@ static void thin_task(void *ctx, size_t i, int worker) {
     }
 }
 
-/* Rows [r0, r1) of a weight: y[:, column + r0..] for all items, the adapters' part added. */
-static void weight_rows(const linear_job *j, const ts_weight *w, size_t proj, size_t column, size_t r0, size_t r1,
-                        float *scratch) {
-    const step *s = j->s;
-    const ts_kernels *kn = ts_kernels_get();
-    float *y = j->y + column + r0;
-    ts_dots d = {.type = w->type,
-                 .w = (const char *)w->data + r0 * w->row_bytes,
-                 .row_bytes = w->row_bytes,
-                 .rows = r1 - r0,
-                 .k = w->cols,
-                 .x = j->x,
-                 .ldx = j->in,
-                 .m = s->m,
+/* A piece of the work of one task: rows [r0, r1) of a weight for items [first, end). */
+typedef struct piece {
+    const linear_job *j;
+    const ts_weight *w;
+    size_t proj, column, r0, r1;
+    size_t first, end;
+    float *scratch;
+} piece;
+
+/* y (+)= w x */
+static void base_dots(const piece *p, float *y, size_t ldy, bool add) {
+    ts_dots d = {.type = p->w->type,
+                 .w = (const char *)p->w->data + p->r0 * p->w->row_bytes,
+                 .row_bytes = p->w->row_bytes,
+                 .rows = p->r1 - p->r0,
+                 .k = p->w->cols,
+                 .x = p->j->x + p->first * p->j->in,
+                 .ldx = p->j->in,
+                 .m = p->end - p->first,
                  .y = y,
-                 .ldy = j->out,
-                 .add = j->residual,
-                 .scratch = scratch};
-    kn->dots(&d);
-    float cap = s->n->m->config.logit_cap;
-    for (size_t i = 0; j->group < 0 && cap > 0 && i < s->m; i++)
-        kn->softcap(y + i * j->out, r1 - r0, 1 / cap, cap);
-    if (j->group < 0) return;
-    const float *bias = s->n->m->layer[s->layer].bias[proj];
-    for (size_t i = 0; bias && i < s->m; i++)
-        kn->add(y + i * j->out, bias + r0, r1 - r0);
-    for (size_t r = 0, end; r < s->m; r = end) {
-        end = same_adapter(s, r);
-        const ts_lora *lora = s->rows[r].adapter ? &s->rows[r].adapter->lora[s->layer][proj] : NULL;
-        if (!lora || !lora->r) continue;
-        ts_dots thin = {.type = TS_F32,
-                        .w = lora->b + r0 * lora->r,
-                        .row_bytes = lora->r * sizeof(float),
-                        .rows = r1 - r0,
-                        .k = lora->r,
-                        .x = s->b->u + r * s->b->ranks + ts_rank_column(s->rows[r].adapter, s->layer, proj),
-                        .ldx = s->b->ranks,
-                        .m = end - r,
-                        .y = y + r * j->out,
-                        .ldy = j->out,
-                        .add = true,
-                        .scratch = scratch};
-        kn->dots(&thin);
+                 .ldy = ldy,
+                 .add = add,
+                 .scratch = p->scratch};
+    ts_kernels_get()->dots(&d);
+}
+
+/* y += B u */
+static void thin_dots(const piece *p, const ts_lora *lora, size_t column, float *y, size_t ldy) {
+    ts_dots thin = {.type = TS_F32,
+                    .w = lora->b + p->r0 * lora->r,
+                    .row_bytes = lora->r * sizeof(float),
+                    .rows = p->r1 - p->r0,
+                    .k = lora->r,
+                    .x = p->j->s->b->u + p->first * p->j->s->b->ranks + column,
+                    .ldx = p->j->s->b->ranks,
+                    .m = p->end - p->first,
+                    .y = y,
+                    .ldy = ldy,
+                    .add = true,
+                    .scratch = p->scratch};
+    ts_kernels_get()->dots(&thin);
+}
+
+static const float *bias_of(const piece *p) {
+    return p->j->group < 0 ? NULL : p->j->s->n->m->layer[p->j->s->layer].bias[p->proj];
+}
+
+/* Items of one DoRA adapter, one after the other through a row of scratch: y (+)= g o (w x + s B A x) + bias. */
+static void dora_rows(const piece *all, const ts_lora *lora, size_t column, float *y) {
+    const linear_job *j = all->j;
+    size_t n = all->r1 - all->r0;
+    float *row = all->scratch + j->s->n->scratch.floats - j->piece;
+    const float *bias = bias_of(all);
+    for (size_t i = all->first; i < all->end; i++) {
+        piece one = *all;
+        one.first = i;
+        one.end = i + 1;
+        base_dots(&one, row, n, false);
+        thin_dots(&one, lora, column, row, n);
+        float *to = y + i * j->out;
+        for (size_t k = 0; k < n; k++) {
+            float v = lora->gain[all->r0 + k] * row[k] + (bias ? bias[all->r0 + k] : 0);
+            to[k] = j->residual ? to[k] + v : v;
+        }
     }
+}
+
+/* y[:, column + r0..] for items [first, end), which all have DoRA here or all have not; the adapters' part added. */
+static void weight_rows(const piece *p, bool dora) {
+    const linear_job *j = p->j;
+    float *y = j->y + p->column + p->r0;
+    const float *bias = dora ? NULL : bias_of(p);
+    if (!dora) base_dots(p, y + p->first * j->out, j->out, j->residual);
+    for (size_t i = p->first; bias && i < p->end; i++)
+        ts_kernels_get()->add(y + i * j->out, bias + p->r0, p->r1 - p->r0);
+    for (size_t r = p->first; r < p->end;) {
+        piece part = *p;
+        size_t column = 0;
+        const ts_lora *lora = lora_of(j, r, p->proj, &column);
+        part.first = r;
+        r = part.end = TS_MIN(same_adapter(j->s, r), p->end);
+        if (dora)
+            dora_rows(&part, lora, column, y);
+        else if (lora)
+            thin_dots(&part, lora, column, y + part.first * j->out, j->out);
+    }
+}
+
+static bool has_dora(const linear_job *j, size_t row, size_t proj) {
+    size_t column;
+    const ts_lora *lora = lora_of(j, row, proj, &column);
+    return lora && lora->mag;
+}
+
+static const ts_weight *weight_of(const linear_job *j, size_t row, size_t proj) {
+    const ts_model *m = j->s->n->m;
+    return j->group < 0 ? ts_adapter_head(j->s->rows[row].adapter, m) : &m->layer[j->s->layer].proj[proj];
+}
+
+/* All items, in stretches that read the same weight in the same way. */
+static void all_rows(const linear_job *j, size_t proj, size_t column, size_t r0, size_t r1, float *scratch) {
+    for (size_t r = 0, end; r < j->s->m; r = end) {
+        bool dora = has_dora(j, r, proj);
+        const ts_weight *w = weight_of(j, r, proj);
+        for (end = same_adapter(j->s, r); end < j->s->m; end = same_adapter(j->s, end))
+            if (has_dora(j, end, proj) != dora || weight_of(j, end, proj) != w) break;
+        weight_rows(&(piece){j, w, proj, column, r0, r1, r, end, scratch}, dora);
+    }
+    float cap = j->s->n->m->config.logit_cap;
+    for (size_t i = 0; j->group < 0 && cap > 0 && i < j->s->m; i++)
+        ts_kernels_get()->softcap(j->y + i * j->out + r0, r1 - r0, 1 / cap, cap);
 }
 
 static void linear_task(void *ctx, size_t i, int worker) {
@@ -180,32 +256,42 @@ static void linear_task(void *ctx, size_t i, int worker) {
     size_t from = i * j->piece, to = TS_MIN(from + j->piece, j->out), column = 0;
     float *scratch = ts_scratch_of(&j->s->n->scratch, worker);
     if (j->group < 0) {
-        weight_rows(j, &j->s->n->m->head, 0, 0, from, to, scratch);
+        all_rows(j, 0, 0, from, to, scratch);
         return;
     }
     for (size_t k = 0; k < ts_groups[j->group].count; k++) {
         size_t proj = ts_groups[j->group].first + k;
         const ts_weight *w = &j->s->n->m->layer[j->s->layer].proj[proj];
         size_t r0 = TS_MAX(from, column), r1 = TS_MIN(to, column + w->rows);
-        if (r0 < r1) weight_rows(j, w, proj, column, r0 - column, r1 - column, scratch);
+        if (r0 < r1) all_rows(j, proj, column, r0 - column, r1 - column, scratch);
         column += w->rows;
     }
 }
 
-static bool any_adapted(const step *s, int group) {
-    for (size_t r = 0; r < s->m; r = same_adapter(s, r))
-        for (size_t i = 0; s->rows[r].adapter && i < ts_groups[group].count; i++)
-            if (s->rows[r].adapter->lora[s->layer][ts_groups[group].first + i].r) return true;
+static size_t group_count(int group) {
+    return group < 0 ? 1 : ts_groups[group].count;
+}
+
+static bool any_adapted(const linear_job *j) {
+    size_t column;
+    for (size_t r = 0; r < j->s->m; r = same_adapter(j->s, r))
+        for (size_t i = 0; i < group_count(j->group); i++)
+            if (lora_of(j, r, j->group < 0 ? 0 : ts_groups[j->group].first + i, &column)) return true;
     return false;
+}
+
+/* Outputs of a task. */
+static size_t piece_rows(size_t out) {
+    size_t pieces = (size_t)ts_pool_threads() * 4;
+    return TS_MAX(((out + pieces - 1) / pieces + 15) & ~(size_t)15, 16);
 }
 
 static void linear(const step *s, int group, const float *x, float *y, bool residual) {
     linear_job j = {.s = s, .group = group, .x = x, .y = y, .residual = residual};
     j.in = group < 0 ? s->n->h : ts_group_in(s->n, group);
     j.out = group < 0 ? s->n->m->config.vocab : ts_group_out(s->n, group);
-    if (group >= 0 && any_adapted(s, group)) ts_parallel(ts_groups[group].count, thin_task, &j);
-    size_t pieces = (size_t)ts_pool_threads() * 4;
-    j.piece = TS_MAX(((j.out + pieces - 1) / pieces + 15) & ~(size_t)15, 16);
+    if (any_adapted(&j)) ts_parallel(group_count(group), thin_task, &j);
+    j.piece = piece_rows(j.out);
     ts_parallel((j.out + j.piece - 1) / j.piece, linear_task, &j);
 }
 
@@ -277,7 +363,12 @@ static void join(const step *s, int group, const float *in, const float *norm) {
 }
 
 static void norm_rows(const step *s, const float *w) {
-    ts_norm_rows(s->n, s->b->x, w, s->m, s->b->norm);
+    for (size_t r = 0, end; r < s->m; r = end) {
+        const float *own = ts_adapter_norm(s->rows[r].adapter, w);
+        for (end = same_adapter(s, r); end < s->m && ts_adapter_norm(s->rows[end].adapter, w) == own;)
+            end = same_adapter(s, end);
+        ts_norm_rows(s->n, s->b->x + r * s->n->h, own, end - r, s->b->norm + r * s->n->h);
+    }
 }
 
 static ts_status prepare(const step *s, ts_err *err) {
@@ -286,10 +377,13 @@ static ts_status prepare(const step *s, ts_err *err) {
     for (size_t i = 0; i < s->m; i++) {
         longest = TS_MAX(longest, s->rows[i].cache->len + 1);
         ranks = TS_MAX(ranks, ts_ranks(s->rows[i].adapter));
+        if (s->rows[i].adapter) ranks = TS_MAX(ranks, s->rows[i].adapter->head.r);
     }
     TS_TRY(need_bufs(s->n, s->b, s->m, ranks, err));
     TS_TRY(ts_rope_need(s->n, longest, err));
+    /* what the products need, and behind it a task's outputs of one row for DoRA */
     size_t widest = 4 * TS_MAX(TS_MAX(s->n->h, s->n->hd), s->n->f);
+    widest += piece_rows(TS_MAX(TS_MAX(s->n->qkv, 2 * s->n->f), c->vocab));
     size_t attention = group * longest + 4 * c->head_dim + group * stride(s->n);
     ts_scratch_need(&s->n->scratch, TS_MAX(widest, attention + attention / 2));
     return TS_OK;
@@ -299,7 +393,7 @@ ts_status ts_decode_step(ts_net *n, ts_decoder_bufs *b, const ts_decode_row *row
     step s = {.n = n, .b = b, .rows = rows, .m = m};
     TS_TRY(prepare(&s, err));
     for (size_t i = 0; i < m; i++) {
-        ts_weight_rows(&n->m->embed, (size_t)rows[i].id, 1, b->x + i * n->h);
+        ts_adapter_embed_row(rows[i].adapter, n->m, (size_t)rows[i].id, b->x + i * n->h);
         if (n->m->config.embed_scale != 1) ts_kernels_get()->scale(b->x + i * n->h, n->h, n->m->config.embed_scale);
     }
     for (s.layer = 0; s.layer < n->m->config.layers; s.layer++) {

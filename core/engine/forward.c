@@ -189,6 +189,19 @@ void ts_post_norm_rows(ts_net *n, const float *a, const float *w, const float *x
     ts_rows(rows, 16, post_norm_rows, &c);
 }
 
+/* The norm of the layers: each row with its own adapter's weights. */
+static void norm_pass(const ts_pass *p, const float *x, const float *w, float *y) {
+    size_t h = p->net->h;
+    for (size_t k = 0, end; k < p->batch->n_spans; k = end) {
+        const ts_stretch *s = &p->batch->spans[k];
+        const float *own = ts_adapter_norm(s->adapter, w);
+        for (end = k + 1; end < p->batch->n_spans && ts_adapter_norm(p->batch->spans[end].adapter, w) == own; end++) {
+        }
+        size_t rows = p->batch->spans[end - 1].end - s->first;
+        ts_norm_rows(p->net, x + s->first * h, own, rows, y + s->first * h);
+    }
+}
+
 static void embed_rows(void *ctx, size_t first, size_t end, int worker) {
     (void)worker;
     const rows_ctx *c = ctx;
@@ -196,8 +209,9 @@ static void embed_rows(void *ctx, size_t first, size_t end, int worker) {
     for (size_t r = 0; r < c->b->n_runs; r++) {
         const ts_run *run = &c->b->runs[r];
         for (size_t i = TS_MAX(first, run->first); i < TS_MIN(end, run->first + run->n); i++) {
-            ts_weight_rows(&c->n->m->embed, (size_t)run->ids[i - run->first], 1, c->y + i * c->n->h);
-            if (scale != 1) ts_kernels_get()->scale(c->y + i * c->n->h, c->n->h, scale);
+            float *y = c->y + i * c->n->h;
+            ts_adapter_embed_row(ts_row_adapter(c->b, i), c->n->m, (size_t)run->ids[i - run->first], y);
+            if (scale != 1) ts_kernels_get()->scale(y, c->n->h, scale);
         }
     }
 }
@@ -258,7 +272,7 @@ static void layer_forward(const ts_pass *p, size_t l) {
     const ts_layer *w = &n->m->layer[l];
     ts_acts *a = &b->layer[l];
     size_t rows = p->batch->rows;
-    ts_norm_rows(n, a->x, w->attn_norm, rows, b->norm);
+    norm_pass(p, a->x, w->attn_norm, b->norm);
     ts_group_forward(p, l, TS_GROUP_QKV, b->norm, a->qkv, a->u, NULL);
     rows_ctx c = {.n = n, .b = p->batch, .layer = w, .x = a->raw, .y = a->qkv};
     if (w->rope >= 0 || n->qk_norms) ts_rows(rows, 16, place_rows, &c);
@@ -268,19 +282,51 @@ static void layer_forward(const ts_pass *p, size_t l) {
     }
     ts_attention_forward(n, p->batch, w->window, a->qkv, a->o, a->lse);
     join(p, l, TS_GROUP_O, a->o, a->x, w->attn_post_norm, a->attn_out, a->mid);
-    ts_norm_rows(n, a->mid, w->ffn_norm, rows, b->norm);
+    norm_pass(p, a->mid, w->ffn_norm, b->norm);
     ts_group_forward(p, l, TS_GROUP_GU, b->norm, a->gu, a->u, NULL);
     ts_gated_rows(n, a->gu, rows, b->act);
     join(p, l, TS_GROUP_DOWN, b->act, a->mid, w->ffn_post_norm, a->mlp_out, b->layer[l + 1].x);
 }
 
+const ts_adapter *ts_row_adapter(const ts_batch *b, size_t row) {
+    size_t k = 0;
+    while (row >= b->spans[k].end)
+        k++;
+    return b->spans[k].adapter;
+}
+
+/* Stretches of rows with one adapter; a pass that has only one is a pass of that adapter. */
+static void find_spans(ts_pass *p) {
+    ts_batch *b = p->batch;
+    b->n_spans = 0;
+    for (size_t r = 0; r < b->n_runs; r++) {
+        const ts_run *run = &b->runs[r];
+        ts_stretch s = {run->first, run->first + run->n, p->each ? run->adapter : p->adapter};
+        if (b->n_spans && b->spans[b->n_spans - 1].adapter == s.adapter)
+            b->spans[b->n_spans - 1].end = s.end;
+        else
+            TS_PUSH(b->spans, b->n_spans, b->cap_spans, s);
+    }
+    if (b->n_spans == 0) TS_PUSH(b->spans, b->n_spans, b->cap_spans, ((ts_stretch){0, 0, p->adapter}));
+    if (p->each) p->adapter = b->n_spans == 1 ? b->spans[0].adapter : NULL;
+}
+
+static bool has_dora(const ts_adapter *a) {
+    return a && a->settings.dora;
+}
+
 ts_status ts_forward(ts_pass *p, ts_err *err) {
     ts_net *n = p->net;
     const ts_batch *b = p->batch;
-    size_t positions = 0;
+    size_t positions = 0, widest = TS_MAX(TS_MAX(n->qkv, 2 * n->f), n->h);
+    find_spans(p);
     for (size_t r = 0; r < b->n_runs; r++)
         positions = TS_MAX(positions, b->runs[r].before + b->runs[r].n);
-    p->ranks = ts_ranks(p->adapter);
+    p->ranks = 0;
+    for (size_t k = 0; k < b->n_spans; k++)
+        p->ranks = TS_MAX(p->ranks, ts_ranks(b->spans[k].adapter));
+    if (p->grad && has_dora(p->adapter))
+        TS_TRY(ts_need_floats(&n->dora, &n->dora_floats, b->rows * widest, "DoRA's gradients", err));
     TS_TRY(ts_rope_need(n, positions, err));
     TS_TRY(ts_bufs_need(n, b->rows, p->ranks, p->grad != NULL, err));
     TS_TRY(ts_attention_need(n, b, p->grad != NULL, err));

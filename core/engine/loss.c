@@ -19,9 +19,11 @@ static void gather_rows(void *ctx, size_t first, size_t end, int worker) {
     const loss_job *j = ctx;
     ts_net *n = j->p->net;
     const float *x = n->bufs.layer[n->m->config.layers].x;
-    for (size_t i = first; i < end; i++)
-        ts_kernels_get()->rmsnorm(x + j->p->batch->targets[i].row * n->h, n->m->final_norm, n->h, n->m->config.rms_eps,
-                                  n->hidden + i * n->h);
+    for (size_t i = first; i < end; i++) {
+        size_t row = j->p->batch->targets[i].row;
+        const float *w = ts_adapter_norm(ts_row_adapter(j->p->batch, row), n->m->final_norm);
+        ts_kernels_get()->rmsnorm(x + row * n->h, w, n->h, n->m->config.rms_eps, n->hidden + i * n->h);
+    }
 }
 
 /* Softmax minus one at the label, in place of the logits. */
@@ -77,16 +79,32 @@ static ts_status loss_memory(ts_net *n, size_t targets, bool grad, ts_err *err) 
     return TS_OK;
 }
 
-static void head_product(ts_net *n, const float *a, size_t lda, size_t rows, bool back, float *c, size_t ldc) {
+static bool same_head(const ts_adapter *a, const ts_adapter *b, const ts_model *m) {
+    bool plain = (!a || !a->head.r) && (!b || !b->head.r);
+    return a == b || (plain && ts_adapter_head(a, m) == ts_adapter_head(b, m));
+}
+
+/* Logits of targets [first, first + rows), each with its adapter's head. */
+static ts_status logits(const ts_pass *p, size_t first, size_t rows, ts_err *err) {
+    ts_net *n = p->net;
+    const ts_batch *b = p->batch;
+    for (size_t i = 0, end; i < rows; i = end) {
+        const ts_adapter *a = ts_row_adapter(b, b->targets[first + i].row);
+        end = i + 1;
+        while (end < rows && same_head(a, ts_row_adapter(b, b->targets[first + end].row), n->m))
+            end++;
+        TS_TRY(ts_head_forward(p, a, n->hidden + (first + i) * n->h, end - i, n->logits + i * n->logits_ld,
+                               n->logits_ld, err));
+    }
+    return TS_OK;
+}
+
+/* c = a times the head: the gradient of what it was given. */
+static void head_back(ts_net *n, const float *a, size_t lda, size_t rows, float *c, size_t ldc) {
     const ts_weight *w = &n->m->head;
-    ts_product q = {.m = rows, .n = back ? w->cols : w->rows, .c = c, .ldc = ldc, .n_terms = 1};
-    q.terms[0] = (ts_term){.a = a,
-                           .lda = lda,
-                           .k = back ? w->rows : w->cols,
-                           .type = w->type,
-                           .b = w->data,
-                           .row_bytes = w->row_bytes,
-                           .trans = !back};
+    ts_product q = {.m = rows, .n = w->cols, .c = c, .ldc = ldc, .n_terms = 1};
+    q.terms[0] = (ts_term){
+        .a = a, .lda = lda, .k = w->rows, .type = w->type, .b = w->data, .row_bytes = w->row_bytes, .trans = false};
     ts_products(&q, 1, &n->scratch);
 }
 
@@ -101,9 +119,9 @@ ts_status ts_loss(ts_pass *p, float *nll, float *dx, ts_err *err) {
         if (ts_cancelled(p->progress)) return ts_fail(err, TS_CANCELLED, "cancelled");
         size_t rows = TS_MIN(targets - j.first, (size_t)TS_LOGIT_ROWS);
         if (n->m->config.logit_cap > 0) ts_scratch_need(&n->scratch, n->m->config.vocab);
-        head_product(n, n->hidden + j.first * n->h, n->h, rows, false, n->logits, n->logits_ld);
+        TS_TRY(logits(p, j.first, rows, err));
         ts_rows(rows, 4, loss_rows, &j);
-        if (dx) head_product(n, n->logits, n->logits_ld, rows, true, n->dhidden + j.first * n->h, n->h);
+        if (dx) head_back(n, n->logits, n->logits_ld, rows, n->dhidden + j.first * n->h, n->h);
     }
     if (dx) ts_rows(targets, 16, scatter_rows, &j);
     return TS_OK;

@@ -40,6 +40,8 @@ void ts_net_free(ts_net *n) {
     free(n->rope[0]);
     free(n->rope[1]);
     free(n->kv);
+    free(n->dora);
+    free(n->head_u);
     free(n->logits);
     free(n->hidden);
     free(n->dhidden);
@@ -53,12 +55,13 @@ const char *ts_net_kernel(void) {
 /* ---- batches ---- */
 
 void ts_batch_reset(ts_batch *b) {
-    b->rows = b->n_runs = b->n_targets = 0;
+    b->rows = b->n_runs = b->n_targets = b->n_spans = 0;
 }
 
 void ts_batch_release(ts_batch *b) {
     free(b->runs);
     free(b->targets);
+    free(b->spans);
     *b = (ts_batch){0};
 }
 
@@ -124,10 +127,21 @@ static void add_sequence(ts_batch *b, const ts_seq *s, size_t index, size_t toke
 
 typedef struct cutting {
     const ts_seq *seqs;
+    const ts_adapter *const *adapters; /* of each sequence; NULL: all have the pass's */
+    const size_t *order;               /* in which sequences are taken; NULL: as they come */
     size_t n_seqs, next, token;
     size_t aim; /* tokens of a micro-batch when all are of about the same size */
     bool share; /* a beginning that all sequences of a micro-batch have is calculated once */
 } cutting;
+
+static size_t at(const cutting *c, size_t i) {
+    return c->order ? c->order[i] : i;
+}
+
+/* May sequences i and j share their beginning? */
+static bool same_adapter(const cutting *c, size_t i, size_t j) {
+    return !c->adapters || c->adapters[i] == c->adapters[j];
+}
 
 static void aim_at_equal_sizes(cutting *c, size_t micro_tokens) {
     size_t total = 0;
@@ -142,11 +156,12 @@ static size_t find_cut(const cutting *c, size_t micro_tokens, size_t *shared) {
     size_t count = 0, tokens = 0, i = c->next, first = 0;
     *shared = 0;
     for (; i < c->n_seqs; i++) {
-        size_t used = used_tokens(&c->seqs[i]), common = 0;
+        size_t s = at(c, i), used = used_tokens(&c->seqs[s]), common = 0;
         if (used == 0) continue;
-        if (count > 0 && c->share) common = common_start(&c->seqs[first], &c->seqs[i], count == 1 ? SIZE_MAX : *shared);
+        if (count > 0 && c->share && same_adapter(c, first, s))
+            common = common_start(&c->seqs[first], &c->seqs[s], count == 1 ? SIZE_MAX : *shared);
         if (count > 0 && (tokens + used - count * common > micro_tokens || tokens + used / 2 > c->aim)) break;
-        if (count == 0) first = i;
+        if (count == 0) first = s;
         *shared = common;
         tokens += used;
         count++;
@@ -161,11 +176,15 @@ static void cut_batch(ts_net *n, cutting *c) {
     int parent = -1;
     ts_batch_reset(b);
     for (; c->next < end; c->next++) {
-        const ts_seq *s = &c->seqs[c->next];
+        size_t index = at(c, c->next);
+        const ts_seq *s = &c->seqs[index];
+        size_t first_run = b->n_runs;
         if (used_tokens(s) > 0) {
             if (shared && parent < 0) parent = ts_batch_run(b, s->ids, shared, -1);
-            add_sequence(b, s, c->next, c->token, shared, parent);
+            add_sequence(b, s, index, c->token, shared, parent);
         }
+        for (size_t r = first_run; c->adapters && r < b->n_runs; r++)
+            b->runs[r].adapter = c->adapters[index];
         c->token += s->n;
     }
 }
@@ -200,8 +219,10 @@ out:
     return status;
 }
 
-static ts_status all_batches(ts_pass *p, const ts_seq *seqs, size_t n_seqs, const sums *to, ts_err *err) {
-    cutting c = {.seqs = seqs, .n_seqs = n_seqs, .share = !(p->dropout.p > 0)};
+static ts_status all_batches(ts_pass *p, cutting c, const sums *to, ts_err *err) {
+    const ts_seq *seqs = c.seqs;
+    size_t n_seqs = c.n_seqs;
+    c.share = !(p->dropout.p > 0);
     for (size_t s = 0; s < n_seqs; s++)
         c.share = c.share && !ts_rope_stretched(p->net->m, seqs[s].n);
     TS_TRY(check_ids(p->net, seqs, n_seqs, err));
@@ -218,17 +239,49 @@ static ts_status all_batches(ts_pass *p, const ts_seq *seqs, size_t n_seqs, cons
     return TS_OK;
 }
 
-ts_status ts_net_nll(ts_net *n, const ts_adapter *adapter, const ts_seq *seqs, size_t n_seqs, double *nll,
-                     size_t *count, float *per_token, ts_progress *progress, ts_err *err) {
-    ts_pass p = {.net = n, .batch = &n->batch, .adapter = adapter, .progress = progress};
+/* Sequences of one adapter stand together, in the order in which the adapters first come. */
+static size_t *group_by_adapter(const ts_adapter *const *adapters, size_t n) {
+    size_t *order = ts_malloc((n + 1) * sizeof *order), k = 0;
+    bool *taken = ts_calloc(n + 1, sizeof *taken);
+    for (size_t i = 0; i < n; i++) {
+        if (taken[i]) continue;
+        for (size_t j = i; j < n; j++)
+            if (!taken[j] && adapters[j] == adapters[i]) {
+                order[k++] = j;
+                taken[j] = true;
+            }
+    }
+    free(taken);
+    return order;
+}
+
+static ts_status nll_of(ts_pass p, cutting c, double *nll, size_t *count, float *per_token, ts_err *err) {
+    const ts_seq *seqs = c.seqs;
+    size_t n_seqs = c.n_seqs;
     sums to = {nll, count, per_token, ts_malloc((n_seqs + 1) * sizeof *to.offset)};
     to.offset[0] = 0;
     for (size_t s = 0; s < n_seqs; s++)
         to.offset[s + 1] = to.offset[s] + seqs[s].n;
     for (size_t i = 0; per_token && i < to.offset[n_seqs]; i++)
         per_token[i] = 0;
-    ts_status status = all_batches(&p, seqs, n_seqs, &to, err);
+    ts_status status = all_batches(&p, c, &to, err);
     free(to.offset);
+    return status;
+}
+
+ts_status ts_net_nll(ts_net *n, const ts_adapter *adapter, const ts_seq *seqs, size_t n_seqs, double *nll,
+                     size_t *count, float *per_token, ts_progress *progress, ts_err *err) {
+    ts_pass p = {.net = n, .batch = &n->batch, .adapter = adapter, .progress = progress};
+    return nll_of(p, (cutting){.seqs = seqs, .n_seqs = n_seqs}, nll, count, per_token, err);
+}
+
+ts_status ts_net_nll_each(ts_net *n, const ts_adapter *const *adapters, const ts_seq *seqs, size_t n_seqs, double *nll,
+                          size_t *count, float *per_token, ts_progress *progress, ts_err *err) {
+    ts_pass p = {.net = n, .batch = &n->batch, .each = true, .progress = progress};
+    size_t *order = group_by_adapter(adapters, n_seqs);
+    cutting c = {.seqs = seqs, .adapters = adapters, .order = order, .n_seqs = n_seqs};
+    ts_status status = nll_of(p, c, nll, count, per_token, err);
+    free(order);
     return status;
 }
 
@@ -236,8 +289,9 @@ ts_status ts_net_backward(ts_net *n, const ts_adapter *adapter, const ts_seq *se
                           ts_adapter *grad, double *nll, size_t *count, ts_progress *progress, ts_err *err) {
     ts_pass p = {.net = n, .batch = &n->batch, .adapter = adapter, .grad = grad, .dropout = dropout};
     p.progress = progress;
+    TS_TRY(ts_adapter_trainable(adapter, err));
     sums to = {ts_calloc(n_seqs + 1, sizeof *to.nll), ts_calloc(n_seqs + 1, sizeof *to.count), NULL, NULL};
-    ts_status status = all_batches(&p, seqs, n_seqs, &to, err);
+    ts_status status = all_batches(&p, (cutting){.seqs = seqs, .n_seqs = n_seqs}, &to, err);
     *nll = 0;
     *count = 0;
     for (size_t s = 0; status == TS_OK && s < n_seqs; s++) {
@@ -257,16 +311,9 @@ ts_status ts_net_logits(ts_net *n, const ts_adapter *adapter, const int32_t *ids
     ts_batch_run(&n->batch, ids, len, -1);
     ts_pass p = {.net = n, .batch = &n->batch, .adapter = adapter};
     TS_TRY(ts_forward(&p, err));
-    ts_norm_rows(n, n->bufs.layer[n->m->config.layers].x, n->m->final_norm, len, n->bufs.norm);
-    ts_product q = {.m = len, .n = vocab, .c = out, .ldc = vocab, .n_terms = 1};
-    q.terms[0] = (ts_term){.a = n->bufs.norm,
-                           .lda = n->h,
-                           .k = n->h,
-                           .type = n->m->head.type,
-                           .b = n->m->head.data,
-                           .row_bytes = n->m->head.row_bytes,
-                           .trans = true};
-    ts_products(&q, 1, &n->scratch);
+    ts_norm_rows(n, n->bufs.layer[n->m->config.layers].x, ts_adapter_norm(adapter, n->m->final_norm), len,
+                 n->bufs.norm);
+    TS_TRY(ts_head_forward(&p, adapter, n->bufs.norm, len, out, vocab, err));
     float cap = n->m->config.logit_cap;
     for (size_t i = 0; cap > 0 && i < len; i++)
         ts_kernels_get()->softcap(out + i * vocab, vocab, 1 / cap, cap);

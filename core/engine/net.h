@@ -37,11 +37,17 @@ typedef struct ts_seq {
  * the sequences are. adapter NULL: the base. */
 TS_MUST_USE ts_status ts_net_nll(ts_net *n, const ts_adapter *adapter, const ts_seq *seqs, size_t n_seqs, double *nll,
                                  size_t *count, float *per_token, ts_progress *progress, ts_err *err);
+/* The same where every sequence has an adapter of its own (adapters [n_seqs], NULL: the base). Sequences with the same
+ * adapter stand together; a micro-batch reads and converts the base weights once, whatever adapters are in it. The same
+ * bits as each alone. */
+TS_MUST_USE ts_status ts_net_nll_each(ts_net *n, const ts_adapter *const *adapters, const ts_seq *seqs, size_t n_seqs,
+                                      double *nll, size_t *count, float *per_token, ts_progress *progress, ts_err *err);
 /* Logits of every position of one sequence into out [n, vocab]: tests, sampling checks. */
 TS_MUST_USE ts_status ts_net_logits(ts_net *n, const ts_adapter *adapter, const int32_t *ids, size_t len, float *out,
                                     ts_err *err);
 
-/* Adds the gradient of the SUM of NLL over the supervised tokens of seqs to `grad` (same shape as adapter). *nll and
+/* Adds the gradient of the SUM of NLL over the supervised tokens of seqs to `grad` (same shape as adapter; see
+ * ts_adapter_trainable; DoRA's norms are constants, ts_adapter_refresh after every change is the caller's). *nll and
  * *count get the sum and the number of tokens. The caller divides by the count of the whole optimiser step. dropout > 0
  * draws its masks from (seed, step, layer, projection, token), so a resumed run draws the same. */
 typedef struct ts_dropout {

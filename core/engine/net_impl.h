@@ -17,7 +17,14 @@ typedef struct ts_run {
     size_t token;            /* number of the first token in the caller's whole batch: keys of dropout */
     size_t length;           /* tokens of the whole sequence: some rotary positions depend on it */
     const int32_t *ids;
+    const ts_adapter *adapter; /* of the run, where a pass has several */
 } ts_run;
+
+/* Rows [first, end) that share an adapter (NULL: base). */
+typedef struct ts_stretch {
+    size_t first, end;
+    const ts_adapter *adapter;
+} ts_stretch;
 
 /* A row whose next token is supervised. */
 typedef struct ts_target {
@@ -32,6 +39,8 @@ typedef struct ts_batch {
     size_t n_runs, cap_runs;
     ts_target *targets; /* ascending rows, each row once */
     size_t n_targets, cap_targets;
+    ts_stretch *spans; /* of all rows, in order; made by ts_forward */
+    size_t n_spans, cap_spans;
 } ts_batch;
 void ts_batch_reset(ts_batch *b);
 void ts_batch_release(ts_batch *b);
@@ -73,6 +82,10 @@ struct ts_net {
     float *rope[2]; /* [rope_len][rotary]: cosines, then sines; of each of the model's ropes */
     size_t rope_len[2];
     ts_net_bufs bufs;
+    float *dora; /* backward through DoRA: [rows][widest group's outputs] */
+    size_t dora_floats;
+    float *head_u; /* LoRA on the head: inputs times A^T */
+    size_t head_u_floats;
     float *kv; /* attention: packed keys and values, gradients of keys and values */
     size_t kv_floats;
     float *logits, *hidden, *dhidden; /* [TS_LOGIT_ROWS][logits_ld], [supervised rows][h] twice */
@@ -93,8 +106,9 @@ enum { TS_GROUP_QKV, TS_GROUP_O, TS_GROUP_GU, TS_GROUP_DOWN };
 /* One pass through the layers. */
 typedef struct ts_pass {
     ts_net *net;
-    const ts_batch *batch;
+    ts_batch *batch;
     const ts_adapter *adapter; /* NULL: base */
+    bool each;                 /* every run has its own instead */
     ts_adapter *grad;
     ts_dropout dropout;
     size_t ranks; /* row length of u */
@@ -111,6 +125,9 @@ void ts_group_forward(const ts_pass *p, size_t layer, int group, const float *x,
 /* dy [rows, outputs of the group] -> gradients of A and B; dx too unless NULL. */
 void ts_group_backward(const ts_pass *p, size_t layer, int group, const float *dy, const float *x, const float *u,
                        float *dx);
+/* Logits of rows x [rows, h] with the adapter's head. */
+TS_MUST_USE ts_status ts_head_forward(const ts_pass *p, const ts_adapter *a, const float *x, size_t rows, float *logits,
+                                      size_t ld, ts_err *err);
 size_t ts_group_in(const ts_net *n, int group);
 size_t ts_group_out(const ts_net *n, int group);
 
@@ -139,6 +156,8 @@ bool ts_rope_changes(const ts_model *m, size_t length);
 /* The norms of `heads` heads, x into y (which may be x); nothing where the layer has none (w NULL). */
 void ts_norm_heads(const ts_net *n, const float *w, const float *x, size_t heads, float *y);
 void ts_norm_rows(ts_net *n, const float *x, const float *w, size_t rows, float *y);
+/* The adapter of a row of the batch. */
+const ts_adapter *ts_row_adapter(const ts_batch *b, size_t row);
 /* y = x + norm(a); y may be a, not x */
 void ts_post_norm_rows(ts_net *n, const float *a, const float *w, const float *x, size_t rows, float *y);
 void ts_gated_rows(ts_net *n, const float *gu, size_t rows, float *act);

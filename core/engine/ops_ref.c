@@ -27,22 +27,16 @@ static void mask_row(const ref *r, size_t layer, size_t proj, size_t row, size_t
         ts_kernels_plain()->dropout(mask, mask, width, (uint32_t)ts_rand_mix(key, r->token + row), r->dropout.p, false);
 }
 
-static void ref_lora(const ref *r, size_t layer, size_t proj, const double *x, double *y) {
-    const ts_lora *l = r->a ? &r->a->lora[layer][proj] : NULL;
-    if (!l || !l->r) return;
-    const ts_weight *w = &r->m->layer[layer].proj[proj];
-    float *mask = ts_malloc(w->cols * sizeof *mask);
-    for (size_t i = 0; i < r->n; i++) {
-        mask_row(r, layer, proj, i, w->cols, mask);
+/* y += s (x A^T) B^T */
+static void ref_change(const ref *r, const ts_lora *l, const double *x, double *y) {
+    for (size_t i = 0; i < r->n; i++)
         for (size_t k = 0; k < l->r; k++) {
             double u = 0;
-            for (size_t j = 0; j < w->cols; j++)
-                u += x[i * w->cols + j] * (double)mask[j] * (double)l->a[k * w->cols + j];
-            for (size_t o = 0; o < w->rows; o++)
-                y[i * w->rows + o] += (double)l->scale * u * (double)l->b[o * l->r + k];
+            for (size_t j = 0; j < l->in; j++)
+                u += x[i * l->in + j] * (double)l->a[k * l->in + j];
+            for (size_t o = 0; o < l->out; o++)
+                y[i * l->out + o] += (double)l->scale * u * (double)l->b[o * l->r + k];
         }
-    }
-    free(mask);
 }
 
 /* y [n, rows]; the caller frees. */
@@ -62,9 +56,39 @@ static double *ref_matrix(const ts_weight *w, const float *bias, const double *x
     return y;
 }
 
+/* drop(x) of one projection; the caller frees. */
+static double *ref_dropped(const ref *r, size_t layer, size_t proj, const double *x, size_t in) {
+    double *dropped = zeros(r->n * in);
+    float *mask = ts_malloc(in * sizeof *mask);
+    for (size_t i = 0; i < r->n; i++) {
+        mask_row(r, layer, proj, i, in, mask);
+        for (size_t j = 0; j < in; j++)
+            dropped[i * in + j] = x[i * in + j] * (double)mask[j];
+    }
+    free(mask);
+    return dropped;
+}
+
+/* x W^T + bias + s drop(x) A^T B^T; DoRA in PEFT's words: base + (g - 1) o (drop(x) W^T) + g o s drop(x) A^T B^T with g
+ * = mag / n. n is the adapter's own (ts_lora.inverse), a constant. */
 static double *ref_linear(const ref *r, size_t layer, size_t proj, const double *x) {
-    double *y = ref_matrix(&r->m->layer[layer].proj[proj], r->m->layer[layer].bias[proj], x, r->n);
-    ref_lora(r, layer, proj, x, y);
+    const ts_weight *w = &r->m->layer[layer].proj[proj];
+    const ts_lora *l = r->a ? &r->a->lora[layer][proj] : NULL;
+    double *y = ref_matrix(w, r->m->layer[layer].bias[proj], x, r->n);
+    if (!l || !l->r) return y;
+    double *dropped = ref_dropped(r, layer, proj, x, w->cols);
+    if (!l->mag) {
+        ref_change(r, l, dropped, y);
+    } else {
+        double *base = ref_matrix(w, NULL, dropped, r->n), *change = zeros(r->n * w->rows);
+        ref_change(r, l, dropped, change);
+        for (size_t i = 0; i < r->n * w->rows; i++) {
+            double g = (double)l->mag[i % w->rows] * (double)l->inverse[i % w->rows];
+            y[i] += (g - 1) * base[i] + g * change[i];
+        }
+        free(base), free(change);
+    }
+    free(dropped);
     return y;
 }
 
@@ -97,7 +121,7 @@ static double *ref_norm(const ref *r, const double *x, const float *w) {
     double *y = zeros(r->n * h);
     memcpy(y, x, r->n * h * sizeof *y);
     for (size_t i = 0; i < r->n; i++)
-        ref_norm_one(r, y + i * h, h, w);
+        ref_norm_one(r, y + i * h, h, ts_adapter_norm(r->a, w));
     return y;
 }
 
@@ -192,9 +216,15 @@ void ts_ref_logits(const ts_model *m, const ts_adapter *a, const int32_t *ids, s
     double *x = zeros(n * h), *y;
     float *row = ts_malloc(h * sizeof *row);
     for (size_t i = 0; i < n; i++) {
-        ts_weight_rows(&m->embed, (size_t)ids[i], 1, row);
+        ts_weight_rows(ts_adapter_embed(a, m), (size_t)ids[i], 1, row);
         for (size_t j = 0; j < h; j++)
-            x[i * h + j] = (double)row[j] * (double)m->config.embed_scale;
+            x[i * h + j] = (double)row[j];
+        for (size_t k = 0; a && k < a->embed.r; k++)
+            for (size_t j = 0; j < h; j++)
+                x[i * h + j] += (double)a->embed.scale * (double)a->embed.b[j * a->embed.r + k] *
+                                (double)a->embed.a[k * m->config.vocab + (size_t)ids[i]];
+        for (size_t j = 0; j < h; j++)
+            x[i * h + j] *= (double)m->config.embed_scale;
     }
     for (size_t l = 0; l < m->config.layers; l++) {
         y = ref_norm(&r, x, m->layer[l].attn_norm);
@@ -205,7 +235,10 @@ void ts_ref_logits(const ts_model *m, const ts_adapter *a, const int32_t *ids, s
         free(y);
     }
     y = ref_norm(&r, x, m->final_norm);
-    double *logits = ref_matrix(&m->head, NULL, y, n);
+    double *logits = ref_matrix(ts_adapter_head(a, m), NULL, y, n);
+    if (a && a->head.r) ref_change(&r, &a->head, y, logits);
+    for (size_t i = 0; a && a->head.mag && i < n * m->config.vocab; i++)
+        logits[i] *= (double)a->head.mag[i % m->config.vocab] * (double)a->head.inverse[i % m->config.vocab];
     for (size_t i = 0; i < n * m->config.vocab; i++)
         out[i] = ref_cap(logits[i], m->config.logit_cap);
     free(logits), free(y), free(x), free(row);

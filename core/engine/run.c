@@ -108,50 +108,74 @@ out:
     return status;
 }
 
-static ts_status take_adapter(const char *run_dir, const char *from, ts_err *err) {
-    static const char *const names[] = {"adapter_model.safetensors", "adapter_config.json"};
+/* target_modules as typed: names with commas, or the expression. */
+static void take_targets(const ts_adapter_settings *shape, ts_run_settings *s) {
+    ts_buf names = TS_BUF_INIT;
+    ts_json *v = ts_json_parse(shape->targets, strlen(shape->targets), NULL);
+    if (ts_json_is_string(v)) ts_buf_puts(&names, ts_json_str(v, ""));
+    for (const ts_json *x = ts_json_is_array(v) ? ts_json_child(v) : NULL; x; x = ts_json_next(x))
+        ts_buf_printf(&names, "%s%s", names.len ? "," : "", ts_json_str(x, ""));
+    ts_run_set(&s->target_modules, ts_buf_str(&names));
+    ts_json_free(v);
+    ts_buf_release(&names);
+}
+
+/* The adapter to start from must fit the model and be one that can be trained; its shape is the run's. Whatever form it
+ * has, init/ gets a PEFT folder. */
+static ts_status take_adapter(const char *run_dir, const ts_model *m, ts_run_settings *s, ts_err *err) {
+    ts_adapter *a = NULL;
     char *dir = ts_path_join(run_dir, "init");
-    ts_status status = ts_mkdirs(dir, err);
-    for (size_t i = 0; i < TS_COUNT(names) && status == TS_OK; i++) {
-        char *in = ts_path_join(from, names[i]), *to = ts_path_join(dir, names[i]);
-        status = ts_file_copy(in, to, err);
-        free(in);
-        free(to);
-    }
+    ts_status status = ts_adapter_load(&a, s->init_adapter, m, err);
+    if (status == TS_OK) status = ts_adapter_trainable(a, err);
+    if (status == TS_OK) status = ts_adapter_save(a, dir, err);
     free(dir);
+    if (status != TS_OK) {
+        ts_adapter_free(a);
+        return ts_wrap(err, status, "--init-adapter %s", s->init_adapter);
+    }
+    s->r = (int64_t)a->settings.r;
+    s->lora_alpha = a->settings.alpha;
+    s->use_rslora = a->settings.rslora;
+    s->use_dora = a->settings.dora;
+    take_targets(&a->settings, s);
+    ts_adapter_free(a);
+    return TS_OK;
+}
+
+ts_status ts_run_adapter_settings(const ts_run_settings *s, const ts_model *m, ts_adapter_settings *out, ts_err *err) {
+    *out = (ts_adapter_settings){.r = (size_t)s->r,
+                                 .alpha = s->lora_alpha,
+                                 .dropout = s->lora_dropout,
+                                 .rslora = s->use_rslora,
+                                 .dora = s->use_dora};
+    out->base_model = ts_strdup(m->path);
+    ts_status status = ts_targets_set(out, s->target_modules, m, err);
+    if (status == TS_OK) status = ts_pattern_parse(&out->rank_pattern, s->rank_pattern, err);
+    if (status == TS_OK) status = ts_pattern_parse(&out->alpha_pattern, s->alpha_pattern, err);
+    if (status != TS_OK) ts_adapter_settings_release(out);
     return status;
 }
 
-/* The adapter to start from must fit the model, and its shape is the run's. */
-static ts_status take_shape(const char *run_dir, const ts_model *m, ts_run_settings *s, ts_err *err) {
-    ts_adapter *a = NULL;
-    ts_buf names = TS_BUF_INIT;
-    char *dir = ts_path_join(run_dir, "init");
-    ts_status status = ts_adapter_load(&a, dir, m, err);
-    free(dir);
-    if (status != TS_OK) return ts_wrap(err, status, "--init-adapter %s", s->init_adapter);
-    for (int p = 0; p < TS_PROJS; p++)
-        if (a->targets & (1U << p)) ts_buf_printf(&names, "%s%s", names.len ? "," : "", ts_proj_names[p]);
-    s->r = (int64_t)a->r;
-    s->lora_alpha = a->alpha;
-    s->use_rslora = a->rslora;
-    ts_run_set(&s->target_modules, ts_buf_str(&names));
-    ts_buf_release(&names);
-    ts_adapter_free(a);
-    return TS_OK;
+/* Before anything is copied: do the settings make an adapter that can be trained? */
+static ts_status check_shape(const ts_run_settings *s, const ts_model *m, ts_err *err) {
+    ts_adapter_settings shape;
+    size_t params;
+    TS_TRY(ts_run_adapter_settings(s, m, &shape, err));
+    ts_status status = ts_lora_params(&params, m, &shape, err);
+    ts_adapter_settings_release(&shape);
+    return status;
 }
 
 static ts_status take_model(const char *run_dir, ts_run_settings *s, ts_err *err) {
     ts_model *m = NULL;
     char hash[33];
-    unsigned targets;
     ts_status status = TS_OK;
     TS_TRY(ts_model_open(&m, s->model, err));
     TS_GOTO(ts_model_hash(m, hash, err));
     if (s->init_adapter)
-        TS_GOTO(take_shape(run_dir, m, s, err));
+        TS_GOTO(take_adapter(run_dir, m, s, err));
     else
-        TS_GOTO(ts_targets_parse(s->target_modules, m, &targets, err));
+        TS_GOTO(check_shape(s, m, err));
     char *absolute = ts_path_absolute(m->path);
     ts_run_set(&s->model, absolute);
     ts_run_set(&s->model_hash, hash);
@@ -169,7 +193,6 @@ static ts_status fill(const char *run_dir, ts_run_settings *s, const char *train
     ts_progress_what(progress, "copying the examples");
     TS_GOTO(take_data(run_dir, "train.jsonl", train_file, &s->train_hash, &s->train_rows, err));
     TS_GOTO(take_data(run_dir, "valid.jsonl", valid_file, &s->valid_hash, &s->valid_rows, err));
-    if (s->init_adapter) TS_GOTO(take_adapter(run_dir, s->init_adapter, err));
     ts_progress_what(progress, "reading the model");
     TS_GOTO(take_model(run_dir, s, err));
     if (ts_cancelled(progress)) TS_GOTO(ts_fail(err, TS_CANCELLED, "stopped before the run was made"));

@@ -31,6 +31,7 @@ typedef struct ts_run_settings {
     int64_t r;
     double lora_alpha, lora_dropout;
     char *target_modules;
+    char *rank_pattern, *alpha_pattern; /* "k_proj=8,.*down_proj=4"; NULL: none */
     bool use_rslora, use_dora;
     char *init_adapter; /* where init/ came from; NULL: a fresh one */
     /* the course, under TRL's names */
@@ -67,7 +68,9 @@ typedef struct ts_run_settings {
     X("target-modules", target_modules, TEXT, "WHAT", "all-linear, names (q_proj,v_proj) or a regular expression",     \
       "all-linear", 0, 0)                                                                                              \
     X("use-rslora", use_rslora, BOOL, NULL, "scale by alpha / sqrt(r)", "no", 0, 0)                                    \
-    X("use-dora", use_dora, BOOL, NULL, "not there yet", "no", 0, 0)                                                   \
+    X("use-dora", use_dora, BOOL, NULL, "DoRA: train the length of every row of the weights too", "no", 0, 0)          \
+    X("rank-pattern", rank_pattern, TEXT, "P=N,..", "another rank for modules whose path ends in P", NULL, 0, 0)       \
+    X("alpha-pattern", alpha_pattern, TEXT, "P=X,..", "another alpha for such modules", NULL, 0, 0)                    \
     X("init-adapter", init_adapter, TEXT, "DIR", "go on from this PEFT adapter", NULL, 0, 0)                           \
     X("epochs", epochs, NUM, "X", "how often every example is seen", "3", 1e-6, 1e6)                                   \
     X("max-steps", max_steps, INT, "N", "stop after N steps; 0: by epochs", "0", 0, 1000000000)                        \
@@ -114,6 +117,12 @@ void ts_run_settings_command(const ts_run_settings *s, ts_buf *out);
  * what was made is removed again. */
 TS_MUST_USE ts_status ts_run_create(const char *run_dir, ts_run_settings *s, const char *train_file,
                                     const char *valid_file, ts_progress *progress, ts_err *err);
+
+/* What the adapter of these settings is to be for m; released by the caller, empty after a failure. */
+struct ts_model;
+struct ts_adapter_settings;
+TS_MUST_USE ts_status ts_run_adapter_settings(const ts_run_settings *s, const struct ts_model *m,
+                                              struct ts_adapter_settings *out, ts_err *err);
 
 /* "host boot-id pid": what the lock file says. */
 void ts_run_lock_words(char *out, size_t n);

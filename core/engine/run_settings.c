@@ -3,6 +3,7 @@
 #include "core/engine/run.h"
 
 #include "core/engine/optim.h"
+#include "core/model/adapter.h"
 
 #include <errno.h>
 #include <math.h>
@@ -136,7 +137,13 @@ ts_status ts_run_settings_check(ts_run_settings *s, ts_err *err) {
     if (!s->method || strcmp(s->method, "lora") != 0)
         return ts_fail(err, TS_UNSUPPORTED, "--method \"%.40s\" is not available in this version; lora is",
                        s->method ? s->method : "");
-    if (s->use_dora) return ts_fail(err, TS_UNSUPPORTED, "--use-dora is not available in this version; leave it out");
+    char *pattern = NULL;
+    ts_status status = ts_pattern_parse(&pattern, s->rank_pattern, err);
+    free(pattern);
+    if (status != TS_OK) return ts_wrap(err, status, "--rank-pattern");
+    status = ts_pattern_parse(&pattern, s->alpha_pattern, err);
+    free(pattern);
+    if (status != TS_OK) return ts_wrap(err, status, "--alpha-pattern");
     if (!s->model || !*s->model)
         return ts_fail(err, TS_INVALID,
                        "no model is named; say --model with a GGUF file, a Hugging Face folder or a "

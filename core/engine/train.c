@@ -132,17 +132,20 @@ static ts_status open_data(struct trainer *t, ts_err *err) {
 }
 
 static ts_status open_adapter(struct trainer *t, ts_err *err) {
-    unsigned targets;
     if (t->s.init_adapter) {
         char *dir = ts_path_join(t->dir, "init");
         ts_status status = ts_adapter_load(&t->adapter, dir, t->model, err);
         free(dir);
         TS_TRY(status);
     } else {
-        TS_TRY(ts_targets_parse(t->s.target_modules, t->model, &targets, err));
-        TS_TRY(ts_adapter_new(&t->adapter, t->model, (size_t)t->s.r, t->s.lora_alpha, t->s.lora_dropout,
-                              t->s.use_rslora, targets, ts_rand_mix((uint64_t)t->s.seed, STREAM_INIT), err));
+        ts_adapter_settings shape;
+        TS_TRY(ts_run_adapter_settings(&t->s, t->model, &shape, err));
+        ts_status status =
+            ts_adapter_make(&t->adapter, t->model, &shape, ts_rand_mix((uint64_t)t->s.seed, STREAM_INIT), err);
+        ts_adapter_settings_release(&shape);
+        TS_TRY(status);
     }
+    TS_TRY(ts_adapter_trainable(t->adapter, err));
     TS_TRY(ts_adapter_zero_like(&t->grad, t->adapter, err));
     TS_TRY(ts_adapter_zero_like(&t->m, t->adapter, err));
     TS_TRY(ts_adapter_zero_like(&t->v, t->adapter, err));
@@ -243,6 +246,7 @@ static ts_status find_place(struct trainer *t, ts_err *err) {
         if (err) *err = none;
         return status;
     }
+    if (t->resumed) ts_adapter_refresh(t->adapter);
     TS_TRY(ts_events_open(&t->events, t->dir, t->at.events_bytes, err));
     TS_TRY(settle_machine(t, err));
     TS_TRY(report_start(t, err));
@@ -362,6 +366,7 @@ static void update(struct trainer *t, double lr, double norm, double scale) {
             t->grad->block[i] *= factor;
     ts_adamw_step(&o, (size_t)++t->at.updates, t->adapter->block, t->grad->block, t->m->block, t->v->block,
                   t->adapter->n_params);
+    ts_adapter_refresh(t->adapter);
 }
 
 static ts_status report_step(struct trainer *t, double loss, double lr, double norm, size_t tokens, size_t supervised,
@@ -679,11 +684,13 @@ ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, t
     ts_model *m = NULL;
     ts_examples x = {0};
     ts_encoder e = {0};
-    unsigned targets;
+    ts_adapter_settings shape = {0};
+    size_t trainable = 0;
     ts_status status = TS_OK;
     *out = (ts_train_plan){.seconds = NAN};
     TS_GOTO(ts_model_open(&m, s->model, err));
-    TS_GOTO(ts_targets_parse(s->target_modules, m, &targets, err));
+    TS_GOTO(ts_run_adapter_settings(s, m, &shape, err));
+    TS_GOTO(ts_lora_params(&trainable, m, &shape, err));
     ts_encoder_init(&e, m->path, m->config.vocab);
     TS_GOTO(ts_examples_read(&x, train_file, &e, (size_t)s->max_length, progress, err));
     out->examples = (int64_t)x.n;
@@ -694,13 +701,14 @@ ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, t
     out->longest = x.longest;
     out->steps = ts_train_steps(s, (int64_t)x.n);
     if (x.n == 0) out->steps = 0;
-    out->trainable_params = (int64_t)ts_lora_params(m, (size_t)s->r, targets);
+    out->trainable_params = (int64_t)trainable;
     out->all_params = (int64_t)m->params + out->trainable_params;
     /* engine's formula: stored weights + 16 bytes a trained parameter + activations + the examples, and a tenth */
     out->memory_bytes =
         (int64_t)(1.1 * ((double)m->file_bytes + 16 * (double)out->trainable_params +
                          (double)ts_net_train_bytes(m, (size_t)s->micro_tokens) + 8 * (double)x.tokens));
 out:
+    ts_adapter_settings_release(&shape);
     ts_examples_release(&x);
     ts_encoder_release(&e);
     ts_model_close(m);

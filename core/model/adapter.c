@@ -10,84 +10,207 @@
 
 enum { MAX_RANK = 1 << 14 };
 
-size_t ts_lora_params(const ts_model *m, size_t r, unsigned targets) {
-    size_t n = 0, rows, cols;
-    for (ts_proj p = 0; p < TS_PROJS; p++) {
-        if (!(targets & 1u << p)) continue;
-        ts_proj_size(&m->config, p, &rows, &cols);
-        n += r * (rows + cols);
-    }
-    return n * m->config.layers;
+/* ---- modules by number ---- */
+
+size_t ts_module_count(const ts_model *m) {
+    return m->config.layers * TS_PROJS + 2;
 }
+
+ts_module ts_module_at(const ts_model *m, size_t i) {
+    size_t projections = m->config.layers * TS_PROJS;
+    if (i >= projections) return (ts_module){.kind = i == projections ? TS_MODULE_EMBED : TS_MODULE_HEAD};
+    return (ts_module){.layer = i / TS_PROJS, .proj = (ts_proj)(i % TS_PROJS)};
+}
+
+void ts_module_path(ts_module module, char out[TS_MODULE_PATH]) {
+    if (module.kind == TS_MODULE_PROJ)
+        snprintf(out, TS_MODULE_PATH, "model.layers.%zu.%s.%s", module.layer, ts_proj_parents[module.proj],
+                 ts_proj_names[module.proj]);
+    else
+        snprintf(out, TS_MODULE_PATH, "%s", module.kind == TS_MODULE_EMBED ? "model.embed_tokens" : "lm_head");
+}
+
+const ts_weight *ts_module_weight(const ts_model *m, ts_module module) {
+    if (module.kind == TS_MODULE_PROJ) return &m->layer[module.layer].proj[module.proj];
+    return module.kind == TS_MODULE_EMBED ? &m->embed : &m->head;
+}
+
+/* Of LoRA's product B A: PEFT's embedding has its vocabulary on A's side. */
+void ts_module_size(const ts_model *m, ts_module module, size_t *rows, size_t *cols) {
+    if (module.kind == TS_MODULE_PROJ) {
+        ts_proj_size(&m->config, module.proj, rows, cols);
+        return;
+    }
+    bool embed = module.kind == TS_MODULE_EMBED;
+    *rows = embed ? m->config.hidden : m->config.vocab;
+    *cols = embed ? m->config.vocab : m->config.hidden;
+}
+
+ts_lora *ts_adapter_lora(const ts_adapter *a, ts_module module) {
+    if (module.kind == TS_MODULE_PROJ) return &a->lora[module.layer][module.proj];
+    return (ts_lora *)(uintptr_t)(module.kind == TS_MODULE_EMBED ? &a->embed : &a->head);
+}
+
+/* ---- memory ---- */
 
 float ts_lora_scale(size_t r, double alpha, bool rslora) {
     return (float)(rslora ? alpha / sqrt((double)r) : alpha / (double)r);
 }
 
-ts_status ts_adapter_alloc(ts_adapter **out, const ts_adapter *settings, const ts_model *m, ts_err *err) {
-    *out = NULL;
-    if (settings->r < 1 || settings->r > MAX_RANK)
-        return ts_fail(err, TS_INVALID, "a LoRA rank of %zu is not possible; take 1 to %d", settings->r, MAX_RANK);
-    if (!(settings->alpha > 0) || !isfinite(settings->alpha))
-        return ts_fail(err, TS_INVALID, "a LoRA alpha of %g is not possible; take a positive number", settings->alpha);
-    if (!(settings->dropout >= 0 && settings->dropout < 1))
-        return ts_fail(err, TS_INVALID, "a LoRA dropout of %g is not possible; take 0 to below 1", settings->dropout);
+static char *copy_text(const char *s) {
+    return s ? ts_strdup(s) : NULL;
+}
+
+void ts_settings_copy(ts_adapter_settings *to, const ts_adapter_settings *from) {
+    *to = *from;
+    to->targets = copy_text(from->targets);
+    to->exclude = copy_text(from->exclude);
+    to->layers = copy_text(from->layers);
+    to->layers_pattern = copy_text(from->layers_pattern);
+    to->rank_pattern = copy_text(from->rank_pattern);
+    to->alpha_pattern = copy_text(from->alpha_pattern);
+    to->save = copy_text(from->save);
+    to->base_model = copy_text(from->base_model);
+}
+
+void ts_adapter_settings_release(ts_adapter_settings *s) {
+    char *texts[] = {s->targets,      s->exclude,       s->layers, s->layers_pattern,
+                     s->rank_pattern, s->alpha_pattern, s->save,   s->base_model};
+    for (size_t i = 0; i < TS_COUNT(texts); i++)
+        free(texts[i]);
+    *s = (ts_adapter_settings){0};
+}
+
+static ts_status check_numbers(size_t r, double alpha, ts_err *err) {
+    if (r < 1 || r > MAX_RANK)
+        return ts_fail(err, TS_INVALID, "a LoRA rank of %zu is not possible; take 1 to %d", r, MAX_RANK);
+    if (!(alpha > 0) || !isfinite(alpha))
+        return ts_fail(err, TS_INVALID, "a LoRA alpha of %g is not possible; take a positive number", alpha);
+    return TS_OK;
+}
+
+static ts_status check_shapes(const ts_adapter_settings *s, const ts_model *m, const ts_shape *shapes, ts_err *err) {
+    size_t adapted = 0;
+    TS_TRY(check_numbers(s->r, s->alpha, err));
+    if (!(s->dropout >= 0 && s->dropout < 1))
+        return ts_fail(err, TS_INVALID, "a LoRA dropout of %g is not possible; take 0 to below 1", s->dropout);
     if (m->config.fused)
         return ts_fail(err, TS_UNSUPPORTED,
                        "adapters on a %s model, whose projections are fused (qkv_proj, gate_up_proj), are not done yet",
                        m->config.family);
-    if (settings->targets == 0 || settings->targets >> TS_PROJS != 0)
+    for (size_t i = 0; i < ts_module_count(m); i++) {
+        if (!shapes[i].r) continue;
+        adapted++;
+        TS_TRY(check_numbers(shapes[i].r, shapes[i].alpha, err));
+        if (s->dora && ts_module_at(m, i).kind == TS_MODULE_EMBED)
+            return ts_fail(err, TS_UNSUPPORTED, "DoRA on embed_tokens is not done; leave it out of the target modules");
+        if (m->config.embed_scale != 1 && ts_module_at(m, i).kind == TS_MODULE_EMBED)
+            return ts_fail(err, TS_UNSUPPORTED, "LoRA on the scaled embedding of a %s model is not done yet",
+                           m->config.family);
+    }
+    if (!adapted)
         return ts_fail(err, TS_INVALID, "the adapter has no target modules; name some, for example all-linear");
-    ts_adapter *a = ts_malloc(sizeof *a);
-    *a = *settings;
-    a->base_model = ts_strdup(settings->base_model ? settings->base_model : "");
+    return TS_OK;
+}
+
+static size_t count_params(const ts_adapter_settings *s, const ts_model *m, const ts_shape *shapes) {
+    size_t n = 0, rows, cols; /* sizes of an open model and ranks up to MAX_RANK: no overflow */
+    for (size_t i = 0; i < ts_module_count(m); i++) {
+        if (!shapes[i].r) continue;
+        ts_module_size(m, ts_module_at(m, i), &rows, &cols);
+        n += shapes[i].r * (rows + cols) + (s->dora ? rows : 0);
+    }
+    return n;
+}
+
+ts_status ts_lora_params(size_t *out, const ts_model *m, const ts_adapter_settings *s, ts_err *err) {
+    ts_shape *shapes;
+    TS_TRY(ts_adapter_select(&shapes, s, m, true, err));
+    ts_status status = check_shapes(s, m, shapes, err);
+    if (status == TS_OK) *out = count_params(s, m, shapes);
+    free(shapes);
+    return status;
+}
+
+/* Points every module into block and gains. */
+static void lay_out(ts_adapter *a, const ts_shape *shapes) {
+    float *next = a->block, *gain = a->gains;
+    for (size_t i = 0; i < ts_module_count(a->model); i++) {
+        ts_module module = ts_module_at(a->model, i);
+        ts_lora *x = ts_adapter_lora(a, module);
+        if (!shapes[i].r) continue;
+        *x = (ts_lora){.r = shapes[i].r, .alpha = shapes[i].alpha};
+        ts_module_size(a->model, module, &x->out, &x->in);
+        x->scale = ts_lora_scale(x->r, x->alpha, a->settings.rslora);
+        x->a = next;
+        x->b = next + x->r * x->in;
+        next = x->b + x->out * x->r;
+        if (!a->settings.dora) continue;
+        x->mag = next;
+        x->gain = gain;
+        x->inverse = gain + x->out;
+        next += x->out;
+        gain += 2 * x->out;
+    }
+}
+
+ts_status ts_adapter_alloc(ts_adapter **out, const ts_adapter_settings *s, const ts_model *m, const ts_shape *shapes,
+                           ts_err *err) {
+    *out = NULL;
+    TS_TRY(check_shapes(s, m, shapes, err));
+    ts_adapter *a = ts_calloc(1, sizeof *a);
+    ts_settings_copy(&a->settings, s);
+    a->model = m;
+    a->dropout = s->dropout;
     a->layers = m->config.layers;
     a->lora = ts_calloc(a->layers, sizeof *a->lora);
-    a->n_params = ts_lora_params(m, a->r, a->targets); /* sizes of an open model: no overflow */
+    a->n_params = count_params(s, m, shapes);
+    for (size_t i = 0, rows, cols; s->dora && i < ts_module_count(m); i++)
+        if (shapes[i].r) {
+            ts_module_size(m, ts_module_at(m, i), &rows, &cols);
+            a->n_gains += 2 * rows;
+        }
     a->block = ts_try_alloc(a->n_params, sizeof *a->block);
-    if (!a->block) {
+    a->gains = ts_try_alloc(a->n_gains + 1, sizeof *a->gains);
+    if (!a->block || !a->gains) {
         ts_status status =
             ts_fail(err, TS_NO_MEMORY, "no memory for an adapter of %zu parameters (%zu MB); take a smaller rank",
                     a->n_params, a->n_params * sizeof *a->block >> 20);
         ts_adapter_free(a);
         return status;
     }
-    float *next = a->block, scale = ts_lora_scale(a->r, a->alpha, a->rslora);
-    for (size_t l = 0; l < a->layers; l++)
-        for (ts_proj p = 0; p < TS_PROJS; p++) {
-            size_t rows, cols;
-            if (!(a->targets & 1u << p)) continue;
-            ts_proj_size(&m->config, p, &rows, &cols);
-            a->lora[l][p] =
-                (ts_lora){.r = a->r, .in = cols, .out = rows, .scale = scale, .a = next, .b = next + a->r * cols};
-            next += a->r * (rows + cols);
-        }
+    lay_out(a, shapes);
     *out = a;
     return TS_OK;
 }
 
-ts_status ts_adapter_new(ts_adapter **out, const ts_model *m, size_t r, double alpha, double dropout, bool rslora,
-                         unsigned targets, uint64_t seed, ts_err *err) {
-    const ts_adapter settings = {
-        .r = r, .alpha = alpha, .dropout = dropout, .rslora = rslora, .targets = targets, .base_model = m->path};
-    TS_TRY(ts_adapter_alloc(out, &settings, m, err));
-    ts_rand random;
-    ts_rand_seed(&random, seed);
-    for (size_t l = 0; l < m->config.layers; l++)
-        for (ts_proj p = 0; p < TS_PROJS; p++) {
-            const ts_lora *x = &(*out)->lora[l][p];
-            double bound = x->r ? 1 / sqrt((double)x->in) : 0;
-            for (size_t i = 0; i < x->r * x->in; i++)
-                x->a[i] = (float)((2 * ts_rand_unit(&random) - 1) * bound);
-        }
-    return TS_OK;
+void ts_adapter_free(ts_adapter *a) {
+    if (!a) return;
+    ts_adapter_settings_release(&a->settings);
+    ts_safetensors_close(a->file);
+    free(a->saved);
+    free(a->lora);
+    free(a->block);
+    free(a->gains);
+    free(a->norms);
+    free(a);
+}
+
+static float *moved(const float *p, const float *from, float *to) {
+    return p ? to + (p - from) : NULL;
 }
 
 ts_status ts_adapter_zero_like(ts_adapter **out, const ts_adapter *like, ts_err *err) {
     ts_adapter *a = ts_malloc(sizeof *a);
     *out = NULL;
     *a = *like;
-    a->base_model = ts_strdup(like->base_model);
+    ts_settings_copy(&a->settings, &like->settings);
+    a->saved = NULL;
+    a->n_saved = 0;
+    a->file = NULL;
+    a->norms = NULL;
+    a->gains = NULL;
+    a->n_gains = 0;
     a->lora = ts_malloc(a->layers * sizeof *a->lora);
     memcpy(a->lora, like->lora, a->layers * sizeof *a->lora);
     a->block = ts_try_alloc(a->n_params, sizeof *a->block);
@@ -97,23 +220,94 @@ ts_status ts_adapter_zero_like(ts_adapter **out, const ts_adapter *like, ts_err 
                        "no memory for %zu gradients or optimiser values (%zu MB); take a smaller rank", like->n_params,
                        like->n_params * sizeof *like->block >> 20);
     }
-    for (size_t l = 0; l < a->layers; l++)
-        for (ts_proj p = 0; p < TS_PROJS; p++) {
-            ts_lora *x = &a->lora[l][p];
-            if (!x->r) continue;
-            x->a = a->block + (x->a - like->block);
-            x->b = a->block + (x->b - like->block);
-        }
+    for (size_t i = 0; i < ts_module_count(a->model); i++) {
+        ts_lora *x = ts_adapter_lora(a, ts_module_at(a->model, i));
+        x->a = moved(x->a, like->block, a->block);
+        x->b = moved(x->b, like->block, a->block);
+        x->mag = moved(x->mag, like->block, a->block);
+        x->gain = x->inverse = NULL;
+    }
     *out = a;
     return TS_OK;
 }
 
-void ts_adapter_free(ts_adapter *a) {
-    if (!a) return;
-    free(a->lora);
-    free(a->base_model);
-    free(a->block);
-    free(a);
+/* ---- a fresh one ---- */
+
+static double normal(ts_rand *random) {
+    double u = 1 - ts_rand_unit(random), v = ts_rand_unit(random); /* Box and Muller */
+    return sqrt(-2 * log(u)) * cos(2 * 3.14159265358979323846 * v);
+}
+
+static void draw(const ts_lora *x, bool embed, ts_rand *random) {
+    double bound = 1 / sqrt((double)x->in);
+    for (size_t i = 0; !embed && i < x->r * x->in; i++)
+        x->a[i] = (float)((2 * ts_rand_unit(random) - 1) * bound);
+    for (size_t i = 0; embed && i < x->out * x->r; i++)
+        x->b[i] = (float)normal(random);
+}
+
+/* The norms of the model's rows: with B zero g is 1. */
+static void start_magnitudes(ts_adapter *a) {
+    ts_adapter_refresh(a);
+    for (size_t i = 0; i < ts_module_count(a->model); i++) {
+        const ts_lora *x = ts_adapter_lora(a, ts_module_at(a->model, i));
+        for (size_t k = 0; x->mag && k < x->out; k++)
+            x->mag[k] = x->inverse[k] > 0 ? 1 / x->inverse[k] : 0;
+    }
+    ts_adapter_refresh(a);
+}
+
+ts_status ts_adapter_make(ts_adapter **out, const ts_model *m, const ts_adapter_settings *settings, uint64_t seed,
+                          ts_err *err) {
+    ts_shape *shapes;
+    *out = NULL;
+    if (settings->save)
+        return ts_fail(err, TS_UNSUPPORTED, "modules to save (%s) are not trained yet; leave them out", settings->save);
+    TS_TRY(ts_adapter_select(&shapes, settings, m, true, err));
+    ts_status status = ts_adapter_alloc(out, settings, m, shapes, err);
+    free(shapes);
+    if (status != TS_OK) return status;
+    ts_rand random;
+    ts_rand_seed(&random, seed);
+    for (size_t i = 0; i < ts_module_count(m); i++) {
+        ts_module module = ts_module_at(m, i);
+        const ts_lora *x = ts_adapter_lora(*out, module);
+        if (x->r) draw(x, module.kind == TS_MODULE_EMBED, &random);
+    }
+    if (settings->dora) start_magnitudes(*out);
+    return TS_OK;
+}
+
+ts_status ts_adapter_new(ts_adapter **out, const ts_model *m, size_t r, double alpha, double dropout, bool rslora,
+                         unsigned targets, uint64_t seed, ts_err *err) {
+    ts_buf names = TS_BUF_INIT;
+    for (ts_proj p = 0; p < TS_PROJS; p++)
+        if (targets & 1u << p) ts_buf_printf(&names, "%s%s", names.len ? "," : "", ts_proj_names[p]);
+    ts_adapter_settings s = {.r = r, .alpha = alpha, .dropout = dropout, .rslora = rslora};
+    s.base_model = ts_strdup(m->path);
+    *out = NULL;
+    ts_status status = ts_targets_set(&s, ts_buf_str(&names), m, err);
+    if (status == TS_OK) status = ts_adapter_make(out, m, &s, seed, err);
+    ts_adapter_settings_release(&s);
+    ts_buf_release(&names);
+    return status;
+}
+
+/* ---- what there is ---- */
+
+ts_status ts_adapter_trainable(const ts_adapter *a, ts_err *err) {
+    const char *what = a->n_saved ? a->saved[0].name : a->embed.r ? "embed_tokens" : a->head.r ? "lm_head" : NULL;
+    if (!what) return TS_OK;
+    return ts_fail(err, TS_UNSUPPORTED,
+                   "the adapter changes %s, which training cannot do yet; start from an adapter of projections alone",
+                   what);
+}
+
+size_t ts_adapter_params(const ts_adapter *a) {
+    size_t n = a->n_params;
+    for (size_t i = 0; i < a->n_saved; i++)
+        if (!a->saved[i].base) n += a->saved[i].weight.rows * a->saved[i].weight.cols;
+    return n;
 }
 
 static void with_commas(size_t v, char *out) {

@@ -1,9 +1,7 @@
 /* Reading a PEFT folder. PEFT itself only warns when names do not match and then computes the base model; here every
  * expected tensor must be there in its shape, and nothing else. */
-#include "core/model/adapter_private.h"
-
 #include "core/base/file.h"
-#include "core/model/safetensors.h"
+#include "core/model/adapter_private.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -11,6 +9,7 @@
 #include <string.h>
 
 enum { MAX_CONFIG = 16 << 20 };
+#define PREFIX "base_model.model."
 
 typedef struct loader {
     const char *dir;
@@ -18,170 +17,237 @@ typedef struct loader {
     ts_err *err;
 } loader;
 
-void ts_adapter_key(size_t layer, ts_proj p, bool b, char out[128]) {
-    char path[TS_MODULE_PATH];
-    ts_module_path(layer, p, path);
-    snprintf(out, 128, "base_model.model.%s.lora_%c.weight", path, b ? 'B' : 'A');
+/* ---- what does not fit ---- */
+
+void ts_misfit_missing(ts_misfits *bad, const char *name) {
+    if (bad->missing++ == 0) snprintf(bad->first_missing, sizeof bad->first_missing, "%s", name);
 }
 
-/* Absent, null, false, "", [], {}: a setting that is not used. */
-static bool unset(const ts_json *v) {
-    if (!v || ts_json_is_null(v)) return true;
-    if (ts_json_is_bool(v)) return !ts_json_is_true(v);
-    if (ts_json_is_string(v)) return ts_json_str(v, "")[0] == 0;
-    return (ts_json_is_array(v) || ts_json_is_object(v)) && ts_json_count(v) == 0;
+void ts_misfit_unexpected(ts_misfits *bad, const char *name) {
+    if (bad->unexpected++ == 0) snprintf(bad->first_unexpected, sizeof bad->first_unexpected, "%s", name);
 }
 
-static ts_status refuse(const loader *x, const char *key) {
-    return ts_fail(x->err, TS_UNSUPPORTED, "the adapter %s uses %s, which is not done yet; train one without it",
-                   x->dir, key);
+void ts_misfit_shape(ts_misfits *bad, const ts_tensor *t, const char *name, size_t rows, size_t cols) {
+    if (bad->shapes++ > 0) return;
+    char expected[48];
+    snprintf(expected, sizeof expected, cols ? "%zu x %zu" : "%zu", rows, cols);
+    snprintf(bad->first_shape, sizeof bad->first_shape, "%s has %zu%s%.0zu, not %s", name,
+             t->n_dims > 0 ? t->dims[0] : 0, t->n_dims > 1 ? " x " : "", t->n_dims > 1 ? t->dims[1] : 0, expected);
 }
 
-/* Settings under which the plain formula would be wrong. */
-static ts_status refuse_extras(const loader *x, const ts_json *c) {
-    static const char *const keys[] = {
-        "use_dora",
-        "modules_to_save",
-        "rank_pattern",
-        "alpha_pattern",
-        "layers_to_transform",
-        "layers_pattern",
-        "exclude_modules",
-        "fan_in_fan_out",
-        "lora_bias",
-        "trainable_token_indices",
-        "target_parameters",
-        "alora_invocation_tokens",
-        "use_qalora",
-        "layer_replication",
-        "use_bdlora",
-        "kasa_config",
-        "monteclora_config",
-        "arrow_config",
-        "velora_config",
-    };
-    static const char *const plain_init[] = {"gaussian", "orthogonal", "eva"};
-    for (size_t i = 0; i < TS_COUNT(keys); i++)
-        if (!unset(ts_json_get(c, keys[i]))) return refuse(x, keys[i]);
-    const char *bias = ts_json_str(ts_json_get(c, "bias"), "none"),
-               *init = ts_json_str(ts_json_get(c, "init_lora_weights"), NULL);
-    if (strcmp(bias, "none") != 0) return refuse(x, "trained biases (bias)");
-    bool plain = init == NULL; /* true or false: nothing but the numbers in the file counts */
-    for (size_t i = 0; i < TS_COUNT(plain_init); i++)
-        plain = plain || strcmp(init, plain_init[i]) == 0;
-    if (!plain)
-        return ts_fail(
-            x->err, TS_UNSUPPORTED,
-            "the adapter %s began with init_lora_weights %s, which changes the base model; save it as plain LoRA first",
-            x->dir, init);
-    return TS_OK;
-}
-
-static ts_status read_settings(const loader *x, const ts_json *c, ts_adapter *a) {
-    const char *type = ts_json_str(ts_json_get(c, "peft_type"), NULL);
-    if (!type)
-        return ts_fail(x->err, TS_FORMAT, "%s/adapter_config.json has no peft_type; it is no PEFT adapter", x->dir);
-    if (strcmp(type, "LORA") != 0)
-        return ts_fail(x->err, TS_UNSUPPORTED, "the adapter %s is of the type %s; only LORA is read", x->dir, type);
-    TS_TRY(refuse_extras(x, c));
-    int64_t r = 8; /* PEFT's defaults */
-    const ts_json *rank = ts_json_get(c, "r");
-    if (rank && !ts_json_int(rank, 1, 1 << 20, &r))
-        return ts_fail(x->err, TS_FORMAT, "%s/adapter_config.json: r is not a whole number from 1 on", x->dir);
-    a->r = (size_t)r;
-    a->alpha = ts_json_num(ts_json_get(c, "lora_alpha"), 8);
-    a->dropout = ts_json_num(ts_json_get(c, "lora_dropout"), 0);
-    a->rslora = ts_json_is_true(ts_json_get(c, "use_rslora"));
-    ts_status status = ts_targets_from_json(ts_json_get(c, "target_modules"), x->m, &a->targets, x->err);
-    return status == TS_OK ? TS_OK : ts_wrap(x->err, status, "%s/adapter_config.json", x->dir);
-}
-
-/* What does not fit, by kind: how many, and the first. */
-typedef struct misfits {
-    size_t missing, unexpected, shapes;
-    char first_missing[128], first_unexpected[160], first_shape[200];
-} misfits;
-
-static bool same_shape(const ts_tensor *t, size_t rows, size_t cols) {
-    return t->n_dims == 2 && t->dims[0] == rows && t->dims[1] == cols;
-}
-
-static ts_status take_tensor(const loader *x, const ts_safetensors *s, size_t layer, ts_proj p, bool b, size_t rows,
-                             size_t cols, float *out, misfits *bad) {
-    char key[128];
-    ts_adapter_key(layer, p, b, key);
-    const ts_tensor *t = ts_safetensors_find(s, key);
-    if (!t) {
-        if (bad->missing++ == 0) snprintf(bad->first_missing, sizeof bad->first_missing, "%s", key);
-    } else if (t->type == TS_DTYPES) {
-        return ts_fail(x->err, TS_UNSUPPORTED,
-                       "the adapter %s stores %s in a type that is not read; save it as F32, F16 or BF16", x->dir, key);
-    } else if (!same_shape(t, rows, cols)) {
-        if (bad->shapes++ == 0)
-            snprintf(bad->first_shape, sizeof bad->first_shape, "%s has %zu x %zu, not %zu x %zu", key,
-                     t->n_dims > 0 ? t->dims[0] : 0, t->n_dims > 1 ? t->dims[1] : 0, rows, cols);
-    } else {
-        ts_dequantize(t->type, t->data, out, rows * cols);
-    }
-    return TS_OK;
-}
-
-/* Is `name` one of the tensors that take_all looked for? */
-static bool expected(const ts_adapter *a, const char *name) {
-    static const char prefix[] = "base_model.model.model.layers.";
-    if (strncmp(name, prefix, sizeof prefix - 1) != 0) return false;
-    size_t layer = strtoul(name + sizeof prefix - 1, NULL, 10);
-    if (layer >= a->layers) return false;
-    for (ts_proj p = 0; p < TS_PROJS; p++)
-        for (int b = 0; b < 2 && a->lora[layer][p].r; b++) {
-            char key[128];
-            ts_adapter_key(layer, p, b, key);
-            if (strcmp(name, key) == 0) return true;
-        }
-    return false;
-}
-
-static ts_status report(const loader *x, const misfits *bad) {
+ts_status ts_misfits_report(const ts_misfits *bad, const char *path, const ts_model *m, ts_err *err) {
     ts_buf parts = TS_BUF_INIT;
     if (!bad->missing && !bad->unexpected && !bad->shapes) return TS_OK;
     if (bad->shapes) ts_buf_printf(&parts, "; %zu of a wrong shape (%s)", bad->shapes, bad->first_shape);
     if (bad->missing) ts_buf_printf(&parts, "; %zu missing (%s)", bad->missing, bad->first_missing);
     if (bad->unexpected) ts_buf_printf(&parts, "; %zu unexpected (%s)", bad->unexpected, bad->first_unexpected);
     ts_status status =
-        ts_fail(x->err, TS_FORMAT, "the adapter %s does not fit the model %s%s; it was made for another model", x->dir,
-                x->m->config.name, ts_buf_str(&parts));
+        ts_fail(err, TS_FORMAT, "the adapter %s does not fit the model %s%s; it was made for another model", path,
+                m->config.name, ts_buf_str(&parts));
     ts_buf_release(&parts);
     return status;
 }
 
-static ts_status take_all(const loader *x, const ts_safetensors *s, ts_adapter *a) {
-    misfits bad = {0};
-    for (size_t l = 0; l < a->layers; l++)
-        for (ts_proj p = 0; p < TS_PROJS; p++) {
-            const ts_lora *lora = &a->lora[l][p];
-            if (!lora->r) continue;
-            TS_TRY(take_tensor(x, s, l, p, false, lora->r, lora->in, lora->a, &bad));
-            TS_TRY(take_tensor(x, s, l, p, true, lora->out, lora->r, lora->b, &bad));
-        }
-    size_t known = (size_t)__builtin_popcount(a->targets) * 2 * a->layers - bad.missing;
-    for (size_t i = 0; ts_safetensors_count(s) > known && i < ts_safetensors_count(s); i++) {
-        const char *name = ts_safetensors_at(s, i)->name;
-        if (!expected(a, name) && bad.unexpected++ == 0)
-            snprintf(bad.first_unexpected, sizeof bad.first_unexpected, "%s", name);
-    }
-    TS_TRY(report(x, &bad));
+ts_status ts_adapter_finite(const ts_adapter *a, const char *path, ts_err *err) {
+    bool finite = true;
     for (size_t i = 0; i < a->n_params; i++)
-        if (!isfinite(a->block[i]))
-            return ts_fail(
-                x->err, TS_FORMAT,
-                "the adapter %s holds values that are not finite; its training went wrong: use an earlier checkpoint",
-                x->dir);
+        finite = finite && isfinite(a->block[i]);
+    float *row = NULL;
+    for (size_t i = 0; i < a->n_saved; i++) {
+        const ts_weight *w = &a->saved[i].weight;
+        row = ts_realloc(row, w->cols * sizeof *row);
+        for (size_t r = 0; finite && r < w->rows; r++) {
+            ts_weight_rows(w, r, 1, row);
+            for (size_t k = 0; k < w->cols; k++)
+                finite = finite && isfinite(row[k]);
+        }
+    }
+    free(row);
+    if (finite) return TS_OK;
+    return ts_fail(
+        err, TS_FORMAT,
+        "the adapter %s holds values that are not finite; its training went wrong: use an earlier checkpoint", path);
+}
+
+/* ---- names ---- */
+
+bool ts_norm_at(const ts_model *m, size_t i, char path[TS_MODULE_PATH], const float **values) {
+    size_t layer = i / 2;
+    if (i > 2 * m->config.layers) return false;
+    if (i == 2 * m->config.layers) {
+        snprintf(path, TS_MODULE_PATH, "model.norm");
+        *values = m->final_norm;
+        return true;
+    }
+    snprintf(path, TS_MODULE_PATH, "model.layers.%zu.%s_layernorm", layer, i % 2 ? "post_attention" : "input");
+    *values = i % 2 ? m->layer[layer].ffn_norm : m->layer[layer].attn_norm;
+    return true;
+}
+
+static void lora_slot(const ts_lora *x, ts_module module, size_t part, ts_slot *out) {
+    bool embed = module.kind == TS_MODULE_EMBED;
+    static const char *const names[2][3] = {{"lora_A.weight", "lora_B.weight", "lora_magnitude_vector"},
+                                            {"lora_embedding_A", "lora_embedding_B", ""}};
+    char path[TS_MODULE_PATH];
+    if (!x->r || (part == 2 && !x->mag)) return;
+    ts_module_path(module, path);
+    snprintf(out->key, sizeof out->key, PREFIX "%s.%s", path, names[embed][part]);
+    out->n_dims = part == 2 ? 1 : 2;
+    out->dims[0] = part == 0 ? x->r : x->out;
+    out->dims[1] = part == 0 ? x->in : part == 1 ? x->r : 0;
+    out->into = part == 0 ? x->a : part == 1 ? x->b : x->mag;
+}
+
+bool ts_adapter_slot(const ts_adapter *a, size_t i, ts_slot *out) {
+    size_t loras = 3 * ts_module_count(a->model);
+    *out = (ts_slot){0};
+    if (i < loras) {
+        ts_module module = ts_module_at(a->model, i / 3);
+        lora_slot(ts_adapter_lora(a, module), module, i % 3, out);
+        return true;
+    }
+    if (i - loras >= a->n_saved) return false;
+    ts_saved *s = &a->saved[i - loras];
+    snprintf(out->key, sizeof out->key, PREFIX "%s.%sweight", s->name, s->base ? "base_layer." : "");
+    out->n_dims = s->weight.rows == 1 ? 1 : 2;
+    out->dims[0] = s->weight.rows == 1 ? s->weight.cols : s->weight.rows;
+    out->dims[1] = s->weight.rows == 1 ? 0 : s->weight.cols;
+    out->saved = s;
+    return true;
+}
+
+/* ---- saved modules ---- */
+
+static void add_saved(ts_adapter *a, const char *path, const void *replaces, size_t rows, size_t cols, bool base) {
+    ts_saved s = {.replaces = replaces, .weight = {.rows = rows, .cols = cols}, .base = base};
+    snprintf(s.name, sizeof s.name, "%s", path);
+    a->saved = ts_realloc_array(a->saved, a->n_saved + 1, sizeof *a->saved);
+    a->saved[a->n_saved++] = s;
+}
+
+/* A module of layers that PEFT would save and we do not: q_proj and so on. Any path that ends so is meant. */
+static ts_status refuse_projections(const loader *x, const ts_json *save) {
+    for (size_t i = 0; i < ts_module_count(x->m); i++) {
+        char path[TS_MODULE_PATH];
+        ts_module module = ts_module_at(x->m, i);
+        ts_module_path(module, path);
+        if (module.kind == TS_MODULE_PROJ && ts_save_matches(save, path))
+            return ts_fail(x->err, TS_UNSUPPORTED,
+                           "the adapter %s saves %s whole (modules_to_save), which is done for norms, embed_tokens and "
+                           "lm_head only",
+                           x->dir, path);
+    }
     return TS_OK;
+}
+
+static ts_status list_saved(const loader *x, ts_adapter *a) {
+    const ts_config *c = &x->m->config;
+    ts_json *save = a->settings.save ? ts_json_parse(a->settings.save, strlen(a->settings.save), x->err) : NULL;
+    char path[TS_MODULE_PATH];
+    const float *values;
+    if (!save) return TS_OK;
+    ts_status status = refuse_projections(x, save);
+    const ts_layer *layer = &x->m->layer[0];
+    bool other_norms = layer->attn_post_norm || layer->ffn_post_norm || layer->q_norm || layer->k_norm;
+    for (size_t i = 0; status == TS_OK && ts_norm_at(x->m, i, path, &values); i++)
+        if (ts_save_matches(save, path)) add_saved(a, path, values, 1, c->hidden, false);
+    if (status == TS_OK && a->n_saved && other_norms)
+        status = ts_fail(x->err, TS_UNSUPPORTED,
+                         "the adapter %s saves norms (modules_to_save) of a %s model, which is not done yet", x->dir,
+                         c->family);
+    if (ts_save_matches(save, "model.embed_tokens"))
+        add_saved(a, "model.embed_tokens", &x->m->embed, c->vocab, c->hidden, false);
+    if (ts_save_matches(save, "lm_head")) add_saved(a, "lm_head", &x->m->head, c->vocab, c->hidden, false);
+    if (status == TS_OK && a->n_saved == 0)
+        status = ts_fail(x->err, TS_UNSUPPORTED,
+                         "the adapter %s saves modules that the model %s does not have (modules_to_save %s)", x->dir,
+                         c->name, a->settings.save);
+    ts_json_free(save);
+    return status;
+}
+
+/* The whole matrix that PEFT stores beside LoRA on the embedding or the head (save_embedding_layers). */
+static void list_base_layers(const ts_safetensors *s, ts_adapter *a) {
+    const ts_model *m = a->model;
+    if (ts_safetensors_find(s, PREFIX "model.embed_tokens.base_layer.weight"))
+        add_saved(a, "model.embed_tokens", &m->embed, m->config.vocab, m->config.hidden, true);
+    if (ts_safetensors_find(s, PREFIX "lm_head.base_layer.weight"))
+        add_saved(a, "lm_head", &m->head, m->config.vocab, m->config.hidden, true);
+}
+
+/* Norms are converted, matrices stay where they are mapped. */
+static ts_status take_saved(ts_adapter *a, size_t *norms, const ts_tensor *t, ts_saved *saved) {
+    ts_weight *w = &saved->weight;
+    if (w->rows == 1) {
+        float *to = a->norms + *norms;
+        ts_dequantize(t->type, t->data, to, w->cols);
+        *norms += w->cols;
+        w->type = TS_F32;
+        w->data = to;
+    } else {
+        w->type = t->type;
+        w->data = t->data;
+    }
+    w->row_bytes = ts_row_bytes(w->type, w->cols);
+    return TS_OK;
+}
+
+/* ---- tensors ---- */
+
+static int by_key(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool same_shape(const ts_tensor *t, const ts_slot *slot) {
+    return t->n_dims == slot->n_dims && t->dims[0] == slot->dims[0] && (t->n_dims < 2 || t->dims[1] == slot->dims[1]);
+}
+
+static ts_status take_slot(const loader *x, const ts_safetensors *s, ts_adapter *a, const ts_slot *slot, size_t *norms,
+                           ts_misfits *bad) {
+    const ts_tensor *t = ts_safetensors_find(s, slot->key);
+    if (!t) {
+        ts_misfit_missing(bad, slot->key);
+    } else if (t->type == TS_DTYPES) {
+        return ts_fail(x->err, TS_UNSUPPORTED,
+                       "the adapter %s stores %s in a type that is not read; save it as F32, F16 or BF16", x->dir,
+                       slot->key);
+    } else if (!same_shape(t, slot)) {
+        ts_misfit_shape(bad, t, slot->key, slot->dims[0], slot->dims[1]);
+    } else if (slot->into) {
+        ts_dequantize(t->type, t->data, slot->into, slot->dims[0] * TS_MAX(slot->dims[1], (size_t)1));
+    } else {
+        return take_saved(a, norms, t, slot->saved);
+    }
+    return TS_OK;
+}
+
+static ts_status take_all(const loader *x, const ts_safetensors *s, ts_adapter *a) {
+    ts_misfits bad = {0};
+    ts_arena arena = TS_ARENA_INIT;
+    const char **keys = NULL;
+    size_t n = 0, cap = 0, norms = 0;
+    ts_slot slot;
+    ts_status status = TS_OK;
+    a->norms = ts_calloc(a->n_saved + 1, x->m->config.hidden * sizeof *a->norms);
+    for (size_t i = 0; status == TS_OK && ts_adapter_slot(a, i, &slot); i++) {
+        if (!*slot.key) continue;
+        TS_PUSH(keys, n, cap, ts_arena_strndup(&arena, slot.key, strlen(slot.key)));
+        status = take_slot(x, s, a, &slot, &norms, &bad);
+    }
+    if (n) qsort(keys, n, sizeof *keys, by_key);
+    for (size_t i = 0; i < ts_safetensors_count(s); i++) {
+        const char *name = ts_safetensors_at(s, i)->name;
+        if (!n || !bsearch(&name, keys, n, sizeof *keys, by_key)) ts_misfit_unexpected(&bad, name);
+    }
+    free(keys);
+    ts_arena_release(&arena);
+    TS_TRY(status);
+    TS_TRY(ts_misfits_report(&bad, x->dir, x->m, x->err));
+    return ts_adapter_finite(a, x->dir, x->err);
 }
 
 static ts_status read_tensors(const loader *x, ts_adapter *a) {
     char *path = ts_path_join(x->dir, "adapter_model.safetensors");
-    ts_safetensors *s = NULL;
     ts_status status;
     if (!ts_is_file(path)) {
         char *old = ts_path_join(x->dir, "adapter_model.bin");
@@ -190,46 +256,110 @@ static ts_status read_tensors(const loader *x, ts_adapter *a) {
         free(old);
         goto out;
     }
-    TS_GOTO(ts_safetensors_open(&s, path, x->err));
-    TS_GOTO(take_all(x, s, a));
+    TS_GOTO(ts_safetensors_open(&a->file, path, x->err));
+    TS_GOTO(list_saved(x, a));
+    list_base_layers(a->file, a);
+    TS_GOTO(take_all(x, a->file, a));
 out:
-    ts_safetensors_close(s);
     free(path);
     return status;
 }
 
-ts_status ts_adapter_load(ts_adapter **out, const char *dir, const ts_model *m, ts_err *err) {
-    ts_err local;
-    loader x = {dir, m, err ? err : &local};
-    ts_adapter settings = {0};
-    ts_json *config = NULL;
-    ts_status status = TS_OK;
-    *out = NULL;
-    char *path = ts_path_join(dir, "adapter_config.json");
-    if (!ts_is_file(path)) {
-        status = ts_fail(x.err, TS_NOT_FOUND, "%s is no adapter: it holds no adapter_config.json", dir);
-        goto out;
-    }
-    config = ts_json_read(path, MAX_CONFIG, x.err);
-    if (!config) {
-        status = x.err->code;
-        goto out;
-    }
-    TS_GOTO(read_settings(&x, config, &settings));
-    settings.base_model =
-        (char *)(uintptr_t)ts_json_str(ts_json_get(config, "base_model_name_or_path"), ""); /* copied */
-    status = ts_adapter_alloc(out, &settings, m, x.err);
+/* ---- the folder ---- */
+
+static ts_status load_peft(ts_adapter **out, const loader *x, const char *path) {
+    ts_adapter_settings settings = {0};
+    ts_shape *shapes = NULL;
+    ts_json *config = ts_json_read(path, MAX_CONFIG, x->err);
+    ts_status status = config ? TS_OK : x->err->code;
+    if (!config) goto out;
+    TS_GOTO(ts_settings_read(&settings, config, x->dir, x->err));
+    status = ts_adapter_select(&shapes, &settings, x->m, false, x->err);
+    if (status == TS_OK) status = ts_adapter_alloc(out, &settings, x->m, shapes, x->err);
     if (status != TS_OK) {
-        ts_wrap(x.err, status, "%s", path);
+        ts_wrap(x->err, status, "%s", path);
         goto out;
     }
-    status = read_tensors(&x, *out);
+    TS_GOTO(read_tensors(x, *out));
+    if (!(*out)->n_saved) { /* nothing is mapped */
+        ts_safetensors_close((*out)->file);
+        (*out)->file = NULL;
+    }
+    ts_adapter_refresh(*out);
+out:
+    free(shapes);
+    ts_adapter_settings_release(&settings);
+    ts_json_free(config);
+    return status;
+}
+
+static bool holds(const char *dir, const char *name) {
+    char *path = ts_path_join(dir, name);
+    bool there = ts_is_file(path);
+    free(path);
+    return there;
+}
+
+bool ts_is_adapter(const char *path) {
+    if (!ts_is_dir(path)) {
+        size_t n = strlen(path);
+        return n > 5 && strcmp(path + n - 5, ".gguf") == 0 && ts_is_file(path);
+    }
+    return holds(path, "adapter_config.json") || holds(path, "adapters.safetensors");
+}
+
+/* PEFT puts an adapter that is not called "default" into a folder of its name. */
+ts_status ts_adapter_find(char **out, const char *path, ts_err *err) {
+    ts_names names = {0};
+    ts_buf found = TS_BUF_INIT;
+    size_t n = 0;
+    *out = NULL;
+    if (ts_is_adapter(path)) {
+        *out = ts_strdup(path);
+        return TS_OK;
+    }
+    if (ts_is_dir(path)) TS_TRY(ts_dir_list(path, &names, err));
+    for (size_t i = 0; i < names.n; i++) {
+        char *sub = ts_path_join(path, names.items[i]);
+        if (ts_is_dir(sub) && holds(sub, "adapter_config.json")) {
+            ts_buf_printf(&found, "%s%s", n++ ? ", " : "", names.items[i]);
+            if (!*out) *out = ts_strdup(sub);
+        }
+        free(sub);
+    }
+    ts_names_release(&names);
+    ts_status status = TS_OK;
+    if (n != 1) {
+        free(*out);
+        *out = NULL;
+        status = n ? ts_fail(err, TS_INVALID, "%s holds several adapters (%s); name one", path, ts_buf_str(&found))
+                   : ts_fail(err, TS_NOT_FOUND, "%s is no adapter: it holds no adapter_config.json", path);
+    }
+    ts_buf_release(&found);
+    return status;
+}
+
+ts_status ts_adapter_load(ts_adapter **out, const char *path, const ts_model *m, ts_err *err) {
+    ts_err local;
+    char *dir = NULL, *config = NULL;
+    *out = NULL;
+    if (!err) err = &local;
+    ts_status status = ts_adapter_find(&dir, path, err);
+    if (status != TS_OK) return status;
+    loader x = {dir, m, err};
+    if (!ts_is_dir(dir)) {
+        status = ts_adapter_load_gguf(out, dir, m, err);
+    } else if (holds(dir, "adapters.safetensors") && !holds(dir, "adapter_model.safetensors")) {
+        status = ts_adapter_load_mlx(out, dir, m, err);
+    } else {
+        config = ts_path_join(dir, "adapter_config.json");
+        status = load_peft(out, &x, config);
+    }
     if (status != TS_OK) {
         ts_adapter_free(*out);
         *out = NULL;
     }
-out:
-    ts_json_free(config);
-    free(path);
+    free(config);
+    free(dir);
     return status;
 }

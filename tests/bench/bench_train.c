@@ -54,10 +54,11 @@ static int32_t *random_ids(const ts_model *m, size_t n) {
 
 static void bench_lora(const ts_model *m, ts_net *n, const char *targets, const char *name) {
     enum { SEQS = 4, LEN = 256, STEPS = 3 };
-    unsigned set;
+    ts_adapter_settings set = {.r = 16, .alpha = 32};
     ts_adapter *a, *grad, *mean, *var;
-    must(ts_targets_parse(targets, m, &set, &err));
-    must(ts_adapter_new(&a, m, 16, 32, 0, false, set, 1, &err));
+    must(ts_targets_set(&set, targets, m, &err));
+    must(ts_adapter_make(&a, m, &set, 1, &err));
+    ts_adapter_settings_release(&set);
     must(ts_adapter_zero_like(&grad, a, &err));
     must(ts_adapter_zero_like(&mean, a, &err));
     must(ts_adapter_zero_like(&var, a, &err));

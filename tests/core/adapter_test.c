@@ -64,7 +64,12 @@ static void a_new_one_starts_as_peft_does(void **state) {
     ts_adapter *a, *again;
     assert_ok(ts_adapter_new(&a, m, 8, 16, 0, false, QV, 42, &err));
     assert_int_equal(a->n_params, 2 * (8 * (64 + 64) + 8 * (64 + 32)));
-    assert_int_equal(a->n_params, ts_lora_params(m, 8, QV));
+    ts_adapter_settings settings = {.r = 8, .alpha = 16};
+    size_t params;
+    assert_ok(ts_targets_set(&settings, "q_proj,v_proj", m, &err));
+    assert_ok(ts_lora_params(&params, m, &settings, &err));
+    ts_adapter_settings_release(&settings);
+    assert_int_equal(a->n_params, params);
     const ts_lora *q = &a->lora[1][TS_Q];
     assert_true(q->scale == 2);
     assert_int_equal(a->lora[1][TS_K].r, 0);
@@ -141,8 +146,8 @@ static void the_config_is_written_as_peft_writes_it(void **state) {
     const char *dir = ts_test_dir();
     ts_adapter *a;
     assert_ok(ts_adapter_new(&a, m, 16, 32, 0, true, QV, 1, &err));
-    free(a->base_model);
-    a->base_model = ts_strdup("a \"model\"");
+    free(a->settings.base_model);
+    a->settings.base_model = ts_strdup("a \"model\"");
     assert_ok(ts_adapter_save(a, dir, &err));
     ts_buf text = read_file(dir, "adapter_config.json");
     assert_string_equal(text.data, "{\n  \"alpha_pattern\": {},\n  \"auto_mapping\": null,\n"
@@ -199,17 +204,22 @@ static void what_is_not_done_is_refused_by_name(void **state) {
         const char *from, *to, *words;
         ts_status status;
     } cases[] = {
-        {"\"use_dora\": false", "\"use_dora\": true", "use_dora", TS_UNSUPPORTED},
-        {"\"modules_to_save\": null", "\"modules_to_save\": [\"norm\"]", "modules_to_save", TS_UNSUPPORTED},
-        {"\"rank_pattern\": {}", "\"rank_pattern\": {\"k_proj\": 3}", "rank_pattern", TS_UNSUPPORTED},
-        {"\"layers_to_transform\": null", "\"layers_to_transform\": [0]", "layers_to_transform", TS_UNSUPPORTED},
+        {"\"use_dora\": false", "\"use_dora\": true", "missing", TS_FORMAT},
+        {"\"use_dora\": false", "\"lora_bias\": true", "lora_bias", TS_UNSUPPORTED},
+        {"\"modules_to_save\": null", "\"modules_to_save\": [\"norm\"]", "missing", TS_FORMAT},
+        {"\"modules_to_save\": null", "\"modules_to_save\": [\"up_proj\"]", "mlp.up_proj whole", TS_UNSUPPORTED},
+        {"\"modules_to_save\": null", "\"modules_to_save\": [\"score\"]", "does not have", TS_UNSUPPORTED},
+        {"\"rank_pattern\": {}", "\"rank_pattern\": {\"q_proj\": 3}", "wrong shape", TS_FORMAT},
+        {"\"rank_pattern\": {}", "\"rank_pattern\": {\"q_proj\": 2.5}", "a rank of 2.5", TS_INVALID},
+        {"\"rank_pattern\": {}", "\"rank_pattern\": {\"q_(\": 2}", "rank_pattern", TS_INVALID},
+        {"\"layers_to_transform\": null", "\"layers_to_transform\": [0]", "unexpected", TS_FORMAT},
         {"\"bias\": \"none\"", "\"bias\": \"all\"", "bias", TS_UNSUPPORTED},
         {"\"init_lora_weights\": true", "\"init_lora_weights\": \"pissa\"", "pissa", TS_UNSUPPORTED},
         {"\"LORA\"", "\"IA3\"", "type IA3", TS_UNSUPPORTED},
         {"\"peft_type\": \"LORA\",", "", "peft_type", TS_FORMAT},
         {"\"r\": 4", "\"r\": -4", "r is not a whole number", TS_FORMAT},
-        {"\"q_proj\"", "\"embed_tokens\"", "embed_tokens", TS_UNSUPPORTED},
-        {"\"q_proj\"", "\"query\"", "no module query", TS_INVALID},
+        {"\"q_proj\"", "\"embed_tokens\"", "embed_tokens.lora_embedding_A", TS_FORMAT},
+        {"\"q_proj\"", "\"query\"", "unexpected", TS_FORMAT},
         {"{", "{{", "adapter_config.json", TS_FORMAT},
     };
     for (size_t i = 0; i < TS_COUNT(cases); i++) {
@@ -236,29 +246,39 @@ static void values_that_are_not_finite_are_refused(void **state) {
     ts_model_close(m);
 }
 
+/* Bits of the projections that an adapter with these target modules has in one layer. */
+static unsigned adapted(const ts_model *m, const char *targets, size_t layer) {
+    ts_adapter_settings s = {.r = 2, .alpha = 4};
+    ts_adapter *a;
+    unsigned bits = 0;
+    assert_ok(ts_targets_set(&s, targets, m, &err));
+    assert_ok(ts_adapter_make(&a, m, &s, 1, &err));
+    for (ts_proj p = 0; p < TS_PROJS; p++)
+        if (a->lora[layer][p].r) bits |= 1u << p;
+    ts_adapter_free(a);
+    ts_adapter_settings_release(&s);
+    return bits;
+}
+
 static void targets_as_names_expression_or_all(void **state) {
     (void)state;
     ts_model *m = tiny(&(ts_tiny){.layers = 12});
-    unsigned t = 0;
-    assert_ok(ts_targets_parse("all-linear", m, &t, &err));
-    assert_int_equal(t, ALL);
-    assert_ok(ts_targets_parse("q_proj, v_proj", m, &t, &err));
-    assert_int_equal(t, QV);
-    assert_ok(ts_targets_parse("mlp.up_proj", m, &t, &err));
-    assert_int_equal(t, 1 << TS_UP);
-    assert_ok(ts_targets_parse(".*\\.self_attn\\..*", m, &t, &err));
-    assert_int_equal(t, 1 << TS_Q | 1 << TS_K | 1 << TS_V | 1 << TS_O);
-    assert_ok(ts_targets_parse(".*(gate|down)_proj", m, &t, &err));
-    assert_int_equal(t, 1 << TS_GATE | 1 << TS_DOWN);
-    assert_int_equal(ts_targets_parse("(q|v)_proj", m, &t, &err), TS_INVALID); /* the whole path must match */
-    assert_int_equal(ts_targets_parse("model.layers.1[0-9]?.self_attn.q_proj", m, &t, &err), TS_UNSUPPORTED);
-    assert_non_null(strstr(err.text, "3 of 12 layers"));
-    assert_int_equal(ts_targets_parse("model.layers.3.self_attn.q_proj", m, &t, &err), TS_UNSUPPORTED);
-    assert_int_equal(ts_targets_parse("proj", m, &t, &err), TS_INVALID);
-    assert_int_equal(ts_targets_parse(".*(", m, &t, &err), TS_INVALID);
-    assert_int_equal(ts_targets_parse("", m, &t, &err), TS_INVALID);
-    assert_int_equal(ts_targets_parse("lm_head", m, &t, &err), TS_UNSUPPORTED);
-    assert_int_equal(t, 1 << TS_GATE | 1 << TS_DOWN); /* failure leaves it alone */
+    assert_int_equal(adapted(m, "all-linear", 11), ALL);
+    assert_int_equal(adapted(m, "q_proj, v_proj", 0), QV);
+    assert_int_equal(adapted(m, "mlp.up_proj", 3), 1 << TS_UP);
+    assert_int_equal(adapted(m, ".*\\.self_attn\\..*", 3), 1 << TS_Q | 1 << TS_K | 1 << TS_V | 1 << TS_O);
+    assert_int_equal(adapted(m, ".*(gate|down)_proj", 3), 1 << TS_GATE | 1 << TS_DOWN);
+    /* some layers only */
+    assert_int_equal(adapted(m, "model.layers.1[0-9]?.self_attn.q_proj", 1), 1 << TS_Q);
+    assert_int_equal(adapted(m, "model.layers.1[0-9]?.self_attn.q_proj", 11), 1 << TS_Q);
+    assert_int_equal(adapted(m, "model.layers.1[0-9]?.self_attn.q_proj", 2), 0);
+    assert_int_equal(adapted(m, "model.layers.3.self_attn.q_proj", 3), 1 << TS_Q);
+    assert_int_equal(adapted(m, "model.layers.3.self_attn.q_proj", 4), 0);
+    ts_adapter_settings s = {0};
+    static const char *const wrong[] = {"(q|v)_proj" /* the whole path must match */, "proj", ".*(", "", ", ,"};
+    for (size_t i = 0; i < TS_COUNT(wrong); i++)
+        assert_int_equal(ts_targets_set(&s, wrong[i], m, &err), TS_INVALID);
+    assert_null(s.targets); /* failure leaves it alone */
     ts_model_close(m);
 }
 
@@ -280,7 +300,7 @@ static void peft_folders_of_smollm2_load(void **state) {
     ts_adapter *a, *again;
     assert_ok(ts_model_open(&m, ts_test_smollm2(), &err));
     assert_ok(ts_adapter_load(&a, qv, m, &err));
-    assert_int_equal(a->targets, QV);
+    assert_true(a->lora[29][TS_Q].r == 8 && a->lora[29][TS_K].r == 0);
     assert_true(a->lora[29][TS_Q].scale == 2);
     const char *dir = ts_test_dir();
     assert_ok(ts_adapter_save(a, dir, &err));
@@ -293,10 +313,15 @@ static void peft_folders_of_smollm2_load(void **state) {
     assert_memory_equal(a->block, again->block, a->n_params * sizeof(float));
     ts_adapter_free(a);
     ts_adapter_free(again);
-    refused(ts_test_shared("golden/smollm2-135m/adapters/qv-r4-dora"), m, TS_UNSUPPORTED, "use_dora");
-    refused(ts_test_shared("golden/smollm2-135m/adapters/patterns"), m, TS_UNSUPPORTED, "rank_pattern");
-    refused(ts_test_shared("golden/smollm2-135m/adapters/norms-saved"), m, TS_UNSUPPORTED, "modules_to_save");
-    refused(ts_test_shared("golden/smollm2-135m/adapters/embed-r1"), m, TS_UNSUPPORTED, "embed_tokens");
+    static const char *const forms[] = {"qv-r4-dora", "patterns", "norms-saved", "embed-r1"};
+    for (size_t i = 0; i < TS_COUNT(forms); i++) {
+        char *from = ts_path_join(ts_test_shared("golden/smollm2-135m/adapters"), forms[i]);
+        assert_ok(ts_adapter_load(&a, from, m, &err));
+        assert_ok(ts_adapter_save(a, dir, &err));
+        assert_same_file(from, dir, "adapter_model.safetensors");
+        ts_adapter_free(a);
+        free(from);
+    }
     ts_model_close(m);
 }
 

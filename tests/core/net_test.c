@@ -65,6 +65,23 @@ static fixture open_tiny(const ts_tiny *t, unsigned targets) {
     return f;
 }
 
+/* The same with an adapter of its own settings: magnitudes a third off the norms. */
+static fixture open_shaped(const ts_tiny *t, const ts_adapter_settings *settings) {
+    fixture f = open_tiny(t, 1);
+    ts_adapter_free(f.a);
+    ts_adapter_free(f.grad);
+    assert_ok(ts_adapter_make(&f.a, f.m, settings, 5, &err));
+    assert_ok(ts_adapter_zero_like(&f.grad, f.a, &err));
+    fill(f.a->block, f.a->n_params, 0.15f);
+    ts_adapter_refresh(f.a);
+    for (size_t l = 0; l < f.a->layers; l++)
+        for (size_t p = 0; p < TS_PROJS; p++)
+            for (size_t i = 0; f.a->lora[l][p].mag && i < f.a->lora[l][p].out; i++)
+                f.a->lora[l][p].mag[i] = (1 + 0.3f * (float)ts_rand_normal(&rnd)) / f.a->lora[l][p].inverse[i];
+    ts_adapter_refresh(f.a);
+    return f;
+}
+
 static void close_tiny(fixture *f) {
     for (size_t s = 0; s < SEQS; s++) {
         free((void *)f->seqs[s].ids);
@@ -112,11 +129,11 @@ static void check_gradients(fixture *f, ts_dropout dropout) {
     size_t checked = 0;
     for (size_t l = 0; l < f->a->layers; l++)
         for (size_t p = 0; p < TS_PROJS; p++)
-            for (int side = 0; side < 2; side++) {
+            for (int side = 0; side < 3; side++) {
                 const ts_lora *x = &f->a->lora[l][p], *g = &f->grad->lora[l][p];
-                if (!x->r) continue;
-                size_t n = x->r * (side ? x->out : x->in);
-                float *param = side ? x->b : x->a, *grad = side ? g->b : g->a;
+                if (!x->r || (side == 2 && !x->mag)) continue;
+                size_t n = side == 2 ? x->out : x->r * (side ? x->out : x->in);
+                float *param = side == 2 ? x->mag : side ? x->b : x->a, *grad = side == 2 ? g->mag : side ? g->b : g->a;
                 double largest = 0;
                 for (size_t i = 0; i < n; i++)
                     largest = fmax(largest, fabs((double)grad[i]));
@@ -161,6 +178,69 @@ static void with_dropout(void **state) {
     ts_tiny t = {.hidden = 32, .heads = 2, .vocab = 277};
     fixture f = open_tiny(&t, 0x7f);
     check_gradients(&f, (ts_dropout){0.3, 99});
+    close_tiny(&f);
+}
+
+/* DoRA: magnitudes have gradients too, and the norms are constants (the reference takes the adapter's). */
+static void dora_has_gradients(void **state) {
+    (void)state;
+    const ts_adapter_settings settings[] = {
+        {.r = 3,
+         .alpha = 6,
+         .dora = true,
+         .targets = (char[]){"[\"down_proj\",\"gate_proj\",\"o_proj\",\"q_proj\",\"v_proj\"]"}},
+        {.r = 2, .alpha = 5, .dora = true, .rslora = true, .targets = (char[]){"\".*(k|up|o)_proj\""}},
+    };
+    for (size_t i = 0; i < TS_COUNT(settings); i++) {
+        ts_tiny t = {.heads = 4, .kv_heads = 2, .hidden = 32, .ffn = 40, .vocab = 277, .qwen2 = i == 1};
+        fixture f = open_shaped(&t, &settings[i]);
+        check_gradients(&f, none);
+        check_gradients(&f, (ts_dropout){0.3, 99});
+        close_tiny(&f);
+    }
+}
+
+/* Row i of V = W + s B A: the norm that PEFT divides by. */
+static void doras_norms_are_those_of_the_changed_rows(void **state) {
+    (void)state;
+    ts_tiny t = {.hidden = 32, .heads = 2, .vocab = 277};
+    ts_adapter_settings s = {.r = 3, .alpha = 6, .dora = true, .targets = (char[]){"[\"v_proj\"]"}};
+    fixture f = open_shaped(&t, &s);
+    const ts_lora *x = &f.a->lora[1][TS_V];
+    float *w = ts_malloc(x->in * sizeof *w), *whole = ts_malloc(x->in * sizeof *whole);
+    for (size_t i = 0; i < x->out; i++) {
+        double square = 0;
+        ts_weight_rows(&f.m->layer[1].proj[TS_V], i, 1, w);
+        ts_adapter_apply(f.a, f.m, (ts_module){.layer = 1, .proj = TS_V}, i, 1, whole);
+        for (size_t j = 0; j < x->in; j++) {
+            double v = (double)w[j];
+            for (size_t k = 0; k < x->r; k++)
+                v += (double)x->scale * (double)x->b[i * x->r + k] * (double)x->a[k * x->in + j];
+            square += v * v;
+            assert_near(whole[j], v * (double)x->mag[i] * (double)x->inverse[i], 1e-5, "changed weight");
+        }
+        assert_near(x->gain[i], (double)x->mag[i] / sqrt(square), 1e-5 * (double)x->gain[i] + 1e-6, "gain");
+    }
+    free(w), free(whole);
+    close_tiny(&f);
+}
+
+/* Ranks and alphas that differ from module to module and layer to layer. */
+static void patterns_have_gradients(void **state) {
+    (void)state;
+    ts_adapter_settings s = {.r = 2,
+                             .alpha = 4,
+                             .targets = (char[]){"[\"down_proj\",\"k_proj\",\"q_proj\",\"up_proj\"]"},
+                             .layers = (char[]){"[0, 2]"},
+                             .rank_pattern = (char[]){"{\"k_proj\": 5, \"layers\\\\.2\\\\.mlp.*\": 1}"},
+                             .alpha_pattern = (char[]){"{\"model.layers.0.mlp.down_proj\": 9}"}};
+    ts_tiny t = {.hidden = 32, .heads = 2, .vocab = 277, .layers = 4};
+    fixture f = open_shaped(&t, &s);
+    assert_int_equal(f.a->lora[0][TS_K].r, 5);
+    assert_int_equal(f.a->lora[2][TS_UP].r, 1);
+    assert_int_equal(f.a->lora[1][TS_K].r, 0);
+    assert_true(f.a->lora[0][TS_DOWN].scale == 4.5f && f.a->lora[2][TS_DOWN].scale == 4);
+    check_gradients(&f, none);
     close_tiny(&f);
 }
 
@@ -415,6 +495,9 @@ int main(void) {
         cmocka_unit_test(qwen2_with_biases),
         cmocka_unit_test(stored_in_blocks),
         cmocka_unit_test(with_dropout),
+        cmocka_unit_test(dora_has_gradients),
+        cmocka_unit_test(doras_norms_are_those_of_the_changed_rows),
+        cmocka_unit_test(patterns_have_gradients),
         cmocka_unit_test(any_set_of_projections),
         cmocka_unit_test(adapters_in_some_layers_only),
         cmocka_unit_test(the_cut_into_micro_batches_does_not_matter),

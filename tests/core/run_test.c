@@ -115,7 +115,8 @@ static void whole_settings_are_checked(void **state) {
                  {"precision", "fp8", "fp8"},
                  {"schedule", "wavy", "wavy"},
                  {"method", "full", "full"},
-                 {"use-dora", "yes", "--use-dora"}};
+                 {"rank-pattern", "q_proj", "--rank-pattern"},
+                 {"alpha-pattern", "q_proj=many", "--alpha-pattern"}};
     for (size_t i = 0; i < TS_COUNT(cases); i++) {
         ts_run_settings s;
         ts_run_settings_init(&s);
