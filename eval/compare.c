@@ -88,7 +88,10 @@ static ts_status find_prompts(ts_compare *c, const ts_compare_options *o, ts_err
     free(run);
     free(held);
     if (status == TS_OK && c->n_prompts == 0)
-        status = ts_fail(err, TS_INVALID, "there are no held-out examples to ask; say --prompts FILE");
+        status =
+            ts_fail(err, TS_INVALID,
+                    "there are no held-out examples to ask: the run was trained without (--valid 0). Give prompts of "
+                    "your own: --prompts FILE, or e on the Compare screen");
     return status;
 }
 

@@ -161,13 +161,28 @@ static int train_here(const ts_cmd *cmd, const char *dir, const char *model) {
     return status == TS_OK ? finish(cmd, &result, 0, dir) : ts_cmd_fail(cmd, &err);
 }
 
+/* Before the folder is made: what cannot be trained on leaves none behind, and is named as the person named it. */
+static ts_status check_data(ts_run_settings *s, const char *file, ts_progress *progress, ts_err *err) {
+    ts_train_plan plan;
+    TS_TRY(ts_run_settings_check(s, err));
+    TS_TRY(ts_train_plan_make(s, file, progress, &plan, err));
+    if (plan.examples > 0) return TS_OK;
+    if (plan.unsupervised == 0) return ts_fail(err, TS_INVALID, "%s holds no rows to train on", file);
+    return ts_fail(err, TS_INVALID,
+                   "nothing to learn: no row of %s has a supervised token (an assistant answer within the first %lld "
+                   "tokens)",
+                   file, (long long)s->max_length);
+}
+
 static int train_files(const ts_cmd *cmd, const struct train_opts *o, ts_run_settings *s) {
     ts_err err;
     ts_progress progress = {0};
     if (!o->out) return ts_cmd_usage(cmd, "--data needs --out with the folder to make the run in");
     if (!o->model) return ts_cmd_usage(cmd, "--data needs --model");
-    ts_meter *meter = ts_meter_start(cmd, &progress, "making the run", "bytes");
-    ts_status status = ts_run_create(o->out, s, o->data, o->valid_data, &progress, &err);
+    ts_meter *meter = ts_meter_start(cmd, &progress, "reading the data", "bytes");
+    ts_status status = check_data(s, o->data, &progress, &err);
+    if (status == TS_OK && o->valid_data) status = check_data(s, o->valid_data, &progress, &err);
+    if (status == TS_OK) status = ts_run_create(o->out, s, o->data, o->valid_data, &progress, &err);
     ts_meter_stop(meter);
     return status == TS_OK ? train_here(cmd, o->out, NULL) : ts_cmd_fail(cmd, &err);
 }

@@ -91,6 +91,8 @@ static void on_start(ts_follow *f, const ts_json *e) {
     say(f, e, "%s: %lld examples, %lld steps, %lld trainable parameters, %s kernel, %d threads",
         ts_json_is_true(ts_json_get(e, "resumed")) ? "resumed" : "started", (long long)f->examples, (long long)f->steps,
         (long long)f->trainable_params, f->kernel, f->threads);
+    if (f->step == 0 && whole(e, "valid_examples") > 0)
+        say(f, e, "the held-out examples are measured before the first step");
 }
 
 static void on_step(ts_follow *f, const ts_json *e) {

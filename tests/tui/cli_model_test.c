@@ -103,6 +103,10 @@ static void usage(void **state) {
         {"train --data rows.jsonl --model nowhere --out r", 1, "nowhere"},
         {"train --data missing.jsonl --model m --out r", 1, "missing.jsonl"},
         {"train --data m --model m --out r", 1, "folder"},
+        {"train --data /dev/null --model m --out r", 1, "/dev/null"},
+        {"train --data masked.jsonl --model m --out r", 1, "nothing to learn: no row of masked.jsonl"},
+        {"train --data cut.jsonl --model m --out r", 1, "cut.jsonl line 1"},
+        {"train --data rows.jsonl --valid-data masked.jsonl --model m --out r", 1, "no row of masked.jsonl"},
         {"train --run m", 1, "no run folder"},
         {"train nowhere", 1, "nowhere"},
         {"generate --prompt x", 2, "--model"},
@@ -129,6 +133,8 @@ static void usage(void **state) {
     need_binary();
     file("rows.jsonl", rows);
     file("chat.jsonl", chat);
+    file("masked.jsonl", "{\"ids\":[1,2,3],\"labels\":[-100,-100,-100]}\n");
+    file("cut.jsonl", "{\"messages\":[{\"role\":\"user\",\"con");
     for (size_t i = 0; i < TS_COUNT(cases); i++)
         expect(cases[i].words, cases[i].code, cases[i].said);
     char *left = ts_path_join(here, "r");
