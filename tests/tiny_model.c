@@ -27,12 +27,41 @@ static const char chat_template[] =
 
 enum { N_SPECIAL = TS_COUNT(specials), N_MERGES = TS_COUNT(merges), N_TOKENS = N_SPECIAL + 256 + N_MERGES };
 
+/* What a family writes otherwise than llama. */
+typedef struct kind {
+    const char *name, *hf, *type, *gguf;
+    bool interleaved, qk_norms, gemma, fused;
+} kind;
+static const kind kinds[] = {
+    {.name = "llama", .hf = "LlamaForCausalLM", .type = "llama", .gguf = "llama", .interleaved = true},
+    {.name = "qwen2", .hf = "Qwen2ForCausalLM", .type = "qwen2", .gguf = "qwen2"},
+    {.name = "mistral", .hf = "MistralForCausalLM", .type = "mistral", .gguf = "llama", .interleaved = true},
+    {.name = "qwen3", .hf = "Qwen3ForCausalLM", .type = "qwen3", .gguf = "qwen3", .qk_norms = true},
+    {.name = "smollm3", .hf = "SmolLM3ForCausalLM", .type = "smollm3", .gguf = "smollm3", .interleaved = true},
+    {.name = "phi3", .hf = "Phi3ForCausalLM", .type = "phi3", .gguf = "phi3", .fused = true},
+    {.name = "gemma2", .hf = "Gemma2ForCausalLM", .type = "gemma2", .gguf = "gemma2", .gemma = true},
+    {.name = "gemma3",
+     .hf = "Gemma3ForCausalLM",
+     .type = "gemma3_text",
+     .gguf = "gemma3",
+     .qk_norms = true,
+     .gemma = true},
+};
+
+static const kind *kind_of(const ts_tiny *t) {
+    for (size_t i = 0; i < TS_COUNT(kinds); i++)
+        if (strcmp(kinds[i].name, t->family) == 0) return &kinds[i];
+    fail_msg("no tiny model of the family %s", t->family);
+    return NULL;
+}
+
 /* A tensor of the plan: both names, its shape (rows 0: a vector), what it holds. */
 typedef struct planned {
     char hf[96], gguf[48];
     size_t rows, cols;
     ts_dtype type;
-    bool permute; /* GGUF: q and k of the llama architecture */
+    bool permute;  /* GGUF: q and k of the llama architecture */
+    bool from_one; /* GGUF: 1 + what the folder has */
     unsigned char *data;
     size_t bytes;
 } planned;
@@ -115,21 +144,43 @@ static void add_proj(plan *p, size_t layer, const char *hf, const char *gguf, si
     p->items[p->n - 1].permute = permute;
 }
 
+/* Weights of norms lie around 1; gemma's folders hold what is missing to that. */
+static void add_norm(plan *p, size_t layer, const char *hf, const char *gguf, size_t n) {
+    char a[96], b[48];
+    bool gemma = kind_of(&p->t)->gemma;
+    snprintf(a, sizeof a, "model.layers.%zu.%s.weight", layer, hf);
+    snprintf(b, sizeof b, "blk.%zu.%s.weight", layer, gguf);
+    add(p, 0, n, TS_F32, gemma ? 0 : 1, .1f, a, b);
+    p->items[p->n - 1].from_one = gemma;
+}
+
 static void add_layer(plan *p, size_t i) {
     const ts_tiny *t = &p->t;
+    const kind *k = kind_of(t);
     size_t q = t->heads * t->head_dim, kv = t->kv_heads * t->head_dim;
-    bool qkv = t->qwen2 || t->attention_bias, permute = !t->qwen2;
-    char a[96], b[48];
-    snprintf(a, sizeof a, "model.layers.%zu.input_layernorm.weight", i);
-    snprintf(b, sizeof b, "blk.%zu.attn_norm.weight", i);
-    add(p, 0, t->hidden, TS_F32, 1, .1f, a, b);
+    bool qkv = t->qwen2 || t->attention_bias, permute = k->interleaved;
+    add_norm(p, i, "input_layernorm", "attn_norm", t->hidden);
+    if (k->qk_norms) {
+        add_norm(p, i, "self_attn.q_norm", "attn_q_norm", t->head_dim);
+        add_norm(p, i, "self_attn.k_norm", "attn_k_norm", t->head_dim);
+    }
+    if (k->gemma) {
+        add_norm(p, i, "post_attention_layernorm", "post_attention_norm", t->hidden);
+        add_norm(p, i, "post_feedforward_layernorm", "post_ffw_norm", t->hidden);
+    }
+    if (k->fused) {
+        add_proj(p, i, "self_attn.qkv_proj", "attn_qkv", q + 2 * kv, t->hidden, false, false);
+        add_proj(p, i, "self_attn.o_proj", "attn_output", t->hidden, q, false, false);
+        add_norm(p, i, "post_attention_layernorm", "ffn_norm", t->hidden);
+        add_proj(p, i, "mlp.gate_up_proj", "ffn_up", 2 * t->ffn, t->hidden, false, false);
+        add_proj(p, i, "mlp.down_proj", "ffn_down", t->hidden, t->ffn, false, false);
+        return;
+    }
     add_proj(p, i, "self_attn.q_proj", "attn_q", q, t->hidden, qkv, permute);
     add_proj(p, i, "self_attn.k_proj", "attn_k", kv, t->hidden, qkv, permute);
     add_proj(p, i, "self_attn.v_proj", "attn_v", kv, t->hidden, qkv, false);
     add_proj(p, i, "self_attn.o_proj", "attn_output", t->hidden, q, t->attention_bias && !t->qwen2, false);
-    snprintf(a, sizeof a, "model.layers.%zu.post_attention_layernorm.weight", i);
-    snprintf(b, sizeof b, "blk.%zu.ffn_norm.weight", i);
-    add(p, 0, t->hidden, TS_F32, 1, .1f, a, b);
+    add_norm(p, i, k->gemma ? "pre_feedforward_layernorm" : "post_attention_layernorm", "ffn_norm", t->hidden);
     add_proj(p, i, "mlp.gate_proj", "ffn_gate", t->ffn, t->hidden, false, false);
     add_proj(p, i, "mlp.up_proj", "ffn_up", t->ffn, t->hidden, false, false);
     add_proj(p, i, "mlp.down_proj", "ffn_down", t->hidden, t->ffn, false, false);
@@ -146,11 +197,15 @@ static plan make_plan(const ts_tiny *settings) {
     t->head_dim = t->head_dim ? t->head_dim : t->hidden / t->heads;
     t->vocab = t->vocab ? t->vocab : 288;
     assert_true(t->vocab >= N_TOKENS);
+    if (!t->family) t->family = t->qwen2 ? "qwen2" : "llama";
+    if (kind_of(t)->gemma && !t->window) t->window = 7;
     ts_dtype ends = t->type == TS_Q4_0 || t->type == TS_Q4_1 ? TS_Q8_0 : t->type;
     add(&p, t->vocab, t->hidden, ends, 0, .3f, "model.embed_tokens.weight", "token_embd.weight");
     for (size_t i = 0; i < t->layers; i++)
         add_layer(&p, i);
-    add(&p, 0, t->hidden, TS_F32, 1, .1f, "model.norm.weight", "output_norm.weight");
+    bool gemma = kind_of(t)->gemma;
+    add(&p, 0, t->hidden, TS_F32, gemma ? 0 : 1, .1f, "model.norm.weight", "output_norm.weight");
+    p.items[p.n - 1].from_one = gemma;
     if (t->untied) add(&p, t->vocab, t->hidden, ends, 0, .1f, "lm_head.weight", "output.weight");
     return p;
 }
@@ -191,13 +246,60 @@ static void write_text(const char *dir, const char *name, ts_buf *text) {
     free(path);
 }
 
+enum { FIRST_PLACES = 16, FACTOR = 4, CONTEXT = 512 };
+
+/* Longrope's divisors: 1, 1.1, 1.2 .. and three times that. */
+static float long_factor(size_t i, bool far) {
+    return (1 + .1f * (float)i) * (far ? 3 : 1);
+}
+
+static size_t rotary(const ts_tiny *t) {
+    return kind_of(t)->fused ? t->head_dim / 2 : t->head_dim;
+}
+
+static size_t context(const ts_tiny *t) {
+    return t->rope && strcmp(t->rope, "dynamic") == 0 ? FIRST_PLACES : CONTEXT;
+}
+
+static void put_scaling(const ts_tiny *t, ts_jw *w) {
+    ts_jw_kstr(w, "rope_type", t->rope);
+    ts_jw_knum(w, "factor", FACTOR);
+    ts_jw_kint(w, "original_max_position_embeddings", FIRST_PLACES);
+    for (int far = 0; far < 2 && strcmp(t->rope, "longrope") == 0; far++) {
+        ts_jw_key(w, far ? "long_factor" : "short_factor");
+        ts_jw_arr(w);
+        for (size_t i = 0; i < rotary(t) / 2; i++)
+            ts_jw_num(w, long_factor(i, far));
+        ts_jw_end_arr(w);
+    }
+}
+
+/* What config.json says beyond llama's. */
+static void put_family(const ts_tiny *t, ts_jw *w) {
+    const kind *k = kind_of(t);
+    if (t->window) ts_jw_kint(w, "sliding_window", (int64_t)t->window);
+    if (strcmp(t->family, "mistral") == 0 && !t->window) ts_jw_key(w, "sliding_window"), ts_jw_null(w);
+    if (k->fused) ts_jw_knum(w, "partial_rotary_factor", .5);
+    if (k->fused) ts_jw_kint(w, "original_max_position_embeddings", FIRST_PLACES);
+    if (!k->gemma) return;
+    ts_jw_kstr(w, "hidden_activation", "gelu_pytorch_tanh");
+    ts_jw_kint(w, "query_pre_attn_scalar", (int64_t)t->head_dim);
+    ts_jw_kint(w, "sliding_window_pattern", 2);
+    if (k->qk_norms) return;
+    ts_jw_knum(w, "attn_logit_softcapping", 5);
+    ts_jw_knum(w, "final_logit_softcapping", 4);
+}
+
 static void put_rope(const ts_tiny *t, ts_jw *w) {
     if (!t->rope5) ts_jw_knum(w, "rope_theta", t->qwen2 ? 1e6 : 1e4);
-    if (!t->rope5 && !t->llama3) return;
+    if (!t->rope5 && !t->llama3 && !t->rope) return;
     ts_jw_key(w, t->rope5 ? "rope_parameters" : "rope_scaling");
     ts_jw_obj(w);
     if (t->rope5) ts_jw_knum(w, "rope_theta", t->qwen2 ? 1e6 : 1e4);
-    ts_jw_kstr(w, "rope_type", t->llama3 ? "llama3" : "default");
+    if (t->rope)
+        put_scaling(t, w);
+    else
+        ts_jw_kstr(w, "rope_type", t->llama3 ? "llama3" : "default");
     if (t->llama3) {
         ts_jw_knum(w, "factor", 8);
         ts_jw_knum(w, "low_freq_factor", 1);
@@ -213,9 +315,9 @@ static void write_config(const ts_tiny *t, const char *dir) {
     ts_jw_obj(&w);
     ts_jw_key(&w, "architectures");
     ts_jw_arr(&w);
-    ts_jw_str(&w, t->qwen2 ? "Qwen2ForCausalLM" : "LlamaForCausalLM");
+    ts_jw_str(&w, kind_of(t)->hf);
     ts_jw_end_arr(&w);
-    ts_jw_kstr(&w, "model_type", t->qwen2 ? "qwen2" : "llama");
+    ts_jw_kstr(&w, "model_type", kind_of(t)->type);
     ts_jw_kint(&w, "hidden_size", (int64_t)t->hidden);
     ts_jw_kint(&w, "intermediate_size", (int64_t)t->ffn);
     ts_jw_kint(&w, "num_hidden_layers", (int64_t)t->layers);
@@ -223,13 +325,14 @@ static void write_config(const ts_tiny *t, const char *dir) {
     ts_jw_kint(&w, "num_key_value_heads", (int64_t)t->kv_heads);
     ts_jw_kint(&w, "head_dim", (int64_t)t->head_dim);
     ts_jw_kint(&w, "vocab_size", (int64_t)t->vocab);
-    ts_jw_kint(&w, "max_position_embeddings", 512);
+    ts_jw_kint(&w, "max_position_embeddings", (int64_t)context(t));
     ts_jw_knum(&w, "rms_norm_eps", 1e-5);
     ts_jw_kstr(&w, "hidden_act", "silu");
     ts_jw_kbool(&w, "tie_word_embeddings", !t->untied);
     ts_jw_kbool(&w, "attention_bias", t->attention_bias);
     ts_jw_kint(&w, "bos_token_id", 1);
     ts_jw_kint(&w, "eos_token_id", 2);
+    put_family(t, &w);
     put_rope(t, &w);
     ts_jw_end_obj(&w);
     write_text(dir, "config.json", &text);
@@ -411,18 +514,32 @@ static void key_f32(ts_buf *b, size_t *n, const char *arch, const char *key, flo
 }
 
 static void put_model_keys(const ts_tiny *t, ts_buf *b, size_t *n) {
-    const char *arch = t->qwen2 ? "qwen2" : "llama";
+    const kind *k = kind_of(t);
+    const char *arch = k->gguf;
     key_text(b, n, "general.architecture", arch);
     key_text(b, n, "general.name", "Tiny random");
     key_u32(b, n, arch, "block_count", t->layers);
-    key_u32(b, n, arch, "context_length", 512);
+    key_u32(b, n, arch, "context_length", context(t));
     key_u32(b, n, arch, "embedding_length", t->hidden);
     key_u32(b, n, arch, "feed_forward_length", t->ffn);
     key_u32(b, n, arch, "attention.head_count", t->heads);
     key_u32(b, n, arch, "attention.head_count_kv", t->kv_heads);
     key_u32(b, n, arch, "attention.key_length", t->head_dim);
     key_u32(b, n, arch, "attention.value_length", t->head_dim);
-    key_u32(b, n, arch, "rope.dimension_count", t->head_dim);
+    key_u32(b, n, arch, "rope.dimension_count", rotary(t));
+    if (t->window) key_u32(b, n, arch, "attention.sliding_window", t->window);
+    if (k->gemma) key_u32(b, n, arch, "attention.sliding_window_pattern", 2);
+    if (k->gemma && !k->qk_norms) {
+        key_f32(b, n, arch, "attn_logit_softcapping", 5);
+        key_f32(b, n, arch, "final_logit_softcapping", 4);
+    }
+    if (t->rope) {
+        char type[64];
+        snprintf(type, sizeof type, "%s.rope.scaling.type", arch);
+        key_text(b, n, type, t->rope);
+        key_f32(b, n, arch, "rope.scaling.factor", FACTOR);
+        key_u32(b, n, arch, "rope.scaling.original_context_length", FIRST_PLACES);
+    }
     key_u32(b, n, arch, "vocab_size", t->vocab);
     key_f32(b, n, arch, "attention.layer_norm_rms_epsilon", 1e-5f);
     key_f32(b, n, arch, "rope.freq_base", t->qwen2 ? 1e6f : 1e4f);
@@ -472,6 +589,11 @@ static void put_rows(const ts_tiny *t, const planned *x, ts_buf *data) {
         /* row 2j + half of a head comes from row half*(d/2) + j of Hugging Face's order */
         size_t in_head = r % d, from = x->permute ? r - in_head + in_head % 2 * (d / 2) + in_head / 2 : r;
         ts_buf_add(data, x->data + from * row_bytes, row_bytes);
+        if (!x->from_one) continue;
+        float v;
+        memcpy(&v, data->data + data->len - sizeof v, sizeof v);
+        v += 1;
+        memcpy(data->data + data->len - sizeof v, &v, sizeof v);
     }
 }
 
@@ -506,6 +628,16 @@ void ts_tiny_gguf(const char *path, const ts_tiny *settings) {
         put_rows(&p.t, x, &data);
         pad32(&data);
     }
+    bool longrope = p.t.rope && strcmp(p.t.rope, "longrope") == 0;
+    for (int far = 0; far < 2 && longrope; far++) {
+        size_t half = rotary(&p.t) / 2;
+        put_info(&infos, far ? "rope_factors_long.weight" : "rope_factors_short.weight", 0, half, TS_F32, data.len);
+        for (size_t i = 0; i < half; i++) {
+            float v = long_factor(i, far);
+            ts_buf_add(&data, &v, sizeof v);
+        }
+        pad32(&data);
+    }
     if (p.t.llama3) {
         put_info(&infos, "rope_freqs.weight", 0, p.t.head_dim / 2, TS_F32, data.len);
         put_rope_freqs(&p.t, &data);
@@ -513,7 +645,7 @@ void ts_tiny_gguf(const char *path, const ts_tiny *settings) {
     }
     ts_buf_puts(&file, "GGUF");
     put32(&file, 3);
-    put64(&file, p.n + p.t.llama3);
+    put64(&file, p.n + p.t.llama3 + (longrope ? 2 : 0));
     put64(&file, n_keys);
     ts_buf_add(&file, keys.data, keys.len);
     ts_buf_add(&file, infos.data, infos.len);

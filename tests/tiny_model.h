@@ -12,6 +12,9 @@
 /* Zeros stand for the defaults in brackets. Row lengths must be multiples of 32 for block types. */
 typedef struct ts_tiny {
     bool qwen2;          /* architecture qwen2, with biases on q, k and v; else llama */
+    const char *family;  /* another one: "mistral", "qwen3", "smollm3", "phi3", "gemma2", "gemma3"; see tiny_model.c */
+    const char *rope;    /* "linear", "dynamic", "yarn", "longrope": factor 4, 16 places at first */
+    size_t window;       /* of mistral (all layers), phi3 (all) and gemma (every other one) [none; gemma: 7] */
     bool untied;         /* a head of its own */
     bool attention_bias; /* llama: biases on q, k, v and o */
     bool rope5;          /* folder: rope_parameters as transformers 5 writes them; else rope_theta */

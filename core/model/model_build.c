@@ -279,7 +279,7 @@ static ts_status build_rope(builder *b) {
     TS_TRY(find_factors(b, "rope_factors_short.weight", n, &r->short_factor));
     if (b->src->gguf && r->long_factor && r->short_factor) {
         r->type = TS_ROPE_LONGROPE;
-        r->factor = (double)b->m->config.context / r->original;
+        if (r->factor == 1) r->factor = (double)b->m->config.context / r->original;
     }
     TS_TRY(ts_rope_finish(b->m, r, b->err));
     if (r[1].theta == 0) return TS_OK;

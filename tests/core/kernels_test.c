@@ -281,6 +281,40 @@ static void row_kernels_follow_their_formulas(void **state) {
     }
 }
 
+/* Gelu, its gradient and caps over the whole range, small numbers to the last digits. */
+static void gelu_and_caps_follow_their_formulas(void **state) {
+    (void)state;
+    enum { N = 211 };
+    for (size_t k = 0; k < n_kernels; k++) {
+        float x[N], up[N], y[N], gate[N], one[N];
+        for (size_t i = 0; i < N; i++) {
+            gate[i] = x[i] = ((float)i - 105) * .1f;
+            one[i] = 1;
+            up[i] = 2;
+        }
+        kernels[k]->geglu(x, up, y, N);
+        kernels[k]->geglu_back(gate, up, one, N);
+        for (size_t i = 0; i < N; i++) {
+            double g = x[i], c = sqrt(2 / M_PI), t = tanh(c * (g + 0.044715 * g * g * g));
+            double slope = 0.5 * (1 + t) + 0.5 * g * (1 - t * t) * c * (1 + 3 * 0.044715 * g * g);
+            assert_near(y[i], g * (1 + t), 3e-6, "geglu");
+            assert_near(gate[i], 2 * slope, 6e-6, "gradient of the gate");
+            assert_near(up[i], 0.5 * g * (1 + t), 3e-6, "gradient of up");
+        }
+        memcpy(y, x, sizeof y);
+        kernels[k]->softcap(y, N, 0.25f, 3);
+        kernels[k]->softcap_back(y, one, N, 0.25f, 3);
+        for (size_t i = 0; i < N; i++) {
+            double t = tanh((double)x[i] * 0.25);
+            assert_near(y[i], 3 * t, 4e-7 * fabs(3 * t), "cap");
+            assert_near(one[i], 0.75 * (1 - t * t), 4e-7, "its slope");
+        }
+        float edge[4] = {NAN, INFINITY, -INFINITY, 0};
+        kernels[k]->softcap(edge, 4, 1, 5);
+        assert_true(isnan(edge[0]) && edge[1] == 5 && edge[2] == -5 && edge[3] == 0);
+    }
+}
+
 static void rope_turns_pairs_and_back(void **state) {
     (void)state;
     enum { HEADS = 3, D = 10 };
@@ -346,6 +380,7 @@ int main(void) {
         cmocka_unit_test(dots_do_not_depend_on_the_batch),
         cmocka_unit_test(exp_is_exact_to_the_last_digits),
         cmocka_unit_test(row_kernels_follow_their_formulas),
+        cmocka_unit_test(gelu_and_caps_follow_their_formulas),
         cmocka_unit_test(rope_turns_pairs_and_back),
         cmocka_unit_test(dropout_keeps_the_right_share),
     };
