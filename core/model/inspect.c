@@ -157,6 +157,50 @@ static ts_status gather(facts *f, const ts_model_place *place, ts_err *err) {
     return TS_OK;
 }
 
+/* How many layers have a window, and the largest. */
+static size_t window_layers(const ts_model *m, size_t *window) {
+    size_t n = 0;
+    *window = 0;
+    for (size_t i = 0; i < m->config.layers; i++) {
+        n += m->layer[i].window > 0;
+        *window = TS_MAX(*window, m->layer[i].window);
+    }
+    return n;
+}
+
+static size_t layers_without_rope(const ts_model *m) {
+    size_t n = 0;
+    for (size_t i = 0; i < m->config.layers; i++)
+        n += m->layer[i].rope < 0;
+    return n;
+}
+
+/* GGUF files of the llama3 scaling hold its divisors only. */
+static const char *rope_type(const ts_rope *r) {
+    return r->divisor ? "llama3" : ts_rope_names[r->type];
+}
+
+static void put_if_any(ts_jw *w, const char *key, double v) {
+    ts_jw_key(w, key);
+    if (v > 0)
+        ts_jw_num(w, v);
+    else
+        ts_jw_null(w);
+}
+
+/* What only some families have: null where there is none. */
+static void put_attention_json(ts_jw *w, const ts_model *m) {
+    size_t window, windowed = window_layers(m, &window);
+    ts_jw_kstr(w, "rope_type", rope_type(&m->rope[0]));
+    ts_jw_knum(w, "rope_factor", m->rope[0].factor);
+    ts_jw_kint(w, "rotary", (int64_t)m->rope[0].rotary);
+    ts_jw_kint(w, "layers_without_rope", (int64_t)layers_without_rope(m));
+    put_if_any(w, "window", (double)window);
+    ts_jw_kint(w, "window_layers", (int64_t)windowed);
+    put_if_any(w, "attention_cap", (double)m->config.attn_cap);
+    put_if_any(w, "logit_cap", (double)m->config.logit_cap);
+}
+
 static void put_sizes_json(ts_jw *w, const ts_model *m) {
     const ts_config *c = &m->config;
     const struct {
@@ -173,6 +217,7 @@ static void put_sizes_json(ts_jw *w, const ts_model *m) {
     for (size_t i = 0; i < TS_COUNT(sizes); i++)
         ts_jw_kint(w, sizes[i].key, (int64_t)sizes[i].value);
     ts_jw_knum(w, "rope_theta", c->rope_theta);
+    put_attention_json(w, m);
     ts_jw_kbool(w, "tied", c->tied);
     ts_jw_key(w, "stop_tokens");
     ts_jw_arr(w);
@@ -221,6 +266,29 @@ static void put_counted(ts_buf *out, size_t v, const char *words) {
     ts_buf_puts(out, words);
 }
 
+static void put_attention(ts_buf *out, const ts_model *m) {
+    const ts_config *c = &m->config;
+    const ts_rope *r = &m->rope[0];
+    size_t window, windowed = window_layers(m, &window), nope = layers_without_rope(m);
+    ts_put_label(out, "positions");
+    ts_buf_printf(out, "rope theta %g", r->theta);
+    if (m->rope[1].freq && windowed) ts_buf_printf(out, ", %g in layers with a window", m->rope[1].theta);
+    if (strcmp(rope_type(r), "default") != 0) ts_buf_printf(out, ", scaled by %s", rope_type(r));
+    if (r->type != TS_ROPE_PLAIN) ts_buf_printf(out, ", factor %g", r->factor);
+    if (r->rotary != c->head_dim) ts_buf_printf(out, ", on %zu of a head's %zu numbers", r->rotary, c->head_dim);
+    if (nope) ts_buf_printf(out, ", not in %zu of %zu layers", nope, c->layers);
+    ts_buf_putc(out, '\n');
+    if (windowed) {
+        ts_put_label(out, "window");
+        put_counted(out, window, " tokens");
+        ts_buf_printf(out, " in %zu of %zu layers\n", windowed, c->layers);
+    }
+    if (c->attn_cap > 0 || c->logit_cap > 0) {
+        ts_put_label(out, "caps");
+        ts_buf_printf(out, "scores %g, logits %g (0: none)\n", (double)c->attn_cap, (double)c->logit_cap);
+    }
+}
+
 static void put_sizes(ts_buf *out, const ts_model *m) {
     const ts_config *c = &m->config;
     ts_put_label(out, "architecture");
@@ -239,8 +307,8 @@ static void put_sizes(ts_buf *out, const ts_model *m) {
     ts_put_label(out, "vocabulary");
     put_counted(out, c->vocab, c->tied ? ", the head is the embedding\n" : ", a head of its own\n");
     ts_put_label(out, "context");
-    put_counted(out, c->context, " tokens");
-    ts_buf_printf(out, ", rope theta %g\n", c->rope_theta);
+    put_counted(out, c->context, " tokens\n");
+    put_attention(out, m);
     ts_put_label(out, "stop tokens");
     for (size_t i = 0; i < c->n_eos; i++)
         ts_buf_printf(out, "%s%d", i ? ", " : "", c->eos[i]);

@@ -49,6 +49,25 @@ static void a_folder_and_a_gguf_file(void **state) {
     free(gguf);
 }
 
+static void what_only_some_families_have(void **state) {
+    (void)state;
+    const char *gemma = ts_test_dir(), *phi = ts_test_dir(), *smol = ts_test_dir();
+    ts_tiny_hf(gemma, &(ts_tiny){.family = "gemma2", .layers = 3});
+    ts_tiny_hf(phi, &(ts_tiny){.family = "phi3", .rope = "longrope"});
+    ts_tiny_hf(smol, &(ts_tiny){.family = "smollm3", .layers = 4});
+    has_lines(gemma, (const char *[]){"7 tokens in 2 of 3 layers", "scores 5, logits 4", "rope theta 10000\n", NULL});
+    has_lines(phi, (const char *[]){"scaled by longrope, factor 4, on 8 of a head's 16 numbers", NULL});
+    has_lines(smol, (const char *[]){"not in 1 of 4 layers", NULL});
+    ts_json *j = as_json(gemma);
+    assert_true(ts_json_num(ts_json_get(j, "window"), 0) == 7 && ts_json_num(ts_json_get(j, "window_layers"), 0) == 2);
+    assert_true(ts_json_num(ts_json_get(j, "attention_cap"), 0) == 5);
+    ts_json_free(j);
+    j = as_json(smol);
+    assert_true(ts_json_is_null(ts_json_get(j, "window")) && ts_json_is_null(ts_json_get(j, "logit_cap")));
+    assert_string_equal(ts_json_str(ts_json_get(j, "rope_type"), ""), "default");
+    ts_json_free(j);
+}
+
 static void a_gguf_file_that_cannot_be_used_is_described(void **state) {
     (void)state;
     char *path = ts_path_join(ts_test_dir(), "m.gguf");
@@ -127,6 +146,7 @@ static void peft_patterns_have_their_own_scales(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_folder_and_a_gguf_file),
+        cmocka_unit_test(what_only_some_families_have),
         cmocka_unit_test(a_gguf_file_that_cannot_be_used_is_described),
         cmocka_unit_test(an_adapter_with_its_norms),
         cmocka_unit_test(peft_patterns_have_their_own_scales),
