@@ -10,6 +10,7 @@
     X(export) \
     X(plan) X(train) X(runs) \
     X(generate) X(nll) X(compare) X(vote) \
+    X(merge) X(convert) \
     X(tokenize) X(render) X(inspect) X(doctor) X(open) X(keys) \
     X(engine)
 /* clang-format on */

@@ -21,30 +21,29 @@ static const char *gguf_proj_name(const ts_config *c, ts_proj p) {
     return c->fused && p == TS_Q ? "attn_qkv" : c->fused && p == TS_GATE ? "ffn_up" : gguf_projs[p];
 }
 
-/* The norms of a layer. Hugging Face's name of the one before the MLP depends on whether there is one behind attention.
- */
-typedef enum norm_role { ATTN_NORM, FFN_NORM, ATTN_POST_NORM, FFN_POST_NORM, Q_NORM, K_NORM, NORMS } norm_role;
-static const char *const hf_norms[2][NORMS] = {
+static const char *const hf_norms[2][TS_NORMS] = {
     {"input_layernorm", "post_attention_layernorm", NULL, NULL, "self_attn.q_norm", "self_attn.k_norm"},
     {"input_layernorm", "pre_feedforward_layernorm", "post_attention_layernorm", "post_feedforward_layernorm",
      "self_attn.q_norm", "self_attn.k_norm"}};
-static const char *const gguf_norms[NORMS] = {"attn_norm",     "ffn_norm",    "post_attention_norm",
-                                              "post_ffw_norm", "attn_q_norm", "attn_k_norm"};
+static const char *const gguf_norms[TS_NORMS] = {"attn_norm",     "ffn_norm",    "post_attention_norm",
+                                                 "post_ffw_norm", "attn_q_norm", "attn_k_norm"};
 
-static bool has_norm(const ts_family *f, norm_role n) {
-    return n <= FFN_NORM || (n >= Q_NORM ? f->qk_norms : f->post_norms);
+const char *ts_norm_name(const ts_family *f, bool gguf, ts_norm n) {
+    if (n >= TS_Q_NORM ? !f->qk_norms : n >= TS_ATTN_POST_NORM && !f->post_norms) return NULL;
+    return gguf ? gguf_norms[n] : hf_norms[f->post_norms][n];
 }
 
-static const char *norm_name(const ts_source *src, norm_role n) {
-    return src->gguf ? gguf_norms[n] : hf_norms[src->family->post_norms][n];
+const float **ts_norm_of(ts_layer *l, ts_norm n) {
+    const float **norms[TS_NORMS] = {&l->attn_norm,     &l->ffn_norm, &l->attn_post_norm,
+                                     &l->ffn_post_norm, &l->q_norm,   &l->k_norm};
+    return norms[n];
 }
 
-/* "blk.3.attn_q" or "self_attn.q_proj", without what stands before and behind. */
-static const char *proj_name(const ts_source *src, const ts_config *c, ts_proj p, char out[64]) {
-    if (src->gguf)
-        snprintf(out, 64, "%s", gguf_proj_name(c, p));
+const char *ts_proj_tensor(const ts_config *c, bool gguf, ts_proj p, char out[TS_PROJ_TENSOR]) {
+    if (gguf)
+        snprintf(out, TS_PROJ_TENSOR, "%s", gguf_proj_name(c, p));
     else
-        snprintf(out, 64, "%s.%s", ts_proj_parents[p], ts_proj_name(c, p));
+        snprintf(out, TS_PROJ_TENSOR, "%s.%s", ts_proj_parents[p], ts_proj_name(c, p));
     return out;
 }
 
@@ -55,11 +54,13 @@ static bool is_tensor(const char *rest, const char *name, bool bias) {
 }
 
 bool ts_known_tensor(const ts_source *src, const ts_config *c, const char *rest) {
-    char name[64];
-    for (norm_role n = 0; n < NORMS; n++)
-        if (has_norm(src->family, n) && is_tensor(rest, norm_name(src, n), false)) return true;
+    char name[TS_PROJ_TENSOR];
+    for (ts_norm n = 0; n < TS_NORMS; n++) {
+        const char *norm = ts_norm_name(src->family, src->gguf, n);
+        if (norm && is_tensor(rest, norm, false)) return true;
+    }
     for (ts_proj p = 0; p < TS_PROJS; p++)
-        if (ts_proj_name(c, p) && is_tensor(rest, proj_name(src, c, p, name), true)) return true;
+        if (ts_proj_name(c, p) && is_tensor(rest, ts_proj_tensor(c, src->gguf, p, name), true)) return true;
     return strstr(rest, src->gguf ? "attn_rot_embd" : "rotary_emb.inv_freq") != NULL;
 }
 
@@ -197,10 +198,10 @@ static ts_status build_proj(builder *b, size_t layer, ts_proj p) {
     const ts_config *c = &b->m->config;
     ts_layer *l = &b->m->layer[layer];
     size_t rows, cols;
-    char name[64];
+    char name[TS_PROJ_TENSOR];
     if (!ts_proj_name(c, p)) return TS_OK;
     ts_proj_size(c, p, &rows, &cols);
-    name_layer(b, layer, proj_name(b->src, c, p, name), "weight");
+    name_layer(b, layer, ts_proj_tensor(c, b->src->gguf, p, name), "weight");
     TS_TRY(need_matrix(b, rows, cols, &l->proj[p]));
     name_layer(b, layer, name, "bias");
     if (!b->src->bias[p] && !b->src->gguf) return TS_OK; /* as in Hugging Face: the settings decide */
@@ -219,12 +220,11 @@ static ts_status find_norm(builder *b, size_t n, const float **out) {
 static ts_status build_layer(builder *b, size_t layer) {
     ts_layer *l = &b->m->layer[layer];
     const ts_config *c = &b->m->config;
-    const float **norms[NORMS] = {&l->attn_norm,     &l->ffn_norm, &l->attn_post_norm,
-                                  &l->ffn_post_norm, &l->q_norm,   &l->k_norm};
-    for (norm_role n = 0; n < NORMS; n++) {
-        if (!has_norm(b->src->family, n)) continue;
-        name_layer(b, layer, norm_name(b->src, n), "weight");
-        TS_TRY(find_norm(b, n >= Q_NORM ? c->head_dim : c->hidden, norms[n]));
+    for (ts_norm n = 0; n < TS_NORMS; n++) {
+        const char *name = ts_norm_name(b->src->family, b->src->gguf, n);
+        if (!name) continue;
+        name_layer(b, layer, name, "weight");
+        TS_TRY(find_norm(b, n >= TS_Q_NORM ? c->head_dim : c->hidden, ts_norm_of(l, n)));
     }
     for (ts_proj p = 0; p < TS_PROJS; p++)
         TS_TRY(build_proj(b, layer, p));

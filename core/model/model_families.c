@@ -28,6 +28,13 @@ const ts_family *ts_family_by_gguf(const char *architecture) {
     return NULL;
 }
 
+const ts_family *ts_family_of(const ts_model *m) {
+    for (size_t i = 0; i < ts_n_families; i++)
+        if (strcmp(ts_families[i]->name, m->config.family) == 0) return ts_families[i];
+    ts_assert(!"an open model is of a known family");
+    return NULL;
+}
+
 const char *ts_family_list(char out[TS_FAMILY_LIST]) {
     size_t n = 0;
     for (size_t i = 0; i < ts_n_families; i++) {

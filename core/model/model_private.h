@@ -43,9 +43,27 @@ extern const size_t ts_n_families;
 /* *wrapped: the settings are in text_config. NULL: not known. */
 const ts_family *ts_family_by_hf(const char *architecture, const char *model_type, bool *wrapped);
 const ts_family *ts_family_by_gguf(const char *architecture);
+const ts_family *ts_family_of(const ts_model *m);
 /* "llama (with SmolLM2 and TinyLlama), mistral, ...": for messages. */
 enum { TS_FAMILY_LIST = 256 };
 const char *ts_family_list(char out[TS_FAMILY_LIST]);
+
+/* Names of a layer's tensors, without what stands before and behind: "self_attn.q_proj", in a GGUF file "attn_q". */
+enum { TS_PROJ_TENSOR = 48 };
+const char *ts_proj_tensor(const ts_config *c, bool gguf, ts_proj p, char out[TS_PROJ_TENSOR]);
+/* The norms of a layer. Hugging Face's name of the one before the MLP depends on whether there is one behind attention.
+ * NULL: the family has no such norm. */
+typedef enum ts_norm {
+    TS_ATTN_NORM,
+    TS_FFN_NORM,
+    TS_ATTN_POST_NORM,
+    TS_FFN_POST_NORM,
+    TS_Q_NORM,
+    TS_K_NORM,
+    TS_NORMS
+} ts_norm;
+const char *ts_norm_name(const ts_family *f, bool gguf, ts_norm n);
+const float **ts_norm_of(ts_layer *l, ts_norm n);
 
 struct ts_model_store {
     ts_gguf *gguf;

@@ -293,7 +293,8 @@ static void put_header(ts_buf *out, const ts_tensor *const *sorted, size_t n) {
         ts_buf_putc(out, ' ');
 }
 
-ts_status ts_safetensors_write(const char *path, const ts_tensor *tensors, size_t n, ts_err *err) {
+ts_status ts_safetensors_write_with(const char *path, const ts_tensor *tensors, size_t n, ts_safetensors_fill *fill,
+                                    void *ctx, ts_err *err) {
     const ts_tensor **sorted = ts_malloc(n * sizeof *sorted);
     ts_buf header = TS_BUF_INIT;
     ts_out f;
@@ -308,11 +309,25 @@ ts_status ts_safetensors_write(const char *path, const ts_tensor *tensors, size_
         uint64_t length = header.len;
         ts_out_add(&f, &length, sizeof length);
         ts_out_add(&f, header.data, header.len);
-        for (size_t i = 0; i < n; i++)
-            ts_out_add(&f, sorted[i]->data, sorted[i]->bytes);
-        status = ts_out_commit(&f, err);
+        for (size_t i = 0; i < n && status == TS_OK && !f.failed; i++)
+            status = fill(ctx, (size_t)(sorted[i] - tensors), &f, err);
+        if (status == TS_OK)
+            status = ts_out_commit(&f, err);
+        else
+            ts_out_drop(&f);
     }
     ts_buf_release(&header);
     free(sorted);
     return status;
+}
+
+static ts_status add_data(void *ctx, size_t i, ts_out *f, ts_err *err) {
+    const ts_tensor *tensors = ctx;
+    (void)err;
+    ts_out_add(f, tensors[i].data, tensors[i].bytes);
+    return TS_OK;
+}
+
+ts_status ts_safetensors_write(const char *path, const ts_tensor *tensors, size_t n, ts_err *err) {
+    return ts_safetensors_write_with(path, tensors, n, add_data, (void *)(uintptr_t)tensors, err);
 }

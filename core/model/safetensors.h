@@ -7,6 +7,7 @@
 #ifndef TS_MODEL_SAFETENSORS_H
 #define TS_MODEL_SAFETENSORS_H
 
+#include "core/base/file.h"
 #include "core/model/tensor.h"
 
 enum { TS_SAFETENSORS_MAX_HEADER = 100000000 }; /* the library's own limit */
@@ -23,5 +24,10 @@ const ts_tensor *ts_safetensors_find(const ts_safetensors *s, const char *name);
 
 /* Writes n tensors (any order, different names; F32, F16 or BF16) with metadata {"format":"pt"}, atomically. */
 TS_MUST_USE ts_status ts_safetensors_write(const char *path, const ts_tensor *tensors, size_t n, ts_err *err);
+/* The same for tensors whose data does not lie in memory (their data pointers are not used): when the file has come to
+ * tensor i of the list, `fill` adds its bytes to f. A failure of `fill` is the function's; nothing stays then. */
+typedef ts_status ts_safetensors_fill(void *ctx, size_t i, ts_out *f, ts_err *err);
+TS_MUST_USE ts_status ts_safetensors_write_with(const char *path, const ts_tensor *tensors, size_t n,
+                                                ts_safetensors_fill *fill, void *ctx, ts_err *err);
 
 #endif

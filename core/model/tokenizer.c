@@ -39,6 +39,7 @@ static void release_steps(ts_steps *s) {
     for (size_t i = 0; i < s->n; i++) {
         free(s->items[i].a);
         free(s->items[i].b);
+        free(s->items[i].pattern);
         ts_regex_free(s->items[i].re);
     }
     free(s->items);
@@ -130,6 +131,7 @@ ts_status ts_step_regex(ts_tokenizer *t, ts_step *step, const char *pattern, siz
     ts_status status = ts_regex_new(&step->re, ts_buf_str(&exact), exact.len, 0, err);
     ts_buf_release(&exact);
     if (status != TS_OK) return status;
+    step->pattern = ts_strndup(pattern, n);
     step->matcher = t->n_matchers++;
     t->regexes = ts_realloc_array(t->regexes, t->n_matchers, sizeof *t->regexes);
     t->regexes[step->matcher] = step->re;

@@ -128,6 +128,28 @@ static void add_replace(ts_steps *steps, ts_step_kind kind, const char *a, const
     ts_step_text(&step->b, &step->b_n, b, strlen(b));
 }
 
+static bool same_pattern(const ts_step *s, const char *pattern) {
+    return s->re && strcmp(s->pattern, pattern) == 0;
+}
+
+/* Do the steps cut as this row does? */
+static bool cuts_like(const ts_tokenizer *t, const pre_split *p) {
+    const ts_step *s = t->pre.items, *end = s + t->pre.n;
+    if (p->digits && (s == end || s->kind != TS_PRE_DIGITS || s++->cut != TS_ISOLATED)) return false;
+    for (size_t i = 0; i < TS_COUNT(p->patterns) && p->patterns[i]; i++, s++)
+        if (s == end || s->kind != TS_PRE_SPLIT || s->cut != TS_ISOLATED || s->invert ||
+            !same_pattern(s, p->patterns[i]))
+            return false;
+    return s + 1 == end && s->kind == TS_PRE_BYTE_LEVEL && !s->prefix_space && (s->re != NULL) == p->byte_regex &&
+           (t->normalizer.n > 0) == p->nfc;
+}
+
+const char *ts_tokenizer_pre_name(const ts_tokenizer *t) {
+    for (size_t i = 0; i < TS_COUNT(pre_splits); i++)
+        if (cuts_like(t, &pre_splits[i])) return pre_splits[i].name;
+    return NULL;
+}
+
 /* SentencePiece: spaces are U+2581, one stands in front of the text, unknown characters become bytes. */
 static ts_status read_sentencepiece(ts_tokenizer *t, const ts_gguf *g, const char *path, ts_err *err) {
     ts_gguf_array scores;

@@ -80,7 +80,8 @@ typedef struct ts_step {
     size_t a_n;
     char *b; /* what replaces it */
     size_t b_n;
-    ts_regex *re; /* Split and Replace with a regular expression, Byte-level with its own */
+    ts_regex *re;  /* Split and Replace with a regular expression, Byte-level with its own */
+    char *pattern; /* its text, as the file has it */
     size_t matcher;
     ts_normal_form form;
     ts_cut cut;
@@ -132,6 +133,18 @@ struct ts_tokenizer {
     struct ts_scratch *idle;
 };
 
+/* All merges, best first, for writing them into a file; free items. Of a vocabulary with scores: every way to put a
+ * piece together from two others. */
+typedef struct ts_merge_item {
+    int32_t left, right, id, rank;
+    uint32_t left_n; /* private */
+} ts_merge_item;
+typedef struct ts_merge_list {
+    ts_merge_item *items;
+    size_t n, cap;
+} ts_merge_list;
+void ts_tokenizer_merges(const ts_tokenizer *t, ts_merge_list *out);
+
 /* Byte-level alphabet: bytes 33-126, 161-172, 174-255 stand for themselves, the other 68 for U+0100 and on. */
 uint32_t ts_byte_char(unsigned char byte);
 int ts_char_byte(uint32_t cp); /* -1: not of the alphabet */
@@ -150,6 +163,8 @@ TS_MUST_USE ts_status ts_tokenizer_finish(ts_tokenizer *t, const char *what, ts_
 TS_MUST_USE ts_status ts_tokenizer_read_json(ts_tokenizer *t, const char *dir, ts_err *err);
 TS_MUST_USE ts_status ts_tokenizer_parse_json(ts_tokenizer *t, const char *text, size_t n, const char *what,
                                               ts_err *err);
+/* What GGUF calls the way this byte-level tokenizer cuts text (tokenizer.ggml.pre); NULL: it has no name. */
+const char *ts_tokenizer_pre_name(const ts_tokenizer *t);
 TS_MUST_USE ts_status ts_tokenizer_read_gguf(ts_tokenizer *t, const char *path, ts_err *err);
 ts_tokenizer *ts_tokenizer_new(void);
 

@@ -1,0 +1,70 @@
+/* Writes a model in another form, with an adapter merged into it or not: a Hugging Face folder or a GGUF file.
+ *
+ * Every value goes the way stored type -> f32 -> (adapter: ts_adapter_apply's W + s B A, in f32) -> one rounding, to
+ * nearest even, to the output type. A matrix that no adapter changes and whose type stays is copied byte by byte. Rows
+ * are done on all cores, a slice at a time, so memory does not follow the model. A value that is not finite stops the
+ * act (PEFT's safe_merge). Where the adapter changes the embedding of a model whose head is the embedding, the output
+ * gets a head of its own, so that it computes what the model with the active adapter computes.
+ *
+ * The result appears under its name when it is complete: files in a folder of a temporary name beside `out`, fsynced,
+ * then renamed; after a failure or a cancellation nothing stays. */
+#ifndef TS_MODEL_EXPORT_H
+#define TS_MODEL_EXPORT_H
+
+#include "core/model/adapter.h"
+#include "core/work/progress.h"
+
+/* What people call the type of a file. q4_k_m is a mixture (q6_k for the matrices that matter most); the others name
+ * the type of the matrices. One-dimensional tensors of GGUF files are always f32. */
+typedef enum ts_file_type {
+    TS_FILE_F32,
+    TS_FILE_F16,
+    TS_FILE_BF16,
+    TS_FILE_Q8_0,
+    TS_FILE_Q4_0,
+    TS_FILE_Q4_1,
+    TS_FILE_Q4_K_M,
+    TS_FILE_TYPES
+} ts_file_type;
+const char *ts_file_type_name(ts_file_type t);
+/* TS_FILE_TYPES when it is none. */
+ts_file_type ts_file_type_from(const char *name);
+/* "f32, f16, ..." for messages; `folder`: those a Hugging Face folder can have. */
+enum { TS_FILE_TYPE_LIST = 96 };
+void ts_file_type_list(bool folder, char out[TS_FILE_TYPE_LIST]);
+bool ts_file_type_in_folder(ts_file_type t);
+/* The type taken when none is asked for: the model's own where it is 32 or 16 bits wide; f16 for a quantised one (its
+ * dequantised values have at most 11 + 4 bits; bf16 would drop more of them). */
+ts_file_type ts_file_type_default(const ts_model *m);
+/* Are the model's matrices stored in blocks? */
+bool ts_model_quantised(const ts_model *m);
+
+typedef struct ts_export {
+    const ts_model *model;
+    const ts_adapter *adapter; /* merged into it; NULL: none */
+    const char *out;           /* the folder or file: must not be there, an empty folder may */
+    ts_file_type type;
+    uint64_t max_shard;    /* folder: largest weights file in bytes, 0: 5 GB as transformers has it */
+    ts_progress *progress; /* in bytes read; NULL: nobody watches */
+} ts_export;
+
+typedef struct ts_export_report {
+    size_t tensors, files;
+    uint64_t bytes;     /* of all files written */
+    size_t fell_back;   /* matrices that took another type because their rows are no whole blocks */
+    char fallback[160]; /* the first of them: "blk.0.ffn_down.weight is q8_0" */
+    bool untied;
+    /* of the adapted matrices, against their values without the adapter */
+    size_t merged;
+    double max_change; /* largest |dW| */
+    double rms_change, rms_weight;
+    double same_bf16; /* share of their weights whose bf16 value did not change */
+} ts_export_report;
+
+/* A folder that transformers loads: config.json, model.safetensors (or parts with an index), generation_config.json and
+ * the tokenizer's files: copied from a folder, written from a GGUF file's keys. */
+TS_MUST_USE ts_status ts_export_folder(const ts_export *x, ts_export_report *report, ts_err *err);
+/* A file that llama.cpp loads. */
+TS_MUST_USE ts_status ts_export_gguf(const ts_export *x, ts_export_report *report, ts_err *err);
+
+#endif
