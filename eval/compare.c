@@ -100,6 +100,7 @@ ts_status ts_compare_prepare(ts_compare *c, const ts_compare_options *o, ts_err 
     ts_status status = TS_OK;
     TS_GOTO(find_sides(c, o, err));
     TS_GOTO(find_model(c, o, err));
+    TS_GOTO(ts_runs_template(o->ws, o->template, (const char *const *)c->adapters, c->n_sides, &c->template, err));
     TS_GOTO(find_prompts(c, o, err));
     c->answers = ts_calloc(c->n_prompts * c->n_sides, sizeof *c->answers);
     c->metrics = ts_calloc(c->n_sides, sizeof *c->metrics);
@@ -130,6 +131,7 @@ void ts_compare_release(ts_compare *c) {
     free(c->answers);
     free(c->metrics);
     free(c->model);
+    free(c->template);
     *c = (ts_compare){0};
 }
 
@@ -208,6 +210,7 @@ static ts_status wait_for(struct asking *a, int64_t request, ts_err *err) {
 static ts_ask ask_of(const struct asking *a, const char *items) {
     const ts_compare_options *o = a->o;
     return (ts_ask){.model = a->c->model,
+                    .template = a->c->template,
                     .sides = (const char *const *)a->c->adapters,
                     .n_sides = a->c->n_sides,
                     .items = items,

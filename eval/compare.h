@@ -54,13 +54,14 @@ typedef struct ts_compare {
     size_t n_prompts, cap_prompts;
     ts_answer *answers; /* [prompt * n_sides + side] */
     ts_compare_metrics *metrics;
-    char *model;
+    char *model, *template; /* template NULL: the model's own */
     double seconds;
 } ts_compare;
 
 typedef struct ts_compare_options {
-    const char *ws;    /* NULL: sides are folders and prompts come from a file */
-    const char *model; /* NULL: the workspace's, else the first run's */
+    const char *ws;       /* NULL: sides are folders and prompts come from a file */
+    const char *model;    /* NULL: the workspace's, else the first run's */
+    const char *template; /* name or file; NULL: as for ts_runs_template */
     const char *const *sides;
     size_t n_sides;
     const char

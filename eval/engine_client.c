@@ -29,7 +29,7 @@ struct ts_engine {
     ts_buf out; /* not written yet */
     size_t written;
     int64_t last_id;
-    char *model; /* that the child was told to load */
+    char *model, *template; /* that the child was told to load; template "": the model's own */
     struct open_request *open;
     size_t n_open, cap_open;
     /* for ts_engine_wait */
@@ -46,13 +46,18 @@ ts_engine *ts_engine_new(const char *log, ts_engine_fn *fn, void *ctx) {
     return e;
 }
 
+static void forget_model(ts_engine *e) {
+    free(e->model);
+    free(e->template);
+    e->model = e->template = NULL;
+}
+
 static void drop_child(ts_engine *e, double grace) {
     ts_child_end(&e->child, grace);
     ts_lines_release(&e->lines);
     ts_buf_release(&e->out);
     e->written = 0;
-    free(e->model);
-    e->model = NULL;
+    forget_model(e);
 }
 
 void ts_engine_free(ts_engine *e) {
@@ -174,25 +179,32 @@ static void open_request(ts_engine *e, int64_t id, int64_t owner, bool load) {
     TS_PUSH(e->open, e->n_open, e->cap_open, r);
 }
 
-static void ask_load(ts_engine *e, const char *model, int64_t id) {
-    char *spec = ts_strdup(model);
-    free(e->model);
+static void ask_load(ts_engine *e, const char *model, const char *template, int64_t id) {
+    char *spec = ts_strdup(model), *chosen = ts_strdup(template ? template : "");
+    forget_model(e);
     e->model = spec;
+    e->template = chosen;
     ts_jw w = begin(e, "load", id);
     ts_jw_kstr(&w, "model", model);
+    ts_jw_kstr(&w, "template", chosen);
     end(e, &w);
 }
 
-int64_t ts_engine_load(ts_engine *e, const char *model, ts_err *err) {
+int64_t ts_engine_load(ts_engine *e, const char *model, const char *template, ts_err *err) {
     if (start(e, err) != TS_OK) return 0;
     int64_t id = ++e->last_id;
     open_request(e, id, id, true);
-    ask_load(e, model, id);
+    ask_load(e, model, template, id);
     return id;
 }
 
 /* A request is one line, and the engine takes lines up to 64 MB. */
 enum { MOST_BYTES = 60 << 20 };
+
+static bool is_loaded(const ts_engine *e, const ts_ask *ask) {
+    return e->model && strcmp(e->model, ask->model) == 0 &&
+           strcmp(e->template, ask->template ? ask->template : "") == 0;
+}
 
 /* Sees that the child is there and told to load the ask's model; returns the new request's number. */
 static int64_t prepare(ts_engine *e, const ts_ask *ask, ts_err *err) {
@@ -203,12 +215,12 @@ static int64_t prepare(ts_engine *e, const ts_ask *ask, ts_err *err) {
     }
     if (start(e, err) != TS_OK) return 0;
     int64_t load = 0;
-    if (!e->model || strcmp(e->model, ask->model) != 0) load = ++e->last_id;
+    if (!is_loaded(e, ask)) load = ++e->last_id;
     int64_t id = ++e->last_id;
     open_request(e, id, id, false);
     if (load) {
         open_request(e, load, id, true);
-        ask_load(e, ask->model, load);
+        ask_load(e, ask->model, ask->template, load);
     }
     return id;
 }
@@ -296,8 +308,7 @@ static void on_answer(ts_engine *e, const ts_json *json) {
     if (ev.request == 0) return; /* cancelled and forgotten */
     if (strcmp(name, "error") == 0) {
         if (is_load(e, id)) { /* the child has no model now */
-            free(e->model);
-            e->model = NULL;
+            forget_model(e);
         }
         fail_request(e, id, ts_serve_status(ts_json_str(ts_json_get(json, "code"), "")), ev.text);
         return;

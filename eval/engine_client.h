@@ -41,6 +41,7 @@ void ts_engine_free(ts_engine *e);
 
 typedef struct ts_ask {
     const char *model;        /* loaded first when it is not the loaded one */
+    const char *template;     /* name or file of a chat template; NULL: the model's own */
     const char *const *sides; /* adapter folders; NULL entry: the base */
     size_t n_sides;
     /* JSON array: prompts of a generate request, rows of an nll request */
@@ -59,7 +60,7 @@ typedef struct ts_ask {
     { .max_new_tokens = 256, .sampling = TS_SAMPLING_GREEDY }
 
 /* Return the request's number (> 0), or 0 with err when the child cannot be started. */
-int64_t ts_engine_load(ts_engine *e, const char *model, ts_err *err);
+int64_t ts_engine_load(ts_engine *e, const char *model, const char *template, ts_err *err);
 int64_t ts_engine_generate(ts_engine *e, const ts_ask *ask, ts_err *err);
 int64_t ts_engine_nll(ts_engine *e, const ts_ask *ask, ts_err *err);
 /* The request ends soon with an ERROR event of status TS_CANCELLED. */

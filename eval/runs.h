@@ -55,7 +55,13 @@ void ts_runs_plan_time(const char *ws, const ts_run_settings *s, ts_train_plan *
  * status=accepted. */
 TS_MUST_USE ts_status ts_runs_export_all(const char *ws, const char *where, const char *file, ts_progress *progress,
                                          ts_err *err);
-/* s->model, when it is not set: the workspace's setting `model`. */
+/* The chat template to ask a model with: `chosen` (--template; "": the model's own); else what the first adapter was
+ * trained with (a run that chose none: the model's own); else the setting `template` of the workspace (NULL: no
+ * workspace); else *out is NULL, the model's own. dirs: adapter folders, NULL entries are the base. The caller frees.
+ */
+TS_MUST_USE ts_status ts_runs_template(const char *ws, const char *chosen, const char *const *dirs, size_t n,
+                                       char **out, ts_err *err);
+/* s->model and s->template, where they are not set: the workspace's settings of that name. */
 TS_MUST_USE ts_status ts_runs_model(const char *ws, ts_run_settings *s, ts_err *err);
 /* Both: what the train form and `train WS` do. */
 TS_MUST_USE ts_status ts_runs_create_from(const char *ws, const char *name, ts_run_settings *s, int64_t *id, char **dir,

@@ -77,12 +77,43 @@ out:
 
 ts_status ts_runs_model(const char *ws, ts_run_settings *s, ts_err *err) {
     ts_store *st = NULL;
-    ts_buf model = TS_BUF_INIT;
+    ts_buf model = TS_BUF_INIT, template = TS_BUF_INIT;
     TS_TRY(ts_store_open(&st, ws, "train", err)); /* also sees that it is a workspace before anything is written */
     if ((!s->model || !*s->model) && ts_setting_get(st, "model", &model)) ts_run_set(&s->model, ts_buf_str(&model));
+    if (!s->template && ts_setting_get(st, "template", &template)) ts_run_set(&s->template, ts_buf_str(&template));
     ts_store_close(st);
     ts_buf_release(&model);
+    ts_buf_release(&template);
     return TS_OK;
+}
+
+/* The folder is a run's best/ or adapter/. */
+static bool of_run(const char *adapter_dir) {
+    char *facts = ts_path_join(adapter_dir, "../run.json");
+    bool yes = ts_is_file(facts);
+    free(facts);
+    return yes;
+}
+
+ts_status ts_runs_template(const char *ws, const char *chosen, const char *const *dirs, size_t n, char **out,
+                           ts_err *err) {
+    ts_run_settings s;
+    *out = chosen && *chosen ? ts_strdup(chosen) : NULL;
+    if (chosen) return TS_OK;
+    for (size_t i = 0; i < n && !*out; i++) {
+        if (!dirs[i]) continue;
+        *out = ts_adapter_template(dirs[i]);
+        if (!*out && of_run(dirs[i])) return TS_OK;
+    }
+    char *db = ws ? ts_path_join(ws, "tunesmith.db") : NULL;
+    bool here = !*out && db && ts_is_file(db);
+    free(db);
+    if (!here) return TS_OK;
+    ts_run_settings_init(&s);
+    ts_status status = ts_runs_model(ws, &s, err);
+    if (status == TS_OK && s.template) *out = ts_strdup(s.template);
+    ts_run_settings_release(&s);
+    return status;
 }
 
 ts_status ts_runs_create_from(const char *ws, const char *name, ts_run_settings *s, int64_t *id, char **dir,

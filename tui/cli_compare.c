@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 struct compare_opts {
-    const char *model, *prompts, *check, *precision;
+    const char *model, *template, *prompts, *check, *precision;
     ts_texts side;
     int64_t limit;
     ts_answer_opts answer;
@@ -43,6 +43,7 @@ static int run_compare(const ts_cmd *cmd, const void *opts) {
     ts_buf out = TS_BUF_INIT;
     ts_compare_options q = {.ws = cmd->args[0],
                             .model = o->model,
+                            .template = o->template,
                             .sides = o->side.n ? o->side.items : both,
                             .n_sides = o->side.n ? o->side.n : 1,
                             .prompts = o->prompts,
@@ -74,6 +75,8 @@ static int run_compare(const ts_cmd *cmd, const void *opts) {
 static const ts_opt compare_table[] = {
     {"side", TS_OPT_LIST, AT(side), "SIDE", "base, run:3, run:3/best or an adapter folder; may be repeated"},
     {"model", TS_OPT_TEXT, AT(model), "MODEL", "base model (the run's, else the workspace's)"},
+    {"template", TS_OPT_TEXT, AT(template), "NAME|FILE",
+     "chat template instead of the model's: alpaca, chatml, llama2, plain"},
     {"prompts", TS_OPT_TEXT, AT(prompts), "FILE", "JSONL, JSON or plain lines (the held-out examples)"},
     {"check", TS_OPT_TEXT, AT(check), "FILE", "regular expressions, one a line, that every good answer matches"},
     {"limit", TS_OPT_INT, AT(limit), "N", "only the first N prompts"},

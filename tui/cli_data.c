@@ -5,6 +5,7 @@
 #include "core/base/json.h"
 #include "core/base/utf8.h"
 #include "core/engine/run.h"
+#include "core/model/chat_templates.h"
 #include "dataset/formats.h"
 #include "dataset/rowjson.h"
 
@@ -114,7 +115,7 @@ static const struct setting {
     const char *name, *help;
 } settings[] = {
     {"model", "the model to tune; its tokenizer counts tokens"},
-    {"template", "file with a chat template that replaces the model's"},
+    {"template", "chat template instead of the model's: alpaca, chatml, llama2, plain or a file"},
     {"check", "file with one PCRE2 pattern per line that every answer must match"},
     {"language", "main language of the answers, if the majority should not decide (en, de, fr, ...)"},
     {"sides", "what compare shows, separated by blanks"},
@@ -123,7 +124,8 @@ static const struct setting {
 static const char config_more[] =
     "Settings:\n"
     "  model      the model to tune; its tokenizer counts tokens\n"
-    "  template   file with a chat template that replaces the model's\n"
+    "  template   chat template instead of the model's (base models have none): alpaca, chatml, llama2, plain or a "
+    "file\n"
     "  check      file with one PCRE2 pattern per line that every answer must match\n"
     "  language   main language of the answers, if the majority should not decide (en, de, fr, ...)\n"
     "  sides      what compare shows, separated by blanks\n"
@@ -181,6 +183,39 @@ static int show_setting(const ts_cmd *cmd, ts_store *st) {
     return found ? TS_EXIT_OK : TS_EXIT_FAILED;
 }
 
+/* What a conversation looks like in the template, for people. */
+static ts_status show_template(const ts_cmd *cmd, ts_store *st, const char *template, ts_err *err) {
+    ts_buf model = TS_BUF_INIT, text = TS_BUF_INIT;
+    ts_status status = TS_OK;
+    if (ts_setting_get(st, "model", &model)) {
+        status = ts_cmd_chat_example(ts_buf_str(&model), template, &text, err);
+        if (status == TS_OK) ts_cmd_note(cmd, "a conversation in this template:\n%s", ts_buf_str(&text));
+    } else {
+        status = ts_chat_template_read(template, &text, err);
+    }
+    ts_buf_release(&model);
+    ts_buf_release(&text);
+    return status;
+}
+
+/* A template is shown before it is taken, which also finds out whether it works; a file is kept by its whole path. */
+static int set_setting(const ts_cmd *cmd, ts_store *st) {
+    const char *key = cmd->args[1], *value = cmd->args[2];
+    char *absolute = NULL;
+    ts_err err;
+    ts_status status = TS_OK;
+    if (strcmp(key, "template") == 0 && *value) {
+        status = show_template(cmd, st, value, &err);
+        bool named = false;
+        for (size_t i = 0; i < ts_n_chat_templates; i++)
+            named = named || strcmp(value, ts_chat_templates[i].name) == 0;
+        if (!named) value = absolute = ts_path_absolute(value);
+    }
+    if (status == TS_OK) status = ts_setting_set(st, key, *value ? value : NULL, &err);
+    free(absolute);
+    return status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);
+}
+
 static int run_config(const ts_cmd *cmd, const void *opts) {
     ts_err err;
     (void)opts;
@@ -193,8 +228,8 @@ static int run_config(const ts_cmd *cmd, const void *opts) {
         code = show_setting(cmd, st);
     else if (!known_setting(cmd->args[1], cmd->args[2], &err))
         code = ts_cmd_usage(cmd, "%s", err.text);
-    else if (ts_setting_set(st, cmd->args[1], *cmd->args[2] ? cmd->args[2] : NULL, &err) != TS_OK)
-        code = ts_cmd_fail(cmd, &err);
+    else
+        code = set_setting(cmd, st);
     ts_store_close(st);
     return code;
 }

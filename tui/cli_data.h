@@ -17,5 +17,7 @@ bool ts_cmd_number(const ts_cmd *cmd, const char *text, const char *what, int64_
 /* Appends text for a terminal: control characters and invalid bytes made visible, line ends kept when `lines`, cut at
  * `most` characters (0: never). */
 void ts_cmd_safe(ts_buf *out, const char *s, size_t n, bool lines, size_t most);
+/* An example conversation in the model's chat template or the one named, safe for a terminal. */
+TS_MUST_USE ts_status ts_cmd_chat_example(const char *model, const char *template, ts_buf *out, ts_err *err);
 
 #endif

@@ -1,5 +1,6 @@
 /* generate: answers of a model, with and without adapters, to one prompt or a file of them. */
 #include "core/base/file.h"
+#include "eval/runs.h"
 #include "tui/cli_data.h"
 #include "tui/cli_engine.h"
 #include "tui/cli_sampling.h"
@@ -10,7 +11,7 @@
 #include <unistd.h>
 
 struct generate_opts {
-    const char *model, *prompt, *messages, *system, *precision, *ws;
+    const char *model, *template, *prompt, *messages, *system, *precision, *ws;
     ts_texts adapter;
     bool raw;
     ts_answer_opts answer;
@@ -129,7 +130,10 @@ static ts_status file_prompts(const char *path, ts_buf *items, int64_t **lines, 
 static ts_status ask(const ts_cmd *cmd, const struct generate_opts *o, const ts_sampling *sampling,
                      const ts_sides *sides, const char *items, struct printing *p, ts_err *err) {
     ts_progress progress = {0};
+    char *template = NULL;
+    TS_TRY(ts_runs_template(o->ws, o->template, (const char *const *)sides->dirs, sides->n, &template, err));
     ts_ask a = {.model = o->model,
+                .template = template,
                 .sides = (const char *const *)sides->dirs,
                 .n_sides = sides->n,
                 .items = items,
@@ -146,6 +150,7 @@ static ts_status ask(const ts_cmd *cmd, const struct generate_opts *o, const ts_
     ts_status status = id ? ts_engine_wait(e, id, &progress, err) : err->code;
     ts_meter_stop(meter);
     ts_engine_free(e);
+    free(template);
     return status;
 }
 
@@ -178,6 +183,8 @@ static int run_generate(const ts_cmd *cmd, const void *opts) {
 static const ts_opt generate_table[] = {
     {"model", TS_OPT_TEXT, AT(model), "MODEL", "folder, GGUF file or name"},
     {"adapter", TS_OPT_LIST, AT(adapter), "A", "PEFT folder, run:3, run:3/best, or base; may be repeated"},
+    {"template", TS_OPT_TEXT, AT(template), "NAME|FILE",
+     "chat template instead of the model's: alpaca, chatml, llama2, plain"},
     {"prompt", TS_OPT_TEXT, AT(prompt), "TEXT", "a user turn"},
     {"system", TS_OPT_TEXT, AT(system), "TEXT", "a system turn before it"},
     {"raw", TS_OPT_FLAG, AT(raw), NULL, "the prompt is plain text, without the chat template"},

@@ -2,8 +2,11 @@
 #include "core/base/file.h"
 #include "core/engine/serve.h"
 #include "core/model/chat.h"
+#include "core/model/chat_templates.h"
 #include "core/model/inspect.h"
 #include "core/work/child.h"
+#include "eval/runs.h"
+#include "tui/cli_data.h"
 #include "tui/cli_engine.h"
 
 #include <fcntl.h>
@@ -48,7 +51,7 @@ static ts_status each_line(const char *path, line_fn *fn, void *ctx, ts_err *err
 enum { ROWS_AT_ONCE = 64 };
 
 struct nll_opts {
-    const char *model, *precision, *ws;
+    const char *model, *template, *precision, *ws;
     ts_texts adapter;
     bool per_token;
 };
@@ -60,6 +63,7 @@ struct scoring {
     const char *path;
     ts_engine *engine;
     ts_progress *progress;
+    char *template;
     ts_buf rows, numbers;
     int64_t lines[ROWS_AT_ONCE];
     size_t n;
@@ -91,6 +95,7 @@ static ts_status score_rows(struct scoring *s, ts_err *err) {
     ts_buf_putc(&s->rows, ']');
     ts_buf_putc(&s->numbers, ']');
     ts_ask a = {.model = s->o->model,
+                .template = s->template,
                 .sides = (const char *const *)s->sides->dirs,
                 .n_sides = s->sides->n,
                 .items = s->rows.data,
@@ -145,17 +150,19 @@ static int run_nll(const ts_cmd *cmd, const void *opts) {
     ts_status status = ts_sides_find(&sides, o->ws, &o->adapter, &err);
     if (status != TS_OK) return ts_cmd_fail(cmd, &err);
     struct scoring s = {.cmd = cmd, .o = o, .sides = &sides, .path = cmd->args[0], .progress = &progress};
+    status = ts_runs_template(o->ws, o->template, (const char *const *)sides.dirs, sides.n, &s.template, &err);
     s.nll = ts_calloc(sides.n, sizeof *s.nll);
     s.tokens = ts_calloc(sides.n, sizeof *s.tokens);
     s.engine = ts_engine_new(NULL, print_nll, &s);
     ts_meter *meter = ts_meter_start(cmd, &progress, "scoring", "rows");
-    status = each_line(cmd->args[0], add_row, &s, &err);
+    if (status == TS_OK) status = each_line(cmd->args[0], add_row, &s, &err);
     if (status == TS_OK && s.n) status = score_rows(&s, &err);
     ts_meter_stop(meter);
     if (status == TS_OK && s.all_rows == 0) status = ts_fail(&err, TS_INVALID, "%s holds no rows", cmd->args[0]);
     if (status == TS_OK && !cmd->json) print_means(&s);
     free(s.nll);
     free(s.tokens);
+    free(s.template);
     ts_engine_free(s.engine);
     ts_sides_release(&sides);
     ts_buf_release(&s.rows);
@@ -166,6 +173,8 @@ static int run_nll(const ts_cmd *cmd, const void *opts) {
 #define NLL(member) offsetof(struct nll_opts, member)
 static const ts_opt nll_table[] = {
     {"model", TS_OPT_TEXT, NLL(model), "MODEL", "folder, GGUF file or name"},
+    {"template", TS_OPT_TEXT, NLL(template), "NAME|FILE",
+     "chat template instead of the model's: alpaca, chatml, llama2, plain"},
     {"adapter", TS_OPT_LIST, NLL(adapter), "A", "PEFT folder, run:3, run:3/best, or base; may be repeated"},
     {"per-token", TS_OPT_FLAG, NLL(per_token), NULL, "also the NLL of every supervised token"},
     {"precision", TS_OPT_TEXT, NLL(precision), "NAME", "f32 or auto"},
@@ -191,8 +200,8 @@ const ts_verb ts_verb_nll = {
 /* --- tokenize --- */
 
 struct text_opts {
-    const char *model;
-    bool special;
+    const char *model, *template;
+    bool special, decode;
 };
 
 struct texts {
@@ -225,20 +234,51 @@ static ts_status tokenize_line(void *ctx, const char *text, size_t n, int64_t nu
     return TS_OK;
 }
 
+/* The other way: an array of ids, printed as a JSON string. */
+static ts_status detokenize_line(void *ctx, const char *text, size_t n, int64_t number, ts_err *err) {
+    const struct texts *t = ctx;
+    ts_ids ids = {0};
+    ts_buf line = TS_BUF_INIT, words = TS_BUF_INIT;
+    ts_json *v = ts_json_parse(text, n, err);
+    ts_status status = v ? TS_OK : ts_wrap(err, TS_FORMAT, "line %lld", (long long)number);
+    int64_t id = -1;
+    if (v && !ts_json_is_array(v))
+        status = ts_fail(err, TS_FORMAT, "line %lld: a JSON array of token ids is needed", (long long)number);
+    for (const ts_json *c = ts_json_child(v); c && status == TS_OK; c = ts_json_next(c)) {
+        if (ts_json_int(c, 0, INT32_MAX, &id))
+            TS_PUSH(ids.items, ids.n, ids.cap, (int32_t)id);
+        else
+            status = ts_fail(err, TS_FORMAT, "line %lld: a token id is a whole number from 0", (long long)number);
+    }
+    if (status == TS_OK) {
+        ts_tokenizer_decode(t->tokenizer, ids.items, ids.n, !t->special, &words);
+        ts_jw w = ts_jw_to(&line);
+        ts_jw_strn(&w, ts_buf_str(&words), words.len);
+        ts_cmd_print_line(&line);
+    }
+    ts_buf_release(&words);
+    ts_buf_release(&line);
+    ts_ids_release(&ids);
+    ts_json_free(v);
+    return status;
+}
+
 static int run_tokenize(const ts_cmd *cmd, const void *opts) {
     const struct text_opts *o = opts;
     struct texts t = {.special = o->special};
     ts_err err;
     if (!o->model) return ts_cmd_usage(cmd, "--model is missing");
     ts_status status = ts_tokenizer_open(&t.tokenizer, o->model, &err);
-    if (status == TS_OK) status = each_line(NULL, tokenize_line, &t, &err);
+    if (status == TS_OK) status = each_line(NULL, o->decode ? detokenize_line : tokenize_line, &t, &err);
     ts_tokenizer_free(t.tokenizer);
     return status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);
 }
 
 static const ts_opt tokenize_table[] = {
     {"model", TS_OPT_TEXT, offsetof(struct text_opts, model), "MODEL", "folder, GGUF file or name"},
-    {"special", TS_OPT_FLAG, offsetof(struct text_opts, special), NULL, "also what the tokenizer adds (BOS)"},
+    {"special", TS_OPT_FLAG, offsetof(struct text_opts, special), NULL,
+     "also what the tokenizer adds (BOS); with --decode, special tokens are printed too"},
+    {"decode", TS_OPT_FLAG, offsetof(struct text_opts, decode), NULL, "the other way: arrays of ids to JSON strings"},
 };
 
 const ts_verb ts_verb_tokenize = {
@@ -308,30 +348,83 @@ static ts_status render_line(void *ctx, const char *text, size_t n, int64_t numb
     return TS_OK;
 }
 
+/* The model's tokenizer and the chat template, the model's own for NULL. */
+static ts_status open_chat(struct texts *t, const char *model, const char *template, ts_err *err) {
+    ts_buf source = TS_BUF_INIT;
+    ts_status status = template ? ts_chat_template_read(template, &source, err) : TS_OK;
+    if (status == TS_OK) status = ts_tokenizer_open(&t->tokenizer, model, err);
+    if (status == TS_OK) status = ts_chat_open(&t->chat, t->tokenizer, template ? ts_buf_str(&source) : NULL, err);
+    ts_buf_release(&source);
+    return status;
+}
+
+/* Some templates have no place for a system message, so it is tried with one and without. */
+static const char *const examples[] = {
+    "[{\"role\":\"system\",\"content\":\"Be brief.\"},{\"role\":\"user\",\"content\":\"What is the capital of "
+    "France?\"},"
+    "{\"role\":\"assistant\",\"content\":\"Paris.\"},{\"role\":\"user\",\"content\":\"And of Spain?\"}]",
+    "[{\"role\":\"user\",\"content\":\"What is the capital of France?\"},"
+    "{\"role\":\"assistant\",\"content\":\"Paris.\"},{\"role\":\"user\",\"content\":\"And of Spain?\"}]",
+};
+
+ts_status ts_cmd_chat_example(const char *model, const char *template, ts_buf *out, ts_err *err) {
+    struct texts t = {0};
+    ts_rendered r = {0};
+    ts_status status = open_chat(&t, model, template, err);
+    bool tried = false;
+    for (size_t i = 0; t.chat && i < TS_COUNT(examples) && (!tried || status != TS_OK); i++, tried = true) {
+        ts_json *messages = ts_json_parse(examples[i], strlen(examples[i]), err);
+        status = ts_chat_render(t.chat, messages, true, NULL, &r, err);
+        ts_json_free(messages);
+    }
+    if (status == TS_OK) ts_cmd_safe(out, ts_buf_str(&r.text), r.text.len, true, 0);
+    ts_rendered_release(&r);
+    ts_chat_free(t.chat);
+    ts_tokenizer_free(t.tokenizer);
+    return status;
+}
+
+static int show_example(const ts_cmd *cmd, const struct text_opts *o) {
+    ts_buf text = TS_BUF_INIT;
+    ts_err err;
+    ts_status status = ts_cmd_chat_example(o->model, o->template, &text, &err);
+    if (status == TS_OK) ts_cmd_print_line(&text);
+    ts_buf_release(&text);
+    return status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);
+}
+
 static int run_render(const ts_cmd *cmd, const void *opts) {
     const struct text_opts *o = opts;
     struct texts t = {0};
     ts_err err;
     if (!o->model) return ts_cmd_usage(cmd, "--model is missing");
-    ts_status status = ts_tokenizer_open(&t.tokenizer, o->model, &err);
-    if (status == TS_OK) status = ts_chat_open(&t.chat, t.tokenizer, NULL, &err);
+    if (cmd->n_args == 0) return show_example(cmd, o);
+    ts_status status = open_chat(&t, o->model, o->template, &err);
+    if (status == TS_OK && o->template && ts_tokenizer_template(t.tokenizer))
+        ts_cmd_note(cmd, "the chat template %s takes the place of the model's own", o->template);
     if (status == TS_OK) status = each_line(cmd->args[0], render_line, &t, &err);
     ts_chat_free(t.chat);
     ts_tokenizer_free(t.tokenizer);
     return status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);
 }
 
+static const ts_opt render_table[] = {
+    {"model", TS_OPT_TEXT, offsetof(struct text_opts, model), "MODEL", "folder, GGUF file or name"},
+    {"template", TS_OPT_TEXT, offsetof(struct text_opts, template), "NAME|FILE",
+     "chat template instead of the model's: alpaca, chatml, llama2, plain"},
+};
+
 const ts_verb ts_verb_render = {
     .name = "render",
-    .args = "FILE",
+    .args = "[FILE]",
     .help = "conversations through the model's chat template, a JSON string a line",
     .more =
         "Lines are {\"messages\":[..],\"add_generation_prompt\":bool}; other members are template variables. FILE may "
-        "be -.",
-    .min_args = 1,
+        "be -;\nwithout FILE an example is shown.",
+    .min_args = 0,
     .max_args = 1,
-    .opts = tokenize_table,
-    .n_opts = 1,
+    .opts = render_table,
+    .n_opts = TS_COUNT(render_table),
     .size = sizeof(struct text_opts),
     .run = run_render,
 };

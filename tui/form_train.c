@@ -24,6 +24,7 @@ static const struct setting {
 } settings[] = {
     {"rows", "where", "where", NULL, true},
     {"model", NULL, "model", NULL, true},
+    {"template", "template", "template", NULL, true},
     {"targets", "target-modules", "target_modules", NULL, true},
     {"rank r", "r", "r", NULL, false},
     {"alpha", "lora-alpha", "lora_alpha", NULL, false},
@@ -63,6 +64,8 @@ static ts_status typed_settings(const struct train_form *t, ts_run_settings *s, 
             ts_run_set(&s->model, value);
         else if (*value)
             status = ts_run_settings_set(s, settings[i].option, value, err);
+        else if (strcmp(settings[i].option, "template") == 0)
+            ts_run_set(&s->template, ""); /* the model's own, whatever the workspace says */
     }
     if (status == TS_OK && !(s->model && *s->model))
         status =
@@ -361,17 +364,19 @@ static void fill(struct train_form *t, const ts_run_settings *s) {
     ts_buf_release(&value);
 }
 
-/* The settings of the run folder `like`, or the defaults with the workspace's model. */
+/* The settings of the run folder `like`, or the defaults with the workspace's model and template. */
 static void first_settings(ts_app *app, ts_run_settings *s, const char *where, const char *like) {
-    ts_buf model = TS_BUF_INIT;
+    ts_buf model = TS_BUF_INIT, template = TS_BUF_INIT;
     ts_err err;
     if (!like || ts_run_settings_read(like, s, &err) != TS_OK) {
         ts_run_settings_init(s);
         if (ts_setting_get(app->reader, "model", &model)) ts_run_set(&s->model, model.data);
+        if (ts_setting_get(app->reader, "template", &template)) ts_run_set(&s->template, template.data);
     }
     if (where) ts_run_set(&s->where, where);
     if (!s->model) ts_run_set(&s->model, "");
     ts_buf_release(&model);
+    ts_buf_release(&template);
 }
 
 void ts_train_form_open(ts_app *app, const char *where, const char *like) {

@@ -1,6 +1,7 @@
 #include "core/engine/examples.h"
 
 #include "core/base/file.h"
+#include "core/model/chat_templates.h"
 #include "core/work/child.h"
 
 #include <fcntl.h>
@@ -16,7 +17,25 @@ void ts_encoder_release(ts_encoder *e) {
     ts_chat_free(e->chat);
     ts_tokenizer_free(e->tokenizer);
     free(e->model);
+    free(e->template);
     *e = (ts_encoder){0};
+}
+
+ts_status ts_encoder_template(ts_encoder *e, const char *spec, ts_err *err) {
+    ts_buf source = TS_BUF_INIT;
+    bool any = spec && *spec;
+    if (any) TS_TRY(ts_chat_template_read(spec, &source, err));
+    ts_chat_free(e->chat);
+    e->chat = NULL;
+    free(e->template);
+    e->template = any ? ts_strdup(ts_buf_str(&source)) : NULL;
+    ts_buf_release(&source);
+    return TS_OK;
+}
+
+bool ts_encoder_overrides(ts_encoder *e) {
+    ts_err ignored;
+    return e->template && ts_encoder_tokenizer(e, &ignored) == TS_OK && ts_tokenizer_template(e->tokenizer);
 }
 
 ts_status ts_encoder_tokenizer(ts_encoder *e, ts_err *err) {
@@ -25,7 +44,7 @@ ts_status ts_encoder_tokenizer(ts_encoder *e, ts_err *err) {
 
 ts_status ts_encoder_chat(ts_encoder *e, ts_err *err) {
     TS_TRY(ts_encoder_tokenizer(e, err));
-    return e->chat ? TS_OK : ts_chat_open(&e->chat, e->tokenizer, NULL, err);
+    return e->chat ? TS_OK : ts_chat_open(&e->chat, e->tokenizer, e->template, err);
 }
 
 static ts_status read_ids(const ts_encoder *e, const ts_json *list, const char *key, int64_t least, ts_ids *out,

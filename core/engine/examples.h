@@ -12,12 +12,17 @@
 typedef struct ts_encoder {
     char *model;  /* spec or path */
     size_t vocab; /* ids must be below */
+    char *template; /* Jinja source that takes the place of the model's; NULL: the model's */
     ts_tokenizer *tokenizer;
     ts_chat *chat;
 } ts_encoder;
 
 void ts_encoder_init(ts_encoder *e, const char *model, size_t vocab);
 void ts_encoder_release(ts_encoder *e);
+/* The template to use from now on: a name or file as for ts_chat_template_read; NULL or "": the model's. */
+TS_MUST_USE ts_status ts_encoder_template(ts_encoder *e, const char *spec, ts_err *err);
+/* The model has a template of its own that this one replaces (opens the tokenizer). */
+bool ts_encoder_overrides(ts_encoder *e);
 TS_MUST_USE ts_status ts_encoder_tokenizer(ts_encoder *e, ts_err *err); /* e->tokenizer is there afterwards */
 TS_MUST_USE ts_status ts_encoder_chat(ts_encoder *e, ts_err *err);      /* e->chat too */
 /* One row; out is released with ts_example_release. */

@@ -3,6 +3,8 @@
 #include "core/base/clock.h"
 #include "core/base/hash.h"
 #include "core/model/adapter.h"
+#include "core/model/chat_templates.h"
+#include "core/model/jinja.h"
 #include "core/work/child.h"
 
 #include <errno.h>
@@ -12,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+static const char TEMPLATE_FILE[] = "chat_template.jinja";
 
 const char *const ts_run_state_names[] = {"new", "running", "done", "stopped", "failed", "crashed"};
 
@@ -166,6 +170,35 @@ static ts_status check_shape(const ts_run_settings *s, const ts_model *m, ts_err
     return status;
 }
 
+/* The template is kept by its text: a file may change, and so may our table. */
+static ts_status take_template(const char *run_dir, const char *spec, ts_err *err) {
+    ts_buf source = TS_BUF_INIT;
+    ts_jinja *parsed = NULL;
+    char *path = ts_path_join(run_dir, TEMPLATE_FILE);
+    ts_status status = ts_chat_template_read(spec, &source, err);
+    if (status == TS_OK) status = ts_jinja_parse(&parsed, ts_buf_str(&source), source.len, err);
+    if (status == TS_OK) status = ts_file_write(path, ts_buf_str(&source), source.len, err);
+    ts_jinja_free(parsed);
+    free(path);
+    ts_buf_release(&source);
+    return status == TS_OK ? TS_OK : ts_wrap(err, status, "--template %s", spec);
+}
+
+char *ts_adapter_template(const char *adapter_dir) {
+    char *run = ts_path_join(adapter_dir, ".."), *facts = ts_path_join(run, "run.json"), *found = NULL;
+    const char *const places[] = {adapter_dir, ts_is_file(facts) ? run : NULL};
+    for (size_t i = 0; i < TS_COUNT(places) && !found; i++) {
+        char *path = places[i] ? ts_path_join(places[i], TEMPLATE_FILE) : NULL;
+        if (path && ts_is_file(path))
+            found = path;
+        else
+            free(path);
+    }
+    free(facts);
+    free(run);
+    return found;
+}
+
 static ts_status take_model(const char *run_dir, ts_run_settings *s, ts_err *err) {
     ts_model *m = NULL;
     char hash[33];
@@ -193,6 +226,7 @@ static ts_status fill(const char *run_dir, ts_run_settings *s, const char *train
     ts_progress_what(progress, "copying the examples");
     TS_GOTO(take_data(run_dir, "train.jsonl", train_file, &s->train_hash, &s->train_rows, err));
     TS_GOTO(take_data(run_dir, "valid.jsonl", valid_file, &s->valid_hash, &s->valid_rows, err));
+    if (s->template && *s->template) TS_GOTO(take_template(run_dir, s->template, err));
     ts_progress_what(progress, "reading the model");
     TS_GOTO(take_model(run_dir, s, err));
     if (ts_cancelled(progress)) TS_GOTO(ts_fail(err, TS_CANCELLED, "stopped before the run was made"));

@@ -3,6 +3,7 @@
  *   run.json                   every setting after defaults, hashes of model and data, version, kernel, precision
  *   train.jsonl valid.jsonl    the examples: {"messages":[..]} or {"ids":[..],"labels":[..]} a line
  *   init/                      adapter to start from, if one was given
+ *   chat_template.jinja        the chat template, if one was chosen instead of the model's
  *   events.jsonl               append-only, one JSON object a line (run_events.h)
  *   checkpoints/NNNNNN/        states for exact resume; checkpoints/CURRENT names the good one
  *   best/ adapter/             PEFT folders: best on validation, and last
@@ -34,6 +35,7 @@ typedef struct ts_run_settings {
     char *rank_pattern, *alpha_pattern; /* "k_proj=8,.*down_proj=4"; NULL: none */
     bool use_rslora, use_dora;
     char *init_adapter; /* where init/ came from; NULL: a fresh one */
+    char *template;     /* where chat_template.jinja came from: a name or a file; NULL or "": the model's own */
     /* the course, under TRL's names */
     double epochs;
     int64_t max_steps; /* 0: by epochs */
@@ -72,6 +74,8 @@ typedef struct ts_run_settings {
     X("rank-pattern", rank_pattern, TEXT, "P=N,..", "another rank for modules whose path ends in P", NULL, 0, 0)       \
     X("alpha-pattern", alpha_pattern, TEXT, "P=X,..", "another alpha for such modules", NULL, 0, 0)                    \
     X("init-adapter", init_adapter, TEXT, "DIR", "go on from this PEFT adapter", NULL, 0, 0)                           \
+    X("template", template, TEXT, "NAME|FILE", "chat template instead of the model's: alpaca, chatml, llama2, plain",  \
+      NULL, 0, 0)                                                                                                      \
     X("epochs", epochs, NUM, "X", "how often every example is seen", "3", 1e-6, 1e6)                                   \
     X("max-steps", max_steps, INT, "N", "stop after N steps; 0: by epochs", "0", 0, 1000000000)                        \
     X("batch-size", batch_size, INT, "N", "examples a step", "8", 1, 1000000)                                          \
@@ -112,9 +116,9 @@ TS_MUST_USE ts_status ts_run_settings_read(const char *run_dir, ts_run_settings 
  * command line". Appended to out. */
 void ts_run_settings_command(const ts_run_settings *s, ts_buf *out);
 
-/* Makes run_dir (must be new or empty), copies train and valid (NULL: none) and the adapter (s->init_adapter) into it,
- * hashes the model (s->model) and the data, writes run.json. Hashes, rows and version of *s are filled in. On failure
- * what was made is removed again. */
+/* Makes run_dir (must be new or empty), copies train and valid (NULL: none), the adapter (s->init_adapter) and the chat
+ * template (s->template) into it, hashes the model (s->model) and the data, writes run.json. Hashes, rows and version
+ * of *s are filled in. On failure what was made is removed again. */
 TS_MUST_USE ts_status ts_run_create(const char *run_dir, ts_run_settings *s, const char *train_file,
                                     const char *valid_file, ts_progress *progress, ts_err *err);
 
@@ -123,6 +127,10 @@ struct ts_model;
 struct ts_adapter_settings;
 TS_MUST_USE ts_status ts_run_adapter_settings(const ts_run_settings *s, const struct ts_model *m,
                                               struct ts_adapter_settings *out, ts_err *err);
+
+/* The chat template that an adapter was trained with: the path of the chat_template.jinja in its folder or, for a run's
+ * adapter (RUN/best, RUN/adapter), in the run's. NULL: none was chosen. The caller frees. */
+char *ts_adapter_template(const char *adapter_dir);
 
 /* "host boot-id pid": what the lock file says. */
 void ts_run_lock_words(char *out, size_t n);

@@ -18,6 +18,7 @@
 #include <math.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -52,7 +53,7 @@ struct server {
     /* the first thread's own */
     ts_turns turns;
     ts_model *model;
-    char *model_spec;
+    char *model_spec, *template_spec; /* template_spec "": the model's own */
     ts_net *net;
     ts_encoder encoder;
     struct kept kept[KEPT_ADAPTERS];
@@ -113,9 +114,10 @@ static void drop_model(struct server *s) {
     ts_encoder_release(&s->encoder);
     ts_model_close(s->model);
     free(s->model_spec);
+    free(s->template_spec);
     s->net = NULL;
     s->model = NULL;
-    s->model_spec = NULL;
+    s->model_spec = s->template_spec = NULL;
 }
 
 static ts_status load(struct server *s, const char *spec, ts_err *err) {
@@ -129,11 +131,22 @@ static ts_status load(struct server *s, const char *spec, ts_err *err) {
     return TS_OK;
 }
 
+static ts_status take_template(struct server *s, const char *spec, ts_err *err) {
+    if (s->template_spec && strcmp(s->template_spec, spec) == 0) return TS_OK;
+    TS_TRY(ts_encoder_template(&s->encoder, spec, err));
+    free(s->template_spec);
+    s->template_spec = ts_strdup(spec);
+    if (ts_encoder_overrides(&s->encoder))
+        fprintf(stderr, "the chat template %s takes the place of the model's own\n", spec);
+    return TS_OK;
+}
+
 static ts_status do_load(struct server *s, const struct request *r, ts_err *err) {
     const char *spec = ts_json_str(ts_json_get(r->json, "model"), NULL);
     ts_buf line = TS_BUF_INIT;
     if (!spec) return ts_fail(err, TS_INVALID, "a load request names no \"model\"");
     TS_TRY(load(s, spec, err));
+    TS_TRY(take_template(s, ts_json_str(ts_json_get(r->json, "template"), ""), err));
     ts_jw w = begin(&line, r->id, "loaded");
     ts_jw_kstr(&w, "name", s->model->config.name);
     ts_jw_kstr(&w, "path", s->model->path);

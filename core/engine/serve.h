@@ -1,7 +1,7 @@
 /* `tunesmith engine`: a process that holds one model and does what needs it, spoken to in JSON lines.
  *
  * Requests, one object a line; `id` is chosen by the asker and comes back in every answer:
- *   {"op":"load","id":1,"model":"NAME or path"}
+ *   {"op":"load","id":1,"model":"NAME or path","template":"NAME or path"}     template: instead of the model's own
  *   {"op":"generate","id":2,"prompts":[P..],"sides":[null,"ADAPTER DIR"..],"max_new_tokens":128,
  *        "order":"hf","temperature":0,.. (sampling.h),"stop":["TEXT"..],"first_stream":0,"stream":true}
  *        prompt i draws from random stream first_stream + i, on every side the same

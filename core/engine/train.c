@@ -98,6 +98,17 @@ static ts_status check_data(const struct trainer *t, const char *name, const cha
     return status;
 }
 
+/* The template that was chosen when the run was made. */
+static ts_status take_template(struct trainer *t, ts_err *err) {
+    if (!t->s.template || !*t->s.template) return TS_OK;
+    char *path = ts_path_join(t->dir, "chat_template.jinja");
+    ts_status status = ts_encoder_template(&t->encoder, path, err);
+    free(path);
+    if (status == TS_OK && ts_encoder_overrides(&t->encoder))
+        say(t, "the chat template %s takes the place of the model's own", t->s.template);
+    return status;
+}
+
 static ts_status open_model(struct trainer *t, ts_err *err) {
     char hash[33];
     const char *path = t->options && t->options->model ? t->options->model : t->s.model;
@@ -106,6 +117,7 @@ static ts_status open_model(struct trainer *t, ts_err *err) {
     TS_TRY(ts_model_hash(t->model, hash, err));
     TS_TRY(check_hash("the model", path, t->s.model_hash, hash, err));
     ts_encoder_init(&t->encoder, t->model->path, t->model->config.vocab);
+    TS_TRY(take_template(t, err));
     ts_net_options o = {.micro_tokens = (size_t)t->s.micro_tokens};
     return ts_net_new(&t->net, t->model, &o, err);
 }
@@ -692,6 +704,7 @@ ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, t
     TS_GOTO(ts_run_adapter_settings(s, m, &shape, err));
     TS_GOTO(ts_lora_params(&trainable, m, &shape, err));
     ts_encoder_init(&e, m->path, m->config.vocab);
+    TS_GOTO(ts_encoder_template(&e, s->template, err));
     TS_GOTO(ts_examples_read(&x, train_file, &e, (size_t)s->max_length, progress, err));
     out->examples = (int64_t)x.n;
     out->tokens = x.tokens;

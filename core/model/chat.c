@@ -1,6 +1,7 @@
 /* From messages to a rendering with spans, from spans to labels. */
 #include "core/model/chat.h"
 
+#include "core/model/chat_templates.h"
 #include "core/model/jinja.h"
 
 #include <stdlib.h>
@@ -10,9 +11,10 @@ struct ts_chat {
     const ts_tokenizer *t;
     ts_jinja *jinja;
     int32_t end_of_turn;
+    const char *begin, *end; /* text_begin and turn_end of chat_templates.h, borrowed from t */
 };
 
-enum { FIXED_VARS = 6, VARS_MAX = 64 };
+enum { FIXED_VARS = 8, VARS_MAX = 64 };
 
 void ts_rendered_release(ts_rendered *r) {
     ts_buf_release(&r->text);
@@ -97,7 +99,7 @@ static void take_output(ts_jinja_output *o, const ts_json *messages, ts_rendered
     o->text = (ts_buf)TS_BUF_INIT;
 }
 
-/* The variables that transformers gives a template. */
+/* The variables that transformers gives a template, and two of our own. */
 static size_t fixed_vars(const ts_chat *c, const ts_json *messages, bool add_generation_prompt, ts_jinja_var *v) {
     int32_t bos = ts_tokenizer_bos(c->t), eos = ts_tokenizer_eos(c->t);
     v[0] = (ts_jinja_var){.name = "messages", .json = messages, .tracked = true};
@@ -106,6 +108,8 @@ static size_t fixed_vars(const ts_chat *c, const ts_json *messages, bool add_gen
     v[3] = (ts_jinja_var){.name = "eos_token", .text = ts_tokenizer_token(c->t, eos)};
     v[4] = (ts_jinja_var){.name = "tools", .none = true};
     v[5] = (ts_jinja_var){.name = "documents", .none = true};
+    v[6] = (ts_jinja_var){.name = "text_begin", .text = c->begin};
+    v[7] = (ts_jinja_var){.name = "turn_end", .text = c->end};
     return FIXED_VARS;
 }
 
@@ -243,15 +247,33 @@ static int32_t find_end_of_turn(const ts_chat *c) {
     return found;
 }
 
+/* What our own templates put at the start and behind an answer. */
+static void find_ends(ts_chat *c) {
+    ts_ids none = {0};
+    int32_t bos = ts_tokenizer_bos(c->t), end = ts_tokenizer_id(c->t, "<|im_end|>");
+    ts_tokenizer_encode(c->t, "", 0, true, &none, NULL);
+    c->begin = none.n && none.items[0] == bos ? ts_tokenizer_token(c->t, bos) : "";
+    c->end = ts_tokenizer_token(c->t, ts_tokenizer_is_special(c->t, end) ? end : ts_tokenizer_eos(c->t));
+    ts_ids_release(&none);
+}
+
+static ts_status no_template(ts_err *err) {
+    char names[TS_TEMPLATE_NAMES];
+    ts_chat_template_names(names);
+    return ts_fail(
+        err, TS_NOT_FOUND,
+        "the model has no chat template (it is a base model), so conversations cannot be put into its words; "
+        "choose one with --template or the setting template: %s, or a file with Jinja",
+        names);
+}
+
 ts_status ts_chat_open(ts_chat **out, const ts_tokenizer *t, const char *source, ts_err *err) {
     *out = NULL;
     if (!source) source = ts_tokenizer_template(t);
-    if (!source)
-        return ts_fail(err, TS_NOT_FOUND,
-                       "the model has no chat template, so conversations cannot be put into its words; take an "
-                       "instruction-tuned model, or put a chat_template.jinja into its folder");
+    if (!source) return no_template(err);
     ts_chat *c = ts_calloc(1, sizeof *c);
     c->t = t;
+    find_ends(c);
     ts_status status = ts_jinja_parse(&c->jinja, source, strlen(source), err);
     if (status != TS_OK) {
         ts_chat_free(c);

@@ -14,8 +14,8 @@ enum { TS_NO_LABEL = -100 };
 
 typedef struct ts_chat ts_chat;
 
-/* Parses the template of `t` (or `source` if not NULL). `t` is borrowed and must live longer. A model without a
- * template: TS_NOT_FOUND. */
+/* Parses the template of `t` (or `source` if not NULL; core/model/chat_templates.h has some). `t` is borrowed and must
+ * live longer. A model without a template: TS_NOT_FOUND with the choices. */
 TS_MUST_USE ts_status ts_chat_open(ts_chat **out, const ts_tokenizer *t, const char *source, ts_err *err);
 void ts_chat_free(ts_chat *c);
 

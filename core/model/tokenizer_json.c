@@ -493,6 +493,19 @@ static const char *config_template(const ts_json *config) {
     return ts_json_str(v, NULL);
 }
 
+/* A token that only the model's config.json names, as a number or a list of which the first counts. */
+static int32_t model_id(const ts_tokenizer *t, const char *dir, const char *key) {
+    char *path = ts_path_join(dir, "config.json");
+    ts_err ignored;
+    ts_json *config = ts_is_file(path) ? ts_json_read(path, CONFIG_MAX, &ignored) : NULL;
+    const ts_json *v = ts_json_get(config, key);
+    int64_t id = -1;
+    if (!ts_json_int(ts_json_is_array(v) ? ts_json_child(v) : v, 0, (int64_t)t->vocab.n - 1, &id)) id = -1;
+    ts_json_free(config);
+    free(path);
+    return (int32_t)id;
+}
+
 static ts_status read_config(ts_tokenizer *t, const char *dir, ts_err *err) {
     char *path = ts_path_join(dir, "tokenizer_config.json");
     ts_status status = TS_OK;
@@ -510,6 +523,7 @@ static ts_status read_config(ts_tokenizer *t, const char *dir, ts_err *err) {
     }
     ts_json_free(config);
     free(path);
+    if (t->eos < 0) t->eos = model_id(t, dir, "eos_token_id");
     return status;
 }
 

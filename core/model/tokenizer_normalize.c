@@ -98,6 +98,7 @@ static void lower(ts_scratch *s) {
         len = ts_utf8_decode(s->a.s + i, s->a.n - i, &cp);
         ts_buf_reset(&s->name);
         ts_utf8_put(&s->name, ts_to_lower(cp));
+        if (cp == 0x130) ts_utf8_put(&s->name, 0x307); /* the one character with a longer lower case (SpecialCasing) */
         ts_flow_put(s, s->name.data, s->name.len, ts_flow_from(&s->a, i));
     }
     ts_flow_end(s);

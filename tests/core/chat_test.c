@@ -1,5 +1,6 @@
 #include "core/base/file.h"
 #include "core/model/chat.h"
+#include "core/model/chat_templates.h"
 #include "tests/support.h"
 
 #include <stdlib.h>
@@ -238,6 +239,67 @@ static void labels(void **state) {
     }
 }
 
+/* Our own templates: the whole of an answer and the end token behind it are learnt, and what generation starts from is
+ * how the training example begins. */
+static void own_templates(void **state) {
+    static const char asked[] = "[{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"user\",\"content\":\" Q \"}";
+    static const char answered[] = ",{\"role\":\"assistant\",\"content\":\" Yes.\\n\"}]";
+    static const struct {
+        const char *name, *want, *prompt;
+    } cases[] = {
+        {"alpaca", "Yes.<|end|>|", "S\n\n### Instruction:\nQ\n\n### Response:\n"},
+        {"chatml", "Yes.<|end|>|", "<|im_start|>system\nS<|end|>\n<|im_start|>user\nQ<|end|>\n<|im_start|>assistant\n"},
+        {"llama2", " Yes. <|end|>", "[INST] <<SYS>>\nS\n<</SYS>>\n\nQ [/INST]"},
+        {"plain", "Yes.<|end|>|", "S\nQ\n"},
+    };
+    char *whole = ts_printf("%s%s", asked, answered), *open = ts_printf("%s]", asked);
+    ts_tokenizer *without_end = own_tokenizer;
+    const char *dir = ts_test_dir();
+    ts_err err;
+    char *json = ts_path_join(dir, "tokenizer.json"), *config = ts_path_join(dir, "tokenizer_config.json");
+    (void)state;
+    assert_ok(ts_file_copy(ts_test_source("tests/data/tokenizers/bytes/tokenizer.json"), json, &err));
+    assert_ok(ts_file_write(config, "{\"eos_token\":\"<|end|>\"}", 23, &err));
+    assert_ok(ts_tokenizer_open(&own_tokenizer, dir, &err));
+    assert_int_equal(ts_tokenizer_eos(own_tokenizer), 1);
+    assert_int_equal(ts_n_chat_templates, TS_COUNT(cases));
+    for (size_t i = 0; i < TS_COUNT(cases); i++) {
+        ts_buf source = TS_BUF_INIT, text = TS_BUF_INIT;
+        ts_example e = {0};
+        ts_ids prompt = {0};
+        size_t count;
+        ts_chat *c;
+        assert_ok(ts_chat_template_read(cases[i].name, &source, &err));
+        char *have = supervised(source.data, whole, &count);
+        assert_string_equal(have, cases[i].want);
+        assert_ok(ts_chat_open(&c, own_tokenizer, source.data, &err));
+        assert_int_equal(ts_chat_end_of_turn(c), ts_tokenizer_eos(own_tokenizer));
+        ts_json *messages = parse(whole), *question = parse(open);
+        assert_ok(ts_chat_example(c, messages, NULL, &e, &err));
+        assert_ok(ts_chat_prompt(c, question, NULL, &prompt, &err));
+        ts_tokenizer_decode(own_tokenizer, prompt.items, prompt.n, false, &text);
+        assert_string_equal(text.data, cases[i].prompt);
+        assert_true(prompt.n < e.ids.n);
+        assert_memory_equal(prompt.items, e.ids.items, prompt.n * sizeof *prompt.items);
+        assert_int_equal(e.labels.items[prompt.n - 1], TS_NO_LABEL);
+        assert_int_equal(e.labels.items[prompt.n], e.ids.items[prompt.n]);
+        ts_json_free(messages);
+        ts_json_free(question);
+        ts_example_release(&e);
+        ts_ids_release(&prompt);
+        ts_chat_free(c);
+        ts_buf_release(&source);
+        ts_buf_release(&text);
+        free(have);
+    }
+    ts_tokenizer_free(own_tokenizer);
+    own_tokenizer = without_end;
+    free(whole);
+    free(open);
+    free(json);
+    free(config);
+}
+
 /* The first token of a sequence is never predicted, so it does not count. */
 static void the_first_token_does_not_count(void **state) {
     size_t count;
@@ -340,7 +402,7 @@ static void templates_that_cannot_be_opened(void **state) {
     ts_err err;
     (void)state;
     assert_int_equal(ts_chat_open(&c, own_tokenizer, NULL, &err), TS_NOT_FOUND);
-    assert_non_null(strstr(err.text, "chat template"));
+    assert_non_null(strstr(err.text, "alpaca, chatml, llama2 or plain, or a file with Jinja"));
     assert_int_equal(ts_chat_open(&c, own_tokenizer, "a\n{% if %}", &err), TS_FORMAT);
     assert_non_null(strstr(err.text, "line 2"));
     assert_null(c);
@@ -349,6 +411,7 @@ static void templates_that_cannot_be_opened(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(labels),
+        cmocka_unit_test(own_templates),
         cmocka_unit_test(the_first_token_does_not_count),
         cmocka_unit_test(spans_of_a_rendering),
         cmocka_unit_test(prompts_end_with_the_header),

@@ -279,7 +279,7 @@ static void death_is_a_sentence(void **state) {
     ask.model = model;
     ask.items = "[{\"ids\":[1,10]}]";
     ask.max_new_tokens = 4;
-    assert_ok(ts_engine_wait(e, ts_engine_load(e, model, &err), NULL, &err));
+    assert_ok(ts_engine_wait(e, ts_engine_load(e, model, NULL, &err), NULL, &err));
     assert_int_equal(s.loaded, 1);
     assert_true(ts_engine_pid(e) > 0);
     kill(ts_engine_pid(e), SIGSTOP); /* so that it cannot answer before it dies */

@@ -169,6 +169,46 @@ static void train_on_a_file(void **state) {
     expect("nll --model m --adapter base --adapter 'run 1/best' rows.jsonl --json", 0, "\"adapter\":null");
 }
 
+/* A model that brings no chat template: what can be chosen is said, and the choice stays with the run. */
+static void base_model(void **state) {
+    (void)state;
+    need_binary();
+    file("chat.jsonl", chat);
+    file("m/tokenizer_config.json", "{\"eos_token\":\"<|endoftext|>\"}");
+    file("own.jinja", "{% for m in messages %}[{{ m.content }}]{{ eos_token }}{% endfor %}");
+    expect("train --data chat.jsonl --model m --out r", 1, "alpaca, chatml, llama2 or plain, or a file with Jinja");
+    expect("nll --model m chat.jsonl", 1, "alpaca, chatml");
+    expect("train --data chat.jsonl --model m --out r1 --template alpaka", 1, "alpaka");
+    expect("train --data chat.jsonl --model m --out r2 --template alpaca --epochs 1 --r 2 --quiet", 0, NULL);
+    expect("train --data chat.jsonl --model m --out r3 --template own.jinja --epochs 1 --r 2 --quiet", 0, NULL);
+    expect("train --run r2", 0, "finished");
+    char *kept = ts_path_join(here, "r2/chat_template.jinja");
+    assert_true(ts_file_exists(kept));
+    free(kept);
+    expect("nll --model m --template alpaca chat.jsonl --json --quiet", 0, "\"tokens\":");
+    expect("nll --model m --adapter r2 chat.jsonl --json --quiet", 0, "\"tokens\":"); /* the run's */
+    expect("nll --model m --adapter r2 --template '' chat.jsonl --json --quiet", 1, "alpaca, chatml");
+    expect("generate --model m --adapter r3 --prompt hi --max-new-tokens 2", 0, NULL);
+    expect("render --model m --template plain chat.jsonl", 0, "\"hi\\nhello<|endoftext|>\\n\"");
+    expect("render --model m --template plain", 0, "And of Spain?");
+    expect("init w --model m", 0, NULL);
+    expect("config w template alpaca", 0, "### Instruction:");
+    expect("config w template alpaka", 1, "alpaca, chatml");
+    expect("config w template", 0, "alpaca");
+    expect("compare w --side base --prompts chat.jsonl --max-new-tokens 2 --json", 0, "\"rows\"");
+}
+
+/* Chosen although the model has one: it is said. */
+static void template_instead_of_the_models(void **state) {
+    (void)state;
+    need_binary();
+    file("chat.jsonl", chat);
+    expect("generate --model m --template plain --prompt hi --max-new-tokens 1", 0,
+           "takes the place of the model's own");
+    expect("train --data chat.jsonl --model m --out r --template plain --epochs 1 --r 2", 0,
+           "takes the place of the model's own");
+}
+
 static void adapter_of_another_model(void **state) {
     (void)state;
     ts_tiny larger = {.hidden = 96, .heads = 6, .kv_heads = 2, .seed = 5};
@@ -275,6 +315,8 @@ int main(void) {
         cmocka_unit_test_setup(usage, fresh),
         cmocka_unit_test_setup(train_on_a_file, fresh),
         cmocka_unit_test_setup(adapter_of_another_model, fresh),
+        cmocka_unit_test_setup(base_model, fresh),
+        cmocka_unit_test_setup(template_instead_of_the_models, fresh),
         cmocka_unit_test_setup(json_of_nll_and_generate, fresh),
         cmocka_unit_test_setup(text_verbs, fresh),
         cmocka_unit_test_setup(stopped_and_resumed, fresh),
