@@ -17,12 +17,28 @@ typedef struct pre_split {
     bool digits;             /* every numeric character stands alone first */
     bool byte_regex;         /* ByteLevel's own pattern last */
     bool nfc, ignore_merges;
+    bool bos; /* BOS goes in front where the file does not say */
 } pre_split;
+#define NUMBERS3 "|\\p{N}{1,3}"
+#define WORDS "[^\\r\\n\\p{L}\\p{N}]?\\p{L}+"
+/* words that end where lower case turns into upper case */
+#define UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
+#define LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+#define CASED(end) "[^\\r\\n\\p{L}\\p{N}]?" UPPER "*" LOWER "+" end "|[^\\r\\n\\p{L}\\p{N}]?" UPPER "+" LOWER "*" end
+#define REST_SLASH "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+#define LLAMA3 CONTRACTIONS "|" WORDS NUMBERS3 REST
 static const pre_split pre_splits[] = {
     {"smollm", {0}, .digits = true, .byte_regex = true},
     {"gpt-2", {0}, .byte_regex = true},
-    {"llama-bpe", {CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}" REST}, .ignore_merges = true},
-    {"qwen2", {CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" REST}, .nfc = true},
+    {"phi-2", {0}, .byte_regex = true},
+    {"llama-bpe", {LLAMA3}, .ignore_merges = true, .bos = true},
+    {"llama3", {LLAMA3}, .ignore_merges = true, .bos = true},
+    {"llama-v3", {LLAMA3}, .ignore_merges = true, .bos = true},
+    {"smaug-bpe", .patterns = {LLAMA3}},
+    {"dbrx", .patterns = {LLAMA3}},
+    {"qwen2", {CONTRACTIONS "|" WORDS "|\\p{N}" REST}, .nfc = true},
+    {"tekken", {CASED("") "|\\p{N}" REST_SLASH}, .ignore_merges = true, .bos = true},
+    {"gpt-4o", .patterns = {CASED(CONTRACTIONS "?") NUMBERS3 REST_SLASH}},
     {"default", .patterns = {"[\\p{P}\\$\\+<=>\\^~\\|]+",
                              "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)", "\\p{N}+",
                              "[0-9][0-9][0-9]"}},
@@ -74,22 +90,25 @@ static ts_status read_merges(ts_tokenizer *t, const ts_gguf *g, const char *path
     if (!ts_gguf_array_get(g, "tokenizer.ggml.merges", &merges) || merges.kind != 's')
         return ts_fail(err, TS_FORMAT, "%s: it has no tokenizer.ggml.merges", path);
     ts_merges_expect(&t->merges, TS_MIN(merges.n, (size_t)TS_TOKEN_IDS_MAX));
-    for (int32_t rank = 0; ts_gguf_next_str(&merges, &s, &n); rank++) {
+    ts_merge_batch batch = {.vocab = &t->vocab, .merges = &t->merges};
+    bool fine = true;
+    while (fine && ts_gguf_next_str(&merges, &s, &n)) {
         const char *space = n > 1 ? memchr(s + 1, ' ', n - 1) : NULL;
         size_t left_n = space ? (size_t)(space - s) : 0;
         ts_buf_reset(&joined);
         ts_buf_add(&joined, s, left_n);
         if (space) ts_buf_add(&joined, space + 1, n - left_n - 1);
-        int32_t left = ts_vocab_find(&t->vocab, s, left_n);
-        int32_t right = space ? ts_vocab_find(&t->vocab, space + 1, n - left_n - 1) : -1;
-        int32_t both = ts_vocab_find(&t->vocab, ts_buf_str(&joined), joined.len);
-        if (left < 0 || right < 0 || both < 0) {
-            status = ts_fail(err, TS_FORMAT, "%s: merge %d (%.*s) names a token that is not in the vocabulary", path,
-                             (int)rank, (int)TS_MIN(n, 80), s);
-            break;
-        }
-        ts_merges_add(&t->merges, left, right, rank, both);
+        fine = ts_merge_batch_add(&batch, ts_buf_str(&joined), left_n, joined.len, NULL);
     }
+    fine = fine && ts_merge_batch_end(&batch);
+    if (!fine && batch.bad) {
+        const ts_merge_name *bad = batch.bad;
+        const char *name = ts_buf_str(&batch.text) + bad->at;
+        status = ts_fail(err, TS_FORMAT, "%s: merge %zu (%.*s %.*s) names a token that is not in the vocabulary", path,
+                         (size_t)batch.rank + (size_t)(bad - batch.items), (int)TS_MIN(bad->left_n, 40U), name,
+                         (int)TS_MIN(bad->n - bad->left_n, 40U), name + bad->left_n);
+    }
+    ts_merge_batch_release(&batch);
     ts_buf_release(&joined);
     return status;
 }
@@ -100,7 +119,7 @@ static ts_status add_split(ts_tokenizer *t, const char *pattern, ts_err *err) {
     return ts_step_regex(t, step, pattern, strlen(pattern), false, err);
 }
 
-static ts_status read_byte_level(ts_tokenizer *t, const ts_gguf *g, const char *path, ts_err *err) {
+static ts_status read_byte_level(ts_tokenizer *t, const ts_gguf *g, const char *path, bool *bos, ts_err *err) {
     const char *name = "default";
     size_t n = strlen(name);
     ts_gguf_str(g, "tokenizer.ggml.pre", &name, &n);
@@ -118,6 +137,7 @@ static ts_status read_byte_level(ts_tokenizer *t, const ts_gguf *g, const char *
     ts_step *last = ts_steps_add(&t->pre, TS_PRE_BYTE_LEVEL);
     if (p->byte_regex) TS_TRY(ts_step_regex(t, last, ts_gpt2_pattern, strlen(ts_gpt2_pattern), false, err));
     t->ignore_merges = p->ignore_merges;
+    *bos = p->bos;
     t->decode_bytes = true;
     return read_merges(t, g, path, err);
 }
@@ -207,8 +227,9 @@ static ts_status read_keys(ts_tokenizer *t, const ts_gguf *g, const char *path, 
     if (!bytes && !pieces)
         return ts_fail(err, TS_UNSUPPORTED, "%s: its tokenizer is of the kind \"%.*s\"; gpt2 and llama are done", path,
                        (int)TS_MIN(n, 60), model);
-    TS_TRY(bytes ? read_byte_level(t, g, path, err) : read_sentencepiece(t, g, path, err));
-    TS_TRY(read_ends(t, g, path, pieces, err));
+    bool bos = pieces;
+    TS_TRY(bytes ? read_byte_level(t, g, path, &bos, err) : read_sentencepiece(t, g, path, err));
+    TS_TRY(read_ends(t, g, path, bos, err));
     if (ts_gguf_str(g, "tokenizer.chat_template", &text, &text_n)) t->chat_template = ts_strndup(text, text_n);
     return ts_tokenizer_finish(t, path, err);
 }

@@ -51,6 +51,30 @@ void ts_merges_add(ts_merges *m, int32_t left, int32_t right, int32_t rank, int3
 const ts_merge *ts_merges_find(const ts_merges *m, int32_t left, int32_t right); /* NULL */
 void ts_merges_expect(ts_merges *m, size_t count);
 
+/* The merges of a file on their way into the table. The names of hundreds of thousands lie all over some 20 MB, so each
+ * look-up waits for memory; a batch asks for the memory of all its names first. */
+enum { TS_MERGE_BATCH = 32 };
+typedef struct ts_merge_name {
+    size_t at; /* in text */
+    uint32_t left_n, n;
+    const char *where; /* the caller's: for errors */
+    uint32_t hash[3];  /* left, right, both */
+    int32_t id[3];
+} ts_merge_name;
+typedef struct ts_merge_batch {
+    const ts_vocab *vocab;
+    ts_merges *merges;
+    int32_t rank; /* of items[0] */
+    ts_buf text;
+    ts_merge_name items[TS_MERGE_BATCH];
+    size_t n;
+    const ts_merge_name *bad; /* names a token that is not in the vocabulary */
+} ts_merge_batch;
+/* Left and right side, one behind the other in joined[0..n). false: one of those collected so far is bad. */
+bool ts_merge_batch_add(ts_merge_batch *b, const char *joined, size_t left_n, size_t n, const char *where);
+bool ts_merge_batch_end(ts_merge_batch *b); /* those still waiting */
+void ts_merge_batch_release(ts_merge_batch *b);
+
 typedef enum ts_step_kind {
     /* normalizers */
     TS_NORM_PREPEND,

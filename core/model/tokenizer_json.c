@@ -76,20 +76,22 @@ static bool read_merge(ts_js *j, reading *r, size_t *left_n) {
 
 static bool read_merges(ts_js *j, reading *r) {
     ts_tokenizer *t = r->t;
+    ts_merge_batch batch = {.vocab = &t->vocab, .merges = &t->merges};
     size_t left_n = 0;
+    bool fine = true;
     if (!ts_js_array(j)) return false;
     ts_merges_expect(&t->merges, (size_t)(j->end - j->at) / 30);
-    for (int32_t rank = 0; ts_js_item(j); rank++) {
-        if (!read_merge(j, r, &left_n)) return false;
-        const char *s = ts_buf_str(&r->joined);
-        int32_t left = ts_vocab_find(&t->vocab, s, left_n);
-        int32_t right = ts_vocab_find(&t->vocab, s + left_n, r->joined.len - left_n);
-        int32_t both = ts_vocab_find(&t->vocab, s, r->joined.len);
-        if (left < 0 || right < 0 || both < 0)
-            return ts_js_fail(j, "this merge names a token that is not in the vocabulary");
-        ts_merges_add(&t->merges, left, right, rank, both);
+    while (fine && ts_js_item(j)) {
+        fine = read_merge(j, r, &left_n) &&
+               ts_merge_batch_add(&batch, ts_buf_str(&r->joined), left_n, r->joined.len, j->at);
     }
-    return !j->problem;
+    fine = fine && !j->problem && ts_merge_batch_end(&batch);
+    if (batch.bad) {
+        j->at = batch.bad->where; /* the cursor is some merges further by now */
+        ts_js_fail(j, "this merge names a token that is not in the vocabulary");
+    }
+    ts_merge_batch_release(&batch);
+    return fine;
 }
 
 static bool read_text(ts_js *j, ts_buf *out) {
@@ -260,6 +262,11 @@ static ts_status read_normalizer(reading *r, const ts_json *v, ts_err *err) {
         text_of(v, "content", "", &step->b, &step->b_n);
         return read_pattern(r, step, v, err);
     }
+    if (strcmp(type, "StripAccents") == 0) {
+        ts_step *step = ts_steps_add(steps, TS_NORM_REPLACE);
+        ts_step_text(&step->b, &step->b_n, "", 0);
+        return ts_step_regex(r->t, step, "\\p{M}+", 6, false, err);
+    }
     if (strcmp(type, "Strip") == 0) {
         ts_step *step = ts_steps_add(steps, TS_NORM_STRIP);
         step->left = flag(v, "strip_left", true);
@@ -312,6 +319,19 @@ static ts_status read_metaspace(reading *r, const ts_json *v, ts_err *err) {
     return read_scheme(r, step, v, err);
 }
 
+/* Words and runs of marks; what lies between is left out. \w as Rust's regex has it: Alphabetic, marks, digits,
+ * connecting punctuation, joiners. */
+#define WORD_CLASS                                                                                                     \
+    "\\p{L}\\p{M}\\p{Nd}\\p{Nl}\\p{Pc}\\x{200c}\\x{200d}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}\\x{1f150}-\\x{1f169}" \
+    "\\x{1f170}-\\x{1f189}"
+static ts_status read_whitespace(reading *r, bool words, ts_err *err) {
+    const char *pattern = words ? "[" WORD_CLASS "]+|[^" WORD_CLASS "\\s]+" : "\\s";
+    ts_step *step = ts_steps_add(&r->t->pre, TS_PRE_SPLIT);
+    step->cut = TS_REMOVED;
+    step->invert = words;
+    return ts_step_regex(r->t, step, pattern, strlen(pattern), false, err);
+}
+
 static ts_status read_pre(reading *r, const ts_json *v, ts_err *err) {
     const char *type = type_of(v);
     ts_steps *steps = &r->t->pre;
@@ -321,6 +341,8 @@ static ts_status read_pre(reading *r, const ts_json *v, ts_err *err) {
                        r->what, type);
     if (strcmp(type, "ByteLevel") == 0) return read_byte_level(r, v, err);
     if (strcmp(type, "Metaspace") == 0) return read_metaspace(r, v, err);
+    if (strcmp(type, "Whitespace") == 0) return read_whitespace(r, true, err);
+    if (strcmp(type, "WhitespaceSplit") == 0) return read_whitespace(r, false, err);
     if (strcmp(type, "Split") == 0) {
         ts_step *step = ts_steps_add(steps, TS_PRE_SPLIT);
         step->invert = flag(v, "invert", false);
@@ -369,10 +391,31 @@ out:
     return status;
 }
 
+/* BertProcessing and RobertaProcessing: "cls": ["<s>", 0] in front, "sep" behind. */
+static ts_status read_pair_of_ends(reading *r, const ts_json *v, ts_err *err) {
+    static const char *const names[] = {"cls", "sep"};
+    ts_ids *ends[] = {&r->t->prefix, &r->t->suffix};
+    for (size_t i = 0; i < TS_COUNT(names); i++) {
+        int64_t id;
+        if (!ts_json_int(ts_json_next(ts_json_child(ts_json_get(v, names[i]))), 0, TS_TOKEN_IDS_MAX - 1, &id))
+            return ts_fail(err, TS_FORMAT, "%s: the post-processor %s has no id for its %s", r->what, type_of(v),
+                           names[i]);
+        TS_PUSH(ends[i]->items, ends[i]->n, ends[i]->cap, (int32_t)id);
+    }
+    for (size_t i = ends[0]->n - 1; i > 0; i--) { /* around what is there */
+        int32_t id = ends[0]->items[i];
+        ends[0]->items[i] = ends[0]->items[i - 1];
+        ends[0]->items[i - 1] = id;
+    }
+    return TS_OK;
+}
+
 static ts_status read_post(reading *r, const ts_json *v, ts_err *err) {
     const char *type = type_of(v);
     if (strcmp(type, "Sequence") == 0) return each(r, v, "processors", read_post, err);
     if (strcmp(type, "ByteLevel") == 0) return TS_OK; /* changes offsets only */
+    if (strcmp(type, "BertProcessing") == 0 || strcmp(type, "RobertaProcessing") == 0)
+        return read_pair_of_ends(r, v, err);
     if (strcmp(type, "TemplateProcessing") == 0) return read_template(r, v, err);
     return unsupported(r, "post-processor", type, err);
 }

@@ -89,9 +89,12 @@ static uint64_t pair_of(int32_t left, int32_t right) {
     return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
 }
 
+static size_t pair_place(const ts_merges *m, uint64_t pair) {
+    return (size_t)((pair * 0x9e3779b97f4a7c15u) >> 32) & (m->n_slots - 1); /* Fibonacci hashing, Knuth 6.4 */
+}
+
 static ts_merge *merge_slot(const ts_merges *m, uint64_t pair) {
-    size_t mask = m->n_slots - 1;
-    size_t i = (size_t)((pair * 0x9e3779b97f4a7c15u) >> 32) & mask; /* Fibonacci hashing, Knuth 6.4 */
+    size_t mask = m->n_slots - 1, i = pair_place(m, pair);
     while (m->slots[i].pair != UINT64_MAX && m->slots[i].pair != pair)
         i = (i + 1) & mask;
     return &m->slots[i];
@@ -123,4 +126,80 @@ const ts_merge *ts_merges_find(const ts_merges *m, int32_t left, int32_t right) 
     if (!m->n_slots) return NULL;
     const ts_merge *slot = merge_slot(m, pair_of(left, right));
     return slot->pair == UINT64_MAX ? NULL : slot;
+}
+
+/* ---- many at once ---- */
+
+static void names_of(const ts_merge_batch *b, const ts_merge_name *m, const char *name[3], size_t n[3]) {
+    name[0] = name[2] = b->text.data + m->at;
+    name[1] = name[0] + m->left_n;
+    n[0] = m->left_n;
+    n[1] = m->n - m->left_n;
+    n[2] = m->n;
+}
+
+/* Three rounds, each asking for what the next one reads: slots, places of names, names. */
+static void fetch_names(ts_merge_batch *b) {
+    const ts_vocab *v = b->vocab;
+    const char *name[3];
+    size_t n[3], mask = v->n_slots - 1;
+    for (size_t i = 0; i < b->n; i++) {
+        names_of(b, &b->items[i], name, n);
+        for (int k = 0; k < 3; k++) {
+            b->items[i].hash[k] = name_hash(name[k], n[k]);
+            __builtin_prefetch(&v->slots[b->items[i].hash[k] & mask]);
+        }
+    }
+    for (int round = 0; round < 2; round++)
+        for (size_t i = 0; i < 3 * b->n; i++) {
+            int32_t id = v->slots[b->items[i / 3].hash[i % 3] & mask].id;
+            if (id < 0) continue;
+            if (round == 0)
+                __builtin_prefetch(&v->names[id]);
+            else
+                __builtin_prefetch(v->text.data + v->names[id].at);
+        }
+}
+
+static bool flush(ts_merge_batch *b) {
+    const char *name[3];
+    size_t n[3];
+    if (b->n == 0 || b->vocab->n_slots == 0) {
+        b->bad = b->n ? &b->items[0] : NULL;
+        return b->n == 0;
+    }
+    fetch_names(b);
+    ts_merges_expect(b->merges, b->merges->used + b->n);
+    for (size_t i = 0; i < b->n; i++) {
+        ts_merge_name *m = &b->items[i];
+        names_of(b, m, name, n);
+        for (int k = 0; k < 3; k++) {
+            m->id[k] = vocab_slot(b->vocab, name[k], n[k], m->hash[k])->id;
+            if (m->id[k] < 0) b->bad = b->bad ? b->bad : m;
+        }
+        __builtin_prefetch(&b->merges->slots[pair_place(b->merges, pair_of(m->id[0], m->id[1]))], 1);
+    }
+    if (b->bad) return false;
+    for (size_t i = 0; i < b->n; i++) {
+        const ts_merge_name *m = &b->items[i];
+        ts_merges_add(b->merges, m->id[0], m->id[1], b->rank++, m->id[2]);
+    }
+    b->n = 0;
+    ts_buf_reset(&b->text);
+    return true;
+}
+
+bool ts_merge_batch_add(ts_merge_batch *b, const char *joined, size_t left_n, size_t n, const char *where) {
+    if (b->n == TS_MERGE_BATCH && !flush(b)) return false;
+    b->items[b->n++] = (ts_merge_name){.at = b->text.len, .left_n = (uint32_t)left_n, .n = (uint32_t)n, .where = where};
+    ts_buf_add(&b->text, joined, n);
+    return true;
+}
+
+bool ts_merge_batch_end(ts_merge_batch *b) {
+    return flush(b);
+}
+
+void ts_merge_batch_release(ts_merge_batch *b) {
+    ts_buf_release(&b->text);
 }

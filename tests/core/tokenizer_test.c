@@ -255,7 +255,28 @@ static void check_variant(const ts_json *line, void *with) {
 /* Every kind of step, against Hugging Face's. */
 static void variants(void **state) {
     (void)state;
-    assert_int_equal(for_each_line("tests/data/tokenizers/variants.jsonl", check_variant, NULL), 53);
+    assert_int_equal(for_each_line("tests/data/tokenizers/variants.jsonl", check_variant, NULL), 56);
+}
+
+/* RobertaProcessing inside a template: ids in front and behind, the later step outside. */
+static void ends_around_ends(void **state) {
+    static const char file[] =
+        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"<\":1,\">\":2,\"[\":3},\"merges\":[]},\"post_processor\":"
+        "{\"type\":\"Sequence\",\"processors\":[{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":"
+        "\"[\"}},{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{\"[\":{\"ids\":[3]}}},{\"type\":"
+        "\"RobertaProcessing\","
+        "\"sep\":[\">\",2],\"cls\":[\"<\",1]}]}}";
+    static const int32_t want[] = {1, 3, 0, 2};
+    ts_tokenizer *t = ts_tokenizer_new();
+    ts_ids ids = {0};
+    ts_err err;
+    (void)state;
+    assert_ok(ts_tokenizer_parse_json(t, file, strlen(file), "t.json", &err));
+    ts_tokenizer_encode(t, "a", 1, true, &ids, NULL);
+    assert_int_equal(ids.n, TS_COUNT(want));
+    assert_memory_equal(ids.items, want, sizeof want);
+    ts_ids_release(&ids);
+    ts_tokenizer_free(t);
 }
 
 /* ---- the same from GGUF keys ---- */
@@ -667,7 +688,7 @@ static void refusals(void **state) {
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0}},\"decoder\":{\"type\":\"WordPiece\"}}", TS_UNSUPPORTED,
          "decoder WordPiece"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0}},\"post_processor\":{\"type\":\"BertProcessing\"}}",
-         TS_UNSUPPORTED, "BertProcessing"},
+         TS_FORMAT, "no id for its cls"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0}},\"added_tokens\":[{\"id\":3}]}", TS_FORMAT, "added_tokens"},
     };
     (void)state;
@@ -736,6 +757,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(own_tokenizers),
         cmocka_unit_test(variants),
+        cmocka_unit_test(ends_around_ends),
         cmocka_unit_test(own_tokenizer_from_gguf),
         cmocka_unit_test(gguf_refusals),
         cmocka_unit_test(bytes_come_back),

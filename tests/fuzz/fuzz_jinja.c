@@ -1,4 +1,5 @@
-/* A chat template of any bytes: refused, an error, or a rendering whose runs lie in it. */
+/* A chat template of any bytes: refused, an error, or a rendering whose runs lie in it. Behind a NUL byte come the
+ * messages as JSON; without one a conversation of our own. */
 #include "core/model/jinja.h"
 
 #include <stdint.h>
@@ -13,9 +14,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const char tools[] = "[{\"name\":\"f\",\"parameters\":{\"x\":[1,2.5,null,true]}}]";
     ts_jinja *t;
     ts_err err;
-    if (size > 4096 || ts_jinja_parse(&t, (const char *)data, size, &err) != TS_OK) return 0;
-    ts_json *messages = ts_json_parse(context, strlen(context), &err),
-            *more = ts_json_parse(tools, strlen(tools), &err);
+    const char *nul = size ? memchr(data, 0, size) : NULL;
+    size_t n = nul ? (size_t)(nul - (const char *)data) : size;
+    if (size > 4096 || ts_jinja_parse(&t, (const char *)data, n, &err) != TS_OK) return 0;
+    ts_json *messages = nul ? ts_json_parse(nul + 1, size - n - 1, &err) : NULL;
+    if (!messages) messages = ts_json_parse(context, strlen(context), &err);
+    ts_json *more = ts_json_parse(tools, strlen(tools), &err);
     ts_jinja_var vars[] = {{.name = "messages", .json = messages, .tracked = true},
                            {.name = "tools", .json = more},
                            {.name = "bos_token", .text = "<s>"},

@@ -1,21 +1,25 @@
-/* A tokenizer.json of any bytes: it is refused, or it encodes and decodes without harm. */
+/* A tokenizer.json of any bytes: it is refused, or it encodes and decodes without harm. Behind a NUL byte comes the
+ * text to encode; without one a text of our own. */
 #include "core/model/tokenizer_impl.h"
 
 #include <stdint.h>
+#include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static const char text[] = "ab  12 caf\xc3\xa9\n<x> abc\xff\xe2\x96\x81 e\xcc\x81 tail ";
+    static const char sample[] = "ab  12 caf\xc3\xa9\n<x> abc\xff\xe2\x96\x81 e\xcc\x81 tail ";
     ts_tokenizer *t = ts_tokenizer_new();
     ts_ids ids = {0}, starts = {0};
     ts_buf back = TS_BUF_INIT;
     ts_err err;
-    if (ts_tokenizer_parse_json(t, (const char *)data, size, "fuzz", &err) == TS_OK) {
-        ts_tokenizer_encode(t, text, sizeof text - 1, true, &ids, &starts);
+    const char *nul = size ? memchr(data, 0, size) : NULL, *text = nul ? nul + 1 : sample;
+    size_t file = nul ? (size_t)(nul - (const char *)data) : size, n = nul ? size - file - 1 : sizeof sample - 1;
+    if (ts_tokenizer_parse_json(t, (const char *)data, file, "fuzz", &err) == TS_OK) {
+        ts_tokenizer_encode(t, text, n, true, &ids, &starts);
         ts_assert(ids.n == starts.n);
         for (size_t i = 0; i < ids.n; i++)
-            ts_assert(starts.items[i] >= 0 && (size_t)starts.items[i] < sizeof text);
+            ts_assert(starts.items[i] >= 0 && (size_t)starts.items[i] <= n);
         ts_tokenizer_decode(t, ids.items, ids.n, true, &back);
         for (int32_t id = -1; id < 40; id++)
             ts_tokenizer_decode(t, &id, 1, false, &back);

@@ -62,7 +62,7 @@ def texts():
 
 
 def variants():
-    texts = ["It's 10 o'clock, 3.5% -- ok?", " lead and trail ", "a--b..c  d", "HÉllo ﬁne ① e\u0301", "x1y22z333", "", "no"]
+    texts = ["\u0130 I\u0130x", "It's 10 o'clock, 3.5% -- ok?", " lead and trail ", "a--b..c  d", "HÉllo ﬁne ① e\u0301", "x1y22z333", "", "no"]
 
     def added(content, **flags):
         return {"id": 0, "content": content, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
@@ -83,6 +83,9 @@ def variants():
     yield "bytes", {"pre_tokenizer": {**byte_level, "add_prefix_space": True, "use_regex": True}}, texts
     yield "bytes", {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [
         {"type": "Digits", "individual_digits": True}, {**byte_level, "add_prefix_space": True}]}}, texts
+    for kind in ["Whitespace", "WhitespaceSplit"]:
+        yield "bytes", {"pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": kind}, byte_level]}}, texts + ["a\u24b6_b \u2160x\u203f\u00b2 +-*"]
+    yield "bytes", {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFD"}, {"type": "StripAccents"}]}}, texts + ["\u0958 \u20dd x\u0301\u0302"]
     for form in ["NFC", "NFD", "NFKC", "NFKD", "Lowercase"]:
         yield "bytes", {"normalizer": {"type": form}}, texts
     yield "bytes", {"normalizer": {"type": "Strip", "strip_left": True, "strip_right": False}}, texts
@@ -118,7 +121,10 @@ def variant(base, parts, texts):
 
 
 def main():
-    bases = {"bytes": make_bytes(), "pieces": make_pieces()}
+    # trained once: another version of the library may train another vocabulary, and every id would change
+    bases = {name: Tokenizer.from_file(os.path.join(here, name, "tokenizer.json"))
+             if os.path.exists(os.path.join(here, name, "tokenizer.json")) else make()
+             for name, make in [("bytes", make_bytes), ("pieces", make_pieces)]}
     with open(os.path.join(here, "cases.jsonl"), "w", encoding="utf-8") as f:
         for name, t in bases.items():
             os.makedirs(os.path.join(here, name), exist_ok=True)
