@@ -174,32 +174,41 @@ static bool wants_space(const ts_scratch *s, const ts_step *step, ts_range word)
 #define MARK "\xe2\x96\x81"
 enum { MARK_N = 3 };
 
-/* The next mark in text[from..n) that has something else in front of it; n if there is none. */
-static size_t word_begin(const char *text, size_t n, size_t from) {
+/* The next mark in text[from..n) that has something else in front of it, none of the bytes `but`; n if there is none.
+ */
+static size_t word_begin(const char *text, size_t n, size_t from, const bool but[256]) {
     while (from < n) {
         const char *at = memmem(text + from, n - from, MARK, MARK_N);
         if (!at) break;
         size_t i = (size_t)(at - text);
-        if (i > 0 && (i < MARK_N || memcmp(at - MARK_N, MARK, MARK_N) != 0)) return i;
+        bool begins = i > 0 && (i < MARK_N || memcmp(at - MARK_N, MARK, MARK_N) != 0);
+        if (begins && !but[(unsigned char)at[-1]]) return i;
         from = i + MARK_N;
     }
     return n;
 }
 
-bool ts_space_begins(const ts_tokenizer *t) {
-    if (t->byte_level || t->pre.n || t->ignore_merges || ts_vocab_find(&t->vocab, MARK, MARK_N) < 0) return false;
+bool ts_space_begins(ts_tokenizer *t) {
+    static const bool none[256];
+    if (t->byte_level || t->ignore_merges || ts_vocab_find(&t->vocab, MARK, MARK_N) < 0) return false;
     for (size_t i = 0; i < t->vocab.n; i++) {
         const ts_vocab_name *name = &t->vocab.names[i];
-        if (name->at && word_begin(t->vocab.text.data + name->at, name->n, 0) < name->n) return false;
+        const char *text = t->vocab.text.data + name->at;
+        for (size_t at = name->at ? 0 : name->n; (at = word_begin(text, name->n, at, none)) < name->n; at += MARK_N)
+            t->before_mark[(unsigned char)text[at - 1]] = true;
     }
     return true;
 }
 
-static void cut_at_marks(ts_scratch *s) {
+static void cut_at_marks(const ts_tokenizer *t, ts_scratch *s) {
     s->other.n = 0;
-    for (size_t start = 0, end; start < s->a.n; start = end) {
-        end = word_begin(s->a.s, s->a.n, start + 1);
-        add_word(s, start, end);
+    for (size_t i = 0; i < s->words.n; i++) {
+        ts_range word = s->words.items[i];
+        const char *text = s->a.s + word.start;
+        for (size_t n = word.end - word.start, start = 0, end; start < n; start = end) {
+            end = word_begin(text, n, start + 1, t->before_mark);
+            add_word(s, word.start + start, word.start + end);
+        }
     }
     swap_words(s);
 }
@@ -217,5 +226,5 @@ void ts_pretokenize(const ts_tokenizer *t, ts_scratch *s) {
         bool cuts = step->kind == TS_PRE_METASPACE ? step->split : step->kind != TS_PRE_BYTE_LEVEL || step->re;
         if (cuts) cut_words(s, step);
     }
-    if (t->space_begins) cut_at_marks(s);
+    if (t->space_begins) cut_at_marks(t, s);
 }

@@ -145,7 +145,8 @@ struct ts_tokenizer {
     bool *special; /* by id, n = vocab.n */
     int32_t unk;
     bool byte_fallback, fuse_unk, ignore_merges, byte_level;
-    bool space_begins;         /* no merge crosses into a word: see ts_space_begins */
+    bool space_begins;         /* words may be cut in front of U+2581: see ts_space_begins */
+    bool before_mark[256];     /* but not behind these bytes */
     int32_t byte_ids[256];     /* byte-level: id of the byte's character, -1 */
     int32_t fallback_ids[256]; /* id of <0xHH>, -1 */
     bool decode_bytes, decode_fallback, decode_fuse, decode_joins; /* joins: no decoder, a space between tokens */
@@ -269,8 +270,9 @@ void ts_flow_end(ts_scratch *s);
 void ts_find_stretches(ts_scratch *s, const ts_step *step, const char *text, size_t start, size_t end);
 /* SentencePiece-like vocabularies have no pre-tokenizer, so a document is one word. But if no name of the vocabulary
  * has U+2581 behind another character, nothing can ever merge across the place before one, and cutting there changes no
- * result: words are short again, and their tokens can be remembered. True of Llama 2 and Mistral. */
-bool ts_space_begins(const ts_tokenizer *t);
+ * result: words are short again, and their tokens can be remembered. True of Llama 2 and Mistral; Gemma 3 has one such
+ * name ("> </"), so nothing is cut behind the bytes that stand there in front of U+2581. */
+bool ts_space_begins(ts_tokenizer *t);
 /* tokenizer_bpe.c: the tokens of one word become s->symbols[0..n_symbols), merged ones with len 0. `slow` takes the
  * obvious way through the whole word for each merge; the tests compare. */
 void ts_bpe(const ts_tokenizer *t, ts_scratch *s, const char *word, size_t n, bool slow);

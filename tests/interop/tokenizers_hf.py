@@ -119,7 +119,7 @@ def main():
     p.add_argument("--texts", type=int, default=300)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("folders", nargs="*")
-    a = p.parse_args()
+    a = p.parse_intermixed_args()
     print(f"tokenizers {tokenizers.__version__}, {a.texts} texts for each, seed {a.seed}")
     rng = random.Random(a.seed)
     done = bad = refused = 0

@@ -100,6 +100,14 @@ def variants():
         for cut in [False, True]:
             meta = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": cut}
             yield "pieces", {"normalizer": None, "pre_tokenizer": meta, "decoder": meta, "added_tokens": [added("TOK", special=True)]}, flagged
+    # one name with a mark behind another character: words may be cut in front of marks, but not there
+    names = ["<unk>", "▁", "a", "b", ">", "ab", "▁a", "▁▁", ">▁", ">▁b", "▁ab", "▁▁▁"]
+    crossing = {"type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": None, "end_of_word_suffix": None,
+                "fuse_unk": True, "byte_fallback": False, "ignore_merges": False, "vocab": {n: i for i, n in enumerate(names)},
+                "merges": [["a", "b"], ["▁", "▁"], [">", "▁"], [">▁", "b"], ["▁", "a"], ["▁", "ab"], ["▁▁", "▁"]]}
+    for pre in [None, {"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": False}]:
+        yield "pieces", {"model": crossing, "added_tokens": [], "post_processor": None, "pre_tokenizer": pre}, [
+            "ab ab", "> b > b  ab", ">  b", "a>  a x  y ab", "xx > x b", "b> ab>  ab >b", "   ab   > b"]
     yield "pieces", {"decoder": None}, texts
     yield "pieces", {"decoder": {"type": "Sequence", "decoders": [
         {"type": "Strip", "content": "▁", "start": 1, "stop": 0}, {"type": "Replace", "pattern": {"String": "e"}, "content": "E"}]}}, texts
