@@ -69,10 +69,16 @@ bool ts_is_letter(uint32_t cp) {
     return c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_LO;
 }
 
+/* Symbols that are Alphabetic all the same (Other_Alphabetic, PropList): letters in circles and squares. */
+static bool is_enclosed_letter(uint32_t cp) {
+    return (cp >= 0x24b6 && cp <= 0x24e9) || (cp >= 0x1f130 && cp <= 0x1f149) || (cp >= 0x1f150 && cp <= 0x1f169) ||
+           (cp >= 0x1f170 && cp <= 0x1f189);
+}
+
 bool ts_is_word(uint32_t cp) {
     utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)cp);
     return ts_is_letter(cp) || is_mark(cp) || c == UTF8PROC_CATEGORY_ND || c == UTF8PROC_CATEGORY_NL ||
-           c == UTF8PROC_CATEGORY_PC || cp == 0x200c || cp == 0x200d;
+           c == UTF8PROC_CATEGORY_PC || cp == 0x200c || cp == 0x200d || is_enclosed_letter(cp);
 }
 
 bool ts_is_upper(uint32_t cp) {

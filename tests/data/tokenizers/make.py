@@ -91,7 +91,7 @@ def variants():
     yield "bytes", {"normalizer": {"type": "Strip", "strip_left": True, "strip_right": False}}, texts
     yield "bytes", {"normalizer": {"type": "Sequence", "normalizers": [
         {"type": "Replace", "pattern": {"Regex": "\\s+"}, "content": " "}, {"type": "Strip", "strip_left": False, "strip_right": True}]}}, texts
-    flagged = texts + ["a TOK b", "aTOKb", " TOK TOK", "TOKTOK", "tok x", "xTOK\n\nTOK  y"]
+    flagged = texts + ["a TOK b", "aTOKb", " TOK TOK", "TOKTOK", "tok x", "xTOK\n\nTOK  y", "TOK\u24e8 \u00b2TOK TOK\u2460"]
     for flags in [{}, {"lstrip": True}, {"rstrip": True}, {"lstrip": True, "rstrip": True}, {"single_word": True}, {"special": True},
                   {"normalized": True}, {"single_word": True, "lstrip": True}]:
         names = ["tok", "tokt"] if flags.get("normalized") else ["TOK", "TOKT"]
