@@ -22,12 +22,15 @@ ts_module ts_module_at(const ts_model *m, size_t i) {
     return (ts_module){.layer = i / TS_PROJS, .proj = (ts_proj)(i % TS_PROJS)};
 }
 
-void ts_module_path(ts_module module, char out[TS_MODULE_PATH]) {
-    if (module.kind == TS_MODULE_PROJ)
-        snprintf(out, TS_MODULE_PATH, "model.layers.%zu.%s.%s", module.layer, ts_proj_parents[module.proj],
-                 ts_proj_names[module.proj]);
-    else
-        snprintf(out, TS_MODULE_PATH, "%s", module.kind == TS_MODULE_EMBED ? "model.embed_tokens" : "lm_head");
+void ts_module_path(const ts_model *m, ts_module module, char out[TS_MODULE_PATH]) {
+    const ts_config *c = &m->config;
+    const char *name = module.kind == TS_MODULE_PROJ ? ts_proj_name(c, module.proj) : NULL;
+    out[0] = 0;
+    if (name)
+        snprintf(out, TS_MODULE_PATH, "%s.layers.%zu.%s.%s", c->modules, module.layer, ts_proj_parents[module.proj],
+                 name);
+    if (module.kind == TS_MODULE_EMBED) snprintf(out, TS_MODULE_PATH, "%s.embed_tokens", c->modules);
+    if (module.kind == TS_MODULE_HEAD) snprintf(out, TS_MODULE_PATH, "lm_head");
 }
 
 const ts_weight *ts_module_weight(const ts_model *m, ts_module module) {
@@ -94,10 +97,6 @@ static ts_status check_shapes(const ts_adapter_settings *s, const ts_model *m, c
     TS_TRY(check_numbers(s->r, s->alpha, err));
     if (!(s->dropout >= 0 && s->dropout < 1))
         return ts_fail(err, TS_INVALID, "a LoRA dropout of %g is not possible; take 0 to below 1", s->dropout);
-    if (m->config.fused)
-        return ts_fail(err, TS_UNSUPPORTED,
-                       "adapters on a %s model, whose projections are fused (qkv_proj, gate_up_proj), are not done yet",
-                       m->config.family);
     for (size_t i = 0; i < ts_module_count(m); i++) {
         if (!shapes[i].r) continue;
         adapted++;
@@ -281,8 +280,10 @@ ts_status ts_adapter_make(ts_adapter **out, const ts_model *m, const ts_adapter_
 ts_status ts_adapter_new(ts_adapter **out, const ts_model *m, size_t r, double alpha, double dropout, bool rslora,
                          unsigned targets, uint64_t seed, ts_err *err) {
     ts_buf names = TS_BUF_INIT;
-    for (ts_proj p = 0; p < TS_PROJS; p++)
-        if (targets & 1u << p) ts_buf_printf(&names, "%s%s", names.len ? "," : "", ts_proj_names[p]);
+    for (ts_proj p = 0; p < TS_PROJS; p++) {
+        const char *name = ts_proj_name(&m->config, p);
+        if (name && targets & 1u << p) ts_buf_printf(&names, "%s%s", names.len ? "," : "", name);
+    }
     ts_adapter_settings s = {.r = r, .alpha = alpha, .dropout = dropout, .rslora = rslora};
     s.base_model = ts_strdup(m->path);
     *out = NULL;

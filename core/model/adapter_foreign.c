@@ -11,7 +11,7 @@ size_t ts_module_find(const ts_model *m, const char *path, size_t n) {
     size_t count = ts_module_count(m), i = 0;
     for (; i < count; i++) {
         char own[TS_MODULE_PATH];
-        ts_module_path(ts_module_at(m, i), own);
+        ts_module_path(m, ts_module_at(m, i), own);
         if (strlen(own) == n && memcmp(own, path, n) == 0) break;
     }
     return i;
@@ -69,7 +69,7 @@ static void find_targets(const found *f, ts_adapter_settings *s) {
     for (size_t i = 0; i < ts_module_count(f->m); i++) {
         char path[TS_MODULE_PATH];
         if (!f->shapes[i].r || (same && i < projections && i / TS_PROJS != first)) continue;
-        ts_module_path(ts_module_at(f->m, i), path);
+        ts_module_path(f->m, ts_module_at(f->m, i), path);
         ts_jw_str(&w, same && i < projections ? strrchr(path, '.') + 1 : path);
     }
     ts_jw_end_arr(&w);
@@ -86,7 +86,7 @@ static char *pattern_json(const found *f, const ts_adapter_settings *s, bool ran
         const ts_shape *x = &f->shapes[i];
         char path[TS_MODULE_PATH];
         if (!x->r || (ranks ? x->r == s->r : x->alpha == s->alpha)) continue;
-        ts_module_path(ts_module_at(f->m, i), path);
+        ts_module_path(f->m, ts_module_at(f->m, i), path);
         ts_jw_knum(&w, path, ranks ? (double)x->r : x->alpha);
         n++;
     }

@@ -11,12 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const gguf_projs[TS_PROJS] = {"attn_q",   "attn_k", "attn_v",  "attn_output",
-                                                 "ffn_gate", "ffn_up", "ffn_down"};
-
-static void gguf_name(ts_module module, char part, char out[64]) {
-    if (module.kind == TS_MODULE_PROJ)
-        snprintf(out, 64, "blk.%zu.%s.weight.lora_%c", module.layer, gguf_projs[module.proj], part);
+/* "" for a projection that a fused model does not have. */
+static void gguf_name(const ts_model *m, ts_module module, char part, char out[64]) {
+    const char *name = module.kind == TS_MODULE_PROJ ? ts_gguf_proj_name(&m->config, module.proj) : NULL;
+    out[0] = 0;
+    if (name)
+        snprintf(out, 64, "blk.%zu.%s.weight.lora_%c", module.layer, name, part);
+    else if (module.kind == TS_MODULE_PROJ)
+        return;
     else
         snprintf(out, 64, "%s.weight.lora_%c", module.kind == TS_MODULE_EMBED ? "token_embd" : "output", part);
 }
@@ -54,8 +56,8 @@ static void sort_out(const ts_gguf *g, const ts_model *m, ts_pair *pairs, ts_mis
     for (size_t i = 0; i < count; i++) {
         ts_module module = ts_module_at(m, i);
         char name[2][64];
-        gguf_name(module, 'a', name[0]);
-        gguf_name(module, 'b', name[1]);
+        gguf_name(m, module, 'a', name[0]);
+        gguf_name(m, module, 'b', name[1]);
         ts_pair *p = &pairs[i];
         *p = (ts_pair){.a = ts_gguf_find(g, name[0]), .b = ts_gguf_find(g, name[1])};
         p->a_across = module.kind == TS_MODULE_EMBED;

@@ -84,13 +84,13 @@ bool ts_norm_at(const ts_model *m, size_t i, char path[TS_MODULE_PATH], const fl
     return true;
 }
 
-static void lora_slot(const ts_lora *x, ts_module module, size_t part, ts_slot *out) {
+static void lora_slot(const ts_model *m, const ts_lora *x, ts_module module, size_t part, ts_slot *out) {
     bool embed = module.kind == TS_MODULE_EMBED;
     static const char *const names[2][3] = {{"lora_A.weight", "lora_B.weight", "lora_magnitude_vector"},
                                             {"lora_embedding_A", "lora_embedding_B", ""}};
     char path[TS_MODULE_PATH];
     if (!x->r || (part == 2 && !x->mag)) return;
-    ts_module_path(module, path);
+    ts_module_path(m, module, path);
     snprintf(out->key, sizeof out->key, PREFIX "%s.%s", path, names[embed][part]);
     out->n_dims = part == 2 ? 1 : 2;
     out->dims[0] = part == 0 ? x->r : x->out;
@@ -103,7 +103,7 @@ bool ts_adapter_slot(const ts_adapter *a, size_t i, ts_slot *out) {
     *out = (ts_slot){0};
     if (i < loras) {
         ts_module module = ts_module_at(a->model, i / 3);
-        lora_slot(ts_adapter_lora(a, module), module, i % 3, out);
+        lora_slot(a->model, ts_adapter_lora(a, module), module, i % 3, out);
         return true;
     }
     if (i - loras >= a->n_saved) return false;
@@ -130,7 +130,7 @@ static ts_status refuse_projections(const loader *x, const ts_json *save) {
     for (size_t i = 0; i < ts_module_count(x->m); i++) {
         char path[TS_MODULE_PATH];
         ts_module module = ts_module_at(x->m, i);
-        ts_module_path(module, path);
+        ts_module_path(x->m, module, path);
         if (module.kind == TS_MODULE_PROJ && ts_save_matches(save, path))
             return ts_fail(x->err, TS_UNSUPPORTED,
                            "the adapter %s saves %s whole (modules_to_save), which is done for norms, embed_tokens and "

@@ -76,7 +76,7 @@ static void sort_out(const mlx *x, const ts_safetensors *s, ts_pair *pairs, ts_m
         const ts_pair *p = &pairs[i];
         char path[TS_MODULE_PATH], name[TS_MODULE_PATH + 8];
         if (!p->a && !p->b && !p->mag) continue;
-        ts_module_path(ts_module_at(x->m, i), path);
+        ts_module_path(x->m, ts_module_at(x->m, i), path);
         snprintf(name, sizeof name, "%s.%s", path, !p->a ? "lora_a" : !p->b ? "lora_b" : "m");
         if (!p->a || !p->b || (x->dora && !p->mag)) ts_misfit_missing(bad, name);
     }

@@ -10,8 +10,8 @@
 size_t ts_module_count(const ts_model *m);
 ts_module ts_module_at(const ts_model *m, size_t i);
 enum { TS_MODULE_PATH = 64 };
-/* "model.layers.0.self_attn.q_proj", "model.embed_tokens", "lm_head" */
-void ts_module_path(ts_module module, char out[TS_MODULE_PATH]);
+/* "model.layers.0.self_attn.q_proj", "model.embed_tokens", "lm_head"; "" for one that a fused model does not have */
+void ts_module_path(const ts_model *m, ts_module module, char out[TS_MODULE_PATH]);
 void ts_module_size(const ts_model *m, ts_module module, size_t *rows, size_t *cols);
 const ts_weight *ts_module_weight(const ts_model *m, ts_module module);
 ts_lora *ts_adapter_lora(const ts_adapter *a, ts_module module);

@@ -215,19 +215,30 @@ static ts_status shape_of(selector *x, const ts_adapter_settings *s, const char 
     return TS_OK;
 }
 
+/* The names of the projections, one behind the other; the caller frees. */
+static char *all_linear(const ts_model *m, const char *between) {
+    ts_buf out = TS_BUF_INIT;
+    for (ts_proj p = 0; p < TS_PROJS; p++) {
+        const char *name = ts_proj_name(&m->config, p);
+        if (name) ts_buf_printf(&out, "%s%s", out.len ? between : "", name);
+    }
+    return ts_buf_take(&out);
+}
+
 static ts_status check_names(const selector *x, const ts_model *m, ts_err *err) {
     for (const ts_json *v = ts_json_child(x->targets.list); v; v = ts_json_next(v)) {
         bool found = false;
         for (size_t i = 0; !found && i < ts_module_count(m); i++) {
             char path[TS_MODULE_PATH];
-            ts_module_path(ts_module_at(m, i), path);
+            ts_module_path(m, ts_module_at(m, i), path);
             found = ends_with_name(path, ts_json_str(v, ""));
         }
-        if (!found)
-            return ts_fail(err, TS_INVALID,
-                           "the model has no module %s; it has q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, "
-                           "down_proj, embed_tokens and lm_head",
-                           ts_json_str(v, ""));
+        if (found) continue;
+        char *all = all_linear(m, ", ");
+        ts_status status = ts_fail(err, TS_INVALID, "the model has no module %s; it has %s, embed_tokens and lm_head",
+                                   ts_json_str(v, ""), all);
+        free(all);
+        return status;
     }
     return TS_OK;
 }
@@ -260,8 +271,8 @@ ts_status ts_adapter_select(ts_shape **shapes, const ts_adapter_settings *s, con
     for (size_t i = 0; i < n; i++) {
         ts_module module = ts_module_at(m, i);
         char path[TS_MODULE_PATH];
-        ts_module_path(module, path);
-        if (!selected(&x, module, path)) continue;
+        ts_module_path(m, module, path);
+        if (!path[0] || !selected(&x, module, path)) continue;
         found++;
         TS_GOTO(shape_of(&x, s, path, &(*shapes)[i], err));
     }
@@ -305,14 +316,16 @@ static char *names_json(const char *text) {
 }
 
 ts_status ts_targets_set(ts_adapter_settings *s, const char *text, const ts_model *m, ts_err *err) {
-    static const char all[] = "down_proj,gate_proj,k_proj,o_proj,q_proj,up_proj,v_proj";
     ts_shape *shapes;
     ts_adapter_settings test = {.r = 1, .alpha = 1};
     if (strspn(text, ", ") == strlen(text))
         return ts_fail(err, TS_INVALID,
                        "the adapter has no target modules; name some, for example all-linear, or q_proj,v_proj");
-    if (strcmp(text, "all-linear") == 0) text = all;
-    if (is_list(text)) {
+    if (strcmp(text, "all-linear") == 0) {
+        char *all = all_linear(m, ",");
+        test.targets = names_json(all);
+        free(all);
+    } else if (is_list(text)) {
         test.targets = names_json(text);
     } else {
         ts_buf out = TS_BUF_INIT;

@@ -35,8 +35,9 @@ typedef struct ts_config {
     size_t hidden, ffn, layers, heads, kv_heads, head_dim, vocab, context;
     float rms_eps;
     double rope_theta;
-    bool tied;  /* the head is the embedding */
-    bool fused; /* q, k and v are one matrix, gate and up another: see ts_proj_name */
+    bool tied;        /* the head is the embedding */
+    bool fused;       /* q, k and v are one matrix, gate and up another: see ts_proj_name */
+    char modules[24]; /* what Hugging Face's paths of its modules begin with: "model", "model.language_model" */
     ts_act act;
     float attn_scale;          /* 1 / sqrt(head_dim) unless the file says otherwise */
     float attn_cap, logit_cap; /* 0: none */

@@ -17,7 +17,8 @@ const char *ts_proj_name(const ts_config *c, ts_proj p) {
     return p == TS_Q ? "qkv_proj" : p == TS_GATE ? "gate_up_proj" : p == TS_O || p == TS_DOWN ? ts_proj_names[p] : NULL;
 }
 
-static const char *gguf_proj_name(const ts_config *c, ts_proj p) {
+const char *ts_gguf_proj_name(const ts_config *c, ts_proj p) {
+    if (!ts_proj_name(c, p)) return NULL;
     return c->fused && p == TS_Q ? "attn_qkv" : c->fused && p == TS_GATE ? "ffn_up" : gguf_projs[p];
 }
 
@@ -41,7 +42,7 @@ const float **ts_norm_of(ts_layer *l, ts_norm n) {
 
 const char *ts_proj_tensor(const ts_config *c, bool gguf, ts_proj p, char out[TS_PROJ_TENSOR]) {
     if (gguf)
-        snprintf(out, TS_PROJ_TENSOR, "%s", gguf_proj_name(c, p));
+        snprintf(out, TS_PROJ_TENSOR, "%s", ts_gguf_proj_name(c, p));
     else
         snprintf(out, TS_PROJ_TENSOR, "%s.%s", ts_proj_parents[p], ts_proj_name(c, p));
     return out;

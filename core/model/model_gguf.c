@@ -73,6 +73,7 @@ static ts_status read_architecture(ts_keys *r) {
                        "%s: the architecture %s is not known here; known are %s: choose a model of these", r->m->path,
                        c->architecture, ts_family_list(list));
     c->fused = r->src->family->fused;
+    snprintf(c->modules, sizeof c->modules, "model");
     snprintf(c->family, sizeof c->family, "%s", r->src->family->name);
     if (ts_gguf_str(r->g, "general.name", &s, &n) && n > 0)
         copy_str(c->name, sizeof c->name, s, n);

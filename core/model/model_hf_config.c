@@ -73,6 +73,7 @@ static ts_status read_architecture(ts_hf *r) {
                        r->dir, c->architecture);
     r->src->family = f;
     c->fused = f->fused;
+    snprintf(c->modules, sizeof c->modules, "%s", wrapped ? "model.language_model" : "model");
     snprintf(c->family, sizeof c->family, "%s", f->name);
     char *absolute = ts_path_absolute(r->dir);
     snprintf(c->name, sizeof c->name, "%s", ts_path_base(absolute));

@@ -122,6 +122,8 @@ TS_MUST_USE ts_status ts_keys_windows(ts_keys *r, int64_t otherwise, int64_t per
 
 /* Checks config's numbers against each other and makes the layers, each with rope 0 and no window. */
 TS_MUST_USE ts_status ts_model_layers(ts_model *m, ts_err *err);
+/* What GGUF files call a projection: "attn_q", "attn_qkv"; NULL as ts_proj_name. */
+const char *ts_gguf_proj_name(const ts_config *c, ts_proj p);
 /* Whether a layer's tensor ("mlp.up_proj.weight", "ffn_up.weight") belongs to this family. */
 bool ts_known_tensor(const ts_source *src, const ts_config *c, const char *rest);
 /* model_rope.c: checks a rope's numbers, fills in freq, limit and, where it is 0, gain. */

@@ -75,6 +75,7 @@ static void an_answer_is_the_same_alone_and_in_company(void **state) {
                                     {.seed = 3, .type = TS_Q4_1},
                                     {.seed = 3, .type = TS_Q8_0},
                                     {.seed = 3, .type = TS_BF16},
+                                    {.family = "phi3", .rope = "longrope"},
                                     {.family = "gemma2"},
                                     {.family = "gemma3"},
                                     {.family = "qwen3", .rope = "longrope"}};
@@ -111,6 +112,8 @@ static void steps_with_a_cache_equal_the_full_forward(void **state) {
                                     {.family = "mistral", .window = 7},
                                     {.family = "qwen3", .head_dim = 24},
                                     {.family = "smollm3", .layers = 4},
+                                    {.family = "phi3", .window = 5},
+                                    {.family = "phi3", .rope = "longrope"},
                                     {.family = "gemma2"},
                                     {.family = "gemma3"},
                                     {.rope = "longrope"},

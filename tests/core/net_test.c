@@ -177,6 +177,8 @@ static void every_family(void **state) {
         {.family = "mistral", .window = 7},
         {.family = "qwen3", .head_dim = 24, .attention_bias = true},
         {.family = "smollm3", .layers = 4},
+        {.family = "phi3", .window = 9, .untied = true},
+        {.family = "phi3", .rope = "longrope"},
         {.family = "gemma2", .head_dim = 24, .kv_heads = 1},
         {.family = "gemma3", .head_dim = 20, .layers = 3},
         {.rope = "linear"},
