@@ -1,30 +1,8 @@
 /* A tiny random model of every family against Hugging Face transformers and PEFT: tests/golden/make_families.py says
- * what the folders hold. Every folder there is a test; what is not done yet must be refused by its name. */
+ * what the folders hold. Every folder there is a test. */
 #include "tests/golden_support.h"
 
 #include "core/base/file.h"
-
-/* Folders (models and adapters) that are refused, and the word that the refusal must contain. A row whose folder opens
- * fails the test: remove it then. */
-static const struct {
-    const char *folder, *word;
-} not_yet[] = {
-    {"phi3/adapter", "gate_up_proj"},
-    {"phi3-longrope/adapter", "gate_up_proj"},
-};
-
-/* The word, or NULL for a folder that must open. */
-static const char *refused_with(const char *folder) {
-    for (size_t i = 0; i < TS_COUNT(not_yet); i++)
-        if (strcmp(not_yet[i].folder, folder) == 0) return not_yet[i].word;
-    return NULL;
-}
-
-static void check_refusal(const char *folder, ts_status status) {
-    if (status == TS_OK) fail_msg("%s opens now: remove its row from not_yet", folder);
-    if (!strstr(err.text, refused_with(folder)))
-        fail_msg("the refusal does not say %s: %s", refused_with(folder), err.text);
-}
 
 typedef struct family {
     char *dir;
@@ -61,11 +39,7 @@ static ts_json *read_golden(const char *dir) {
 
 static void open_adapter(family *f, const char *name) {
     char *inner = ts_path_join(name, "adapter"), *path = folder_of(inner);
-    ts_status status = ts_adapter_load(&f->adapter, path, f->m, &err);
-    if (refused_with(inner))
-        check_refusal(inner, status);
-    else
-        assert_ok(status);
+    assert_ok(ts_adapter_load(&f->adapter, path, f->m, &err));
     free(inner);
     free(path);
 }
@@ -228,7 +202,8 @@ static void check_decoding(const family *f, const ts_adapter *a, const int32_t *
     for (size_t i = 0; i < more; i++) {
         int32_t best;
         double margin = margin_of(rows + (n + i - 1) * vocab, vocab, &best);
-        assert_near(item.margins[i], margin, 2e-5, "margin of a generated token");
+        double size = fabs((double)rows[(n + i - 1) * vocab + (size_t)best]);
+        assert_near(item.margins[i], margin, TS_MAX(2e-5, 1e-5 * size), "margin of a generated token");
         if (margin > 1e-4) assert_int_equal(item.out.items[i], best);
     }
     free(rows);
@@ -349,13 +324,6 @@ static void agrees(void **state) {
     close_family(&f);
 }
 
-static void is_refused_by_name(void **state) {
-    char *dir = folder_of(*state);
-    ts_model *m = NULL;
-    check_refusal(*state, ts_model_open(&m, dir, &err));
-    free(dir);
-}
-
 int main(void) {
     ts_names names = {0};
     ts_err local;
@@ -365,8 +333,7 @@ int main(void) {
     for (size_t i = 0; i < names.n; i++) {
         char *dir = folder_of(names.items[i]);
         char *name = names.items[i];
-        if (ts_is_dir(dir))
-            tests[n++] = (struct CMUnitTest){name, refused_with(name) ? is_refused_by_name : agrees, NULL, NULL, name};
+        if (ts_is_dir(dir)) tests[n++] = (struct CMUnitTest){name, agrees, NULL, NULL, name};
         free(dir);
     }
     ts_assert(n > 0);
