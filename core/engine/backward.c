@@ -70,8 +70,9 @@ static void place_back_rows(void *ctx, size_t first, size_t end, int worker) {
         const ts_run *run = &c->p->batch->runs[r];
         for (size_t i = TS_MAX(first, run->first); i < TS_MIN(end, run->first + run->n); i++) {
             float *dq = c->dx + i * n->qkv;
-            const float *raw = c->x + i * (n->hd + n->kd);
             ts_rope_heads(n, c->layer, dq, m->heads + m->kv_heads, run->before + i - run->first, run->length, true);
+            if (!n->qk_norms) continue;
+            const float *raw = c->x + i * (n->hd + n->kd);
             norm_heads_back(n, c->layer->q_norm, raw, m->heads, dq);
             norm_heads_back(n, c->layer->k_norm, raw + n->hd, m->kv_heads, dq + n->hd);
         }

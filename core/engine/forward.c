@@ -222,20 +222,23 @@ void ts_norm_heads(const ts_net *n, const float *w, const float *x, size_t heads
         ts_kernels_get()->rmsnorm(x + h * d, w, d, n->m->config.rms_eps, y + h * d);
 }
 
+static void norm_row(const ts_net *n, const ts_layer *w, float *q, float *raw) {
+    memcpy(raw, q, (n->hd + n->kd) * sizeof *raw);
+    ts_norm_heads(n, w->q_norm, raw, n->m->config.heads, q);
+    ts_norm_heads(n, w->k_norm, raw + n->hd, n->m->config.kv_heads, q + n->hd);
+}
+
 /* q and k of a row: normed, the raw ones kept, and turned. */
 static void place_rows(void *ctx, size_t first, size_t end, int worker) {
     (void)worker;
     const rows_ctx *c = ctx;
     const ts_net *n = c->n;
     const ts_config *m = &n->m->config;
-    size_t width = n->hd + n->kd;
     for (size_t r = 0; r < c->b->n_runs; r++) {
         const ts_run *run = &c->b->runs[r];
         for (size_t i = TS_MAX(first, run->first); i < TS_MIN(end, run->first + run->n); i++) {
-            float *q = c->y + i * n->qkv, *raw = (float *)(uintptr_t)c->x + i * width;
-            if (n->qk_norms) memcpy(raw, q, width * sizeof *raw);
-            ts_norm_heads(n, c->layer->q_norm, raw, m->heads, q);
-            ts_norm_heads(n, c->layer->k_norm, raw + n->hd, m->kv_heads, q + n->hd);
+            float *q = c->y + i * n->qkv;
+            if (n->qk_norms) norm_row(n, c->layer, q, (float *)(uintptr_t)c->x + i * (n->hd + n->kd));
             ts_rope_heads(n, c->layer, q, m->heads + m->kv_heads, run->before + i - run->first, run->length, false);
         }
     }
