@@ -13,7 +13,7 @@ static const ts_opt convert_table[] = {
     {"model", TS_OPT_TEXT, CONVERT(model), "MODEL", "folder, GGUF file or name"},
     {"out", TS_OPT_TEXT, CONVERT(out), "OUT", "a new folder, or a file that ends in .gguf"},
     {"type", TS_OPT_TEXT, CONVERT(type), "TYPE",
-     "of the weights (the model's own; f16 where that is quantised): f32, f16, bf16"},
+     "of the weights (the model's own; f16 where that is quantised): f32, f16, bf16; .gguf: also q8_0, q4_0, q4_1"},
     {"max-shard-size", TS_OPT_NUM, CONVERT(max_shard_gb), "GB", "folder: largest weights file"},
     {"no-verify", TS_OPT_FLAG, CONVERT(no_verify), NULL, "do not open and compare what was written"},
 };

@@ -16,7 +16,7 @@ static const ts_opt merge_table[] = {
     {"adapter", TS_OPT_TEXT, MERGE(adapter), "A", "PEFT folder, run:3 or run:3/best"},
     {"out", TS_OPT_TEXT, MERGE(out), "OUT", "a new folder, or a file that ends in .gguf"},
     {"type", TS_OPT_TEXT, MERGE(type), "TYPE",
-     "of the weights (the model's own; f16 where that is quantised): f32, f16, bf16"},
+     "of the weights (the model's own; f16 where that is quantised): f32, f16, bf16; .gguf: also q8_0, q4_0, q4_1"},
     {"max-shard-size", TS_OPT_NUM, MERGE(max_shard_gb), "GB", "folder: largest weights file"},
     {"no-verify", TS_OPT_FLAG, MERGE(no_verify), NULL, "do not open and compare what was written"},
     {"workspace", TS_OPT_TEXT, MERGE(ws), "WS", "where run:N is looked up (this folder)"},

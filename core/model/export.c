@@ -15,9 +15,9 @@ static const struct file_type {
     uint32_t number; /* general.file_type (llama.h, enum llama_ftype) */
     bool folder;     /* a Hugging Face folder can have it */
 } file_types[TS_FILE_TYPES] = {
-    [TS_FILE_F32] = {"f32", TS_F32, 0, true},
-    [TS_FILE_F16] = {"f16", TS_F16, 1, true},
-    [TS_FILE_BF16] = {"bf16", TS_BF16, 32, true},
+    [TS_FILE_F32] = {"f32", TS_F32, 0, true},     [TS_FILE_F16] = {"f16", TS_F16, 1, true},
+    [TS_FILE_BF16] = {"bf16", TS_BF16, 32, true}, [TS_FILE_Q8_0] = {"q8_0", TS_Q8_0, 7, false},
+    [TS_FILE_Q4_0] = {"q4_0", TS_Q4_0, 2, false}, [TS_FILE_Q4_1] = {"q4_1", TS_Q4_1, 3, false},
 };
 
 const char *ts_file_type_name(ts_file_type t) {
@@ -156,25 +156,6 @@ size_t ts_part_bytes(const ts_part *p) {
 
 /* ---- rows to bytes ---- */
 
-static void encode(ts_dtype type, const float *src, void *dst, size_t n) {
-    uint16_t *half = dst;
-    switch (type) {
-    case TS_F32:
-        memcpy(dst, src, n * sizeof *src);
-        break;
-    case TS_F16:
-        for (size_t i = 0; i < n; i++)
-            half[i] = ts_f32_to_f16(src[i]);
-        break;
-    case TS_BF16:
-        for (size_t i = 0; i < n; i++)
-            half[i] = ts_f32_to_bf16(src[i]);
-        break;
-    default:
-        ts_assert(!"a type that is written");
-    }
-}
-
 enum { SLICE_WEIGHTS = 1 << 16, SLICES = 16 };
 
 /* Rows [first, first + n) of a part on their way; one slice a task. */
@@ -252,8 +233,9 @@ static void work(void *ctx, size_t i, int worker) {
     }
     read_rows(b, s);
     if (b->changed) measure(s, s->n * p->cols);
-    s->finite = all_finite(s->value, s->n * p->cols, p->type == TS_F16 ? F16_MAX_ROUNDED : 3.4028235e38f);
-    if (s->finite) encode(p->type, s->value, to, s->n * p->cols);
+    s->finite =
+        all_finite(s->value, s->n * p->cols, p->type == TS_F32 || p->type == TS_BF16 ? 3.4028235e38f : F16_MAX_ROUNDED);
+    if (s->finite) ts_export_encode(p->type, s->value, to, s->n * p->cols);
 }
 
 static void count_slice(ts_exporting *e, const batch *b, const slice *s) {
@@ -266,7 +248,7 @@ static void count_slice(ts_exporting *e, const batch *b, const slice *s) {
 }
 
 static ts_status not_finite(const ts_exporting *e, const ts_part *p, ts_err *err) {
-    if (p->type == TS_F16)
+    if (p->type != TS_F32 && p->type != TS_BF16)
         return ts_fail(err, TS_INVALID,
                        "%s has a value that does not fit f16 (65504 at most); write bf16 or f32 instead (--type)",
                        p->hf);

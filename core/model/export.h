@@ -14,8 +14,8 @@
 #include "core/model/adapter.h"
 #include "core/work/progress.h"
 
-/* What people call the type of a file. q4_k_m is a mixture (q6_k for the matrices that matter most); the others name
- * the type of the matrices. One-dimensional tensors of GGUF files are always f32. */
+/* What people call the type of a file: that of its matrices. In the files of 4 bits the head is q8_0. One-dimensional
+ * tensors of GGUF files are always f32. */
 typedef enum ts_file_type {
     TS_FILE_F32,
     TS_FILE_F16,
@@ -23,7 +23,6 @@ typedef enum ts_file_type {
     TS_FILE_Q8_0,
     TS_FILE_Q4_0,
     TS_FILE_Q4_1,
-    TS_FILE_Q4_K_M,
     TS_FILE_TYPES
 } ts_file_type;
 const char *ts_file_type_name(ts_file_type t);

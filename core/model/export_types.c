@@ -1,14 +1,15 @@
-/* Which type each tensor of a GGUF file gets: what llama.cpp's llama_tensor_get_type (src/llama-quant.cpp) does without
- * an importance matrix. */
+/* Which type each tensor of a GGUF file gets. */
 #include "core/model/export_private.h"
 
 #include <stdio.h>
 
+/* The head of a file of 4 bits gets 8: it weighs most. (llama.cpp takes q6_k, or q8_0 where that does not fit.) */
 static ts_dtype wanted(const ts_exporting *e, const ts_part *p) {
-    (void)e;
-    return p->type;
+    bool head = p->role == TS_ROLE_HEAD || (p->role == TS_ROLE_EMBED && e->parts.tied);
+    return head && ts_file_type_in_blocks(e->x->type) ? TS_Q8_0 : p->type;
 }
 
+/* Rows that are no whole blocks are not quantised. */
 static ts_dtype fitting(ts_dtype t, size_t cols) {
     return ts_row_bytes(t, cols) ? t : TS_F16;
 }

@@ -1,6 +1,6 @@
 /* Models in another form: what is written must be what was read, and load with nothing said about where it came from.
  */
-#include "core/model/export.h"
+#include "core/model/export_private.h"
 
 #include "core/base/file.h"
 #include "core/base/rand.h"
@@ -163,6 +163,67 @@ static void rounding_is_to_nearest_even(void **state) {
     ts_safetensors_close(b);
     free(x);
     free(y);
+}
+
+/* What a block may lose: half a step (q4_0 cuts off one whole step at one end), and a little because its scale is f16.
+ */
+static void blocks_keep_the_values_near(void **state) {
+    (void)state;
+    static const struct {
+        ts_file_type type;
+        float step; /* largest error in parts of the block's largest value */
+    } cases[] = {{TS_FILE_Q8_0, 1 / 225.f}, {TS_FILE_Q4_0, 1 / 7.9f}, {TS_FILE_Q4_1, 1 / 14.5f}};
+    const char *dir = ts_test_path("m");
+    ts_model *m;
+    ts_tiny_hf(dir, NULL);
+    assert_ok(ts_model_open(&m, dir, &err));
+    for (size_t i = 0; i < TS_COUNT(cases); i++) {
+        const char *out = ts_test_path("q.gguf");
+        ts_model *q;
+        assert_ok(write_as(dir, out, cases[i].type, true));
+        assert_ok(ts_model_open(&q, out, &err));
+        assert_int_equal(q->embed.type, TS_Q8_0);
+        float a[96], b[96], most = 0;
+        for (size_t r = 0; r < 64; r++) {
+            ts_weight_rows(&m->layer[1].proj[TS_DOWN], r, 1, a);
+            ts_weight_rows(&q->layer[1].proj[TS_DOWN], r, 1, b);
+            for (size_t block = 0; block < 3; block++) {
+                most = 0;
+                for (size_t k = 32 * block; k < 32 * block + 32; k++)
+                    most = fmaxf(most, fabsf(a[k]));
+                for (size_t k = 32 * block; k < 32 * block + 32; k++)
+                    assert_near((double)a[k], (double)b[k], (double)(most * cases[i].step), "a weight");
+            }
+        }
+        ts_model_close(q);
+    }
+    ts_model_close(m);
+}
+
+/* The bytes that llama.cpp's own Python package makes of the same numbers; at ties the neighbouring code is fine. */
+static void blocks_are_ggmls(void **state) {
+    (void)state;
+    const char *const names[] = {"q8_0", "q4_0", "q4_1"};
+    ts_safetensors *s;
+    assert_ok(ts_safetensors_open(&s, ts_test_shared("golden/gguf-types/encode.safetensors"), &err));
+    const ts_tensor *x = ts_safetensors_find(s, "x");
+    size_t n = x->bytes / sizeof(float);
+    float *values = ts_malloc(x->bytes);
+    memcpy(values, x->data, x->bytes);
+    for (size_t i = 0; i < TS_COUNT(names); i++) {
+        ts_dtype type = ts_dtype_from_name(names[i]);
+        const ts_tensor *want = ts_safetensors_find(s, names[i]);
+        unsigned char *got = ts_malloc(want->bytes);
+        size_t differ = 0;
+        assert_int_equal(want->bytes, ts_row_bytes(type, n));
+        ts_export_encode(type, values, got, n);
+        for (size_t k = 0; k < want->bytes; k++)
+            differ += got[k] != ((const unsigned char *)want->data)[k];
+        if (differ > 2) fail_msg("%s: %zu of %zu bytes differ", names[i], differ, want->bytes);
+        free(got);
+    }
+    free(values);
+    ts_safetensors_close(s);
 }
 
 static void large_models_are_cut_into_parts(void **state) {
@@ -335,6 +396,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(there_and_back),
         cmocka_unit_test(rounding_is_to_nearest_even),
+        cmocka_unit_test(blocks_keep_the_values_near),
+        cmocka_unit_test(blocks_are_ggmls),
         cmocka_unit_test(large_models_are_cut_into_parts),
         cmocka_unit_test(an_adapter_of_zeros_changes_no_bit),
         cmocka_unit_test(merged_equals_active),
