@@ -1,6 +1,7 @@
 #include "eval/runs.h"
 
 #include "core/base/clock.h"
+#include "core/model/adapter.h"
 #include "core/work/child.h"
 
 #include <ctype.h>
@@ -142,20 +143,13 @@ ts_status ts_runs_find(const char *ws, const char *which, char **dir, ts_err *er
     return status;
 }
 
-static bool is_adapter(const char *dir) {
-    char *path = ts_path_join(dir, "adapter_config.json");
-    bool yes = ts_is_file(path);
-    free(path);
-    return yes;
-}
-
 /* best/ if wanted and there, else adapter/. */
 static ts_status adapter_of_run(const char *run_dir, bool best, char **dir, ts_err *err) {
     *dir = ts_path_join(run_dir, "best");
-    if (best && is_adapter(*dir)) return TS_OK;
+    if (best && ts_is_adapter(*dir)) return TS_OK;
     free(*dir);
     *dir = ts_path_join(run_dir, "adapter");
-    if (is_adapter(*dir)) return TS_OK;
+    if (ts_is_adapter(*dir)) return TS_OK;
     free(*dir);
     *dir = NULL;
     return ts_fail(err, TS_NOT_FOUND, "%s holds no adapter yet: the run has not ended (stop it, or wait)", run_dir);
@@ -165,13 +159,12 @@ ts_status ts_runs_adapter(const char *ws, const char *which, char **dir, ts_err 
     *dir = NULL;
     if (strncmp(which, "run:", 4) != 0) {
         if (is_run(which)) return adapter_of_run(which, false, dir, err);
-        if (!is_adapter(which))
-            return ts_fail(err, TS_NOT_FOUND,
-                           "%s is no adapter: a PEFT folder (with adapter_config.json), a run folder or run:NUMBER is "
-                           "needed",
-                           which);
-        *dir = ts_strdup(which);
-        return TS_OK;
+        ts_status found = ts_adapter_find(dir, which, err);
+        if (found != TS_NOT_FOUND) return found;
+        return ts_fail(err, TS_NOT_FOUND,
+                       "%s is no adapter: a PEFT or mlx-lm folder (with adapter_config.json), a GGUF adapter, a run "
+                       "folder or run:NUMBER is needed",
+                       which);
     }
     char *run = ts_strdup(which + 4), *slash = strchr(run, '/'), *found = NULL;
     if (slash) *slash++ = 0;

@@ -156,11 +156,18 @@ static ts_status do_load(struct server *s, const struct request *r, ts_err *err)
     return TS_OK;
 }
 
+/* Of the files an adapter may lie in: a GGUF file, or those of a PEFT or mlx-lm folder. */
 static int64_t stamp_of(const char *dir) {
+    static const char *const names[] = {"adapter_model.safetensors", "adapters.safetensors", "adapter_config.json"};
     struct stat st;
-    char *path = ts_path_join(dir, "adapter_model.safetensors");
-    int64_t stamp = stat(path, &st) == 0 ? st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec + st.st_size : -1;
-    free(path);
+    int64_t stamp = -1;
+    if (stat(dir, &st) == 0 && S_ISREG(st.st_mode))
+        return st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec + st.st_size;
+    for (size_t i = 0; i < TS_COUNT(names); i++) {
+        char *path = ts_path_join(dir, names[i]);
+        if (stat(path, &st) == 0) stamp += st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec + st.st_size;
+        free(path);
+    }
     return stamp;
 }
 
@@ -382,21 +389,25 @@ out:
 struct scoring {
     size_t n;
     ts_example *rows;
+    /* [sides][n], side after side */
     ts_seq *seqs;
+    const ts_adapter **adapters;
     double *nll;
     size_t *count;
     float *per_token; /* NULL: not asked for */
 };
 
 static void send_nll(struct server *s, int64_t id, const struct scoring *c, size_t side) {
-    size_t at = 0;
+    size_t at = 0, first = side * c->n;
+    for (size_t i = 0; i < first; i++)
+        at += c->seqs[i].n;
     for (size_t i = 0; i < c->n; at += c->seqs[i++].n) {
         ts_buf line = TS_BUF_INIT;
         ts_jw w = begin(&line, id, "nll");
         ts_jw_kint(&w, "row", (int64_t)i);
         ts_jw_kint(&w, "side", (int64_t)side);
-        ts_jw_knum(&w, "nll", c->nll[i]);
-        ts_jw_kint(&w, "tokens", (int64_t)c->count[i]);
+        ts_jw_knum(&w, "nll", c->nll[first + i]);
+        ts_jw_kint(&w, "tokens", (int64_t)c->count[first + i]);
         if (c->per_token) {
             ts_jw_key(&w, "nlls");
             ts_jw_arr(&w);
@@ -428,24 +439,28 @@ static ts_status do_nll(struct server *s, const struct request *r, ts_err *err) 
     TS_TRY(need_model(s, err));
     TS_TRY(find_sides(s, r->json, sides, &n_sides, err));
     c.rows = ts_calloc(c.n, sizeof *c.rows);
-    c.seqs = ts_calloc(c.n, sizeof *c.seqs);
-    c.nll = ts_calloc(c.n, sizeof *c.nll);
-    c.count = ts_calloc(c.n, sizeof *c.count);
+    c.seqs = ts_calloc(c.n * n_sides, sizeof *c.seqs);
+    c.adapters = ts_calloc(c.n * n_sides, sizeof *c.adapters);
+    c.nll = ts_calloc(c.n * n_sides, sizeof *c.nll);
+    c.count = ts_calloc(c.n * n_sides, sizeof *c.count);
     ts_status status = TS_OK;
     TS_GOTO(encode_rows(s, r->json, &c, err));
-    for (size_t i = 0; i < c.n; i++)
+    for (size_t i = 0; i < c.n * n_sides; i++) {
+        c.seqs[i] = c.seqs[i % c.n];
+        c.adapters[i] = sides[i / c.n];
         tokens += c.seqs[i].n;
+    }
     if (ts_json_is_true(ts_json_get(r->json, "per_token"))) c.per_token = ts_calloc(tokens, sizeof *c.per_token);
     ts_progress_what(&s->progress, "scoring");
-    for (size_t i = 0; i < n_sides; i++) {
-        TS_GOTO(ts_net_nll(s->net, sides[i], c.seqs, c.n, c.nll, c.count, c.per_token, &s->progress, err));
+    TS_GOTO(ts_net_nll_each(s->net, c.adapters, c.seqs, c.n * n_sides, c.nll, c.count, c.per_token, &s->progress, err));
+    for (size_t i = 0; i < n_sides; i++)
         send_nll(s, r->id, &c, i);
-    }
 out:
     for (size_t i = 0; i < c.n; i++)
         ts_example_release(&c.rows[i]);
     free(c.rows);
     free(c.seqs);
+    free(c.adapters);
     free(c.nll);
     free(c.count);
     free(c.per_token);

@@ -4,9 +4,10 @@
  * architecture has it. */
 #include "core/base/file.h"
 #include "core/model/adapter_foreign.h"
-#include "core/model/gguf.h"
+#include "core/model/gguf_write.h"
 #include "core/model/model_private.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,5 +113,94 @@ ts_status ts_adapter_load_gguf(ts_adapter **out, const char *path, const ts_mode
 out:
     ts_gguf_close(g);
     free(pairs);
+    return status;
+}
+
+/* ---- writing ---- */
+
+static ts_status refuse(const ts_adapter *a, const char *path, ts_err *err) {
+    const char *what = a->settings.dora                     ? "DoRA's magnitudes"
+                       : a->n_saved                         ? a->saved[0].name
+                       : a->head.r && a->model->config.tied ? "LoRA on a head that is the embedding"
+                                                            : NULL;
+    if (!what) return TS_OK;
+    return ts_fail(err, TS_UNSUPPORTED, "%s: a GGUF adapter cannot hold %s; merge instead", path, what);
+}
+
+/* The one alpha of the file: the first module's, with rsLoRA's root in it, so that most need no folding. */
+static double common_alpha(const ts_adapter *a) {
+    for (size_t i = 0; i < ts_module_count(a->model); i++) {
+        const ts_lora *x = ts_adapter_lora(a, ts_module_at(a->model, i));
+        if (x->r) return x->alpha * (a->settings.rslora ? sqrt((double)x->r) : 1);
+    }
+    return a->settings.alpha;
+}
+
+/* A of the embedding lies across: [vocab, r]. */
+static float *file_a(const ts_lora *x, bool embed) {
+    float *a = ts_malloc(x->r * x->in * sizeof *a);
+    for (size_t k = 0; k < x->r; k++)
+        for (size_t j = 0; j < x->in; j++)
+            a[embed ? j * x->r + k : k * x->in + j] = x->a[k * x->in + j];
+    return a;
+}
+
+/* B times (s r / alpha), which is 1 for a module that is as the file's alpha says; rows in the file's order. */
+static float *file_b(const ts_adapter *a, ts_module module, const ts_lora *x, double alpha) {
+    double own = x->alpha * (a->settings.rslora ? sqrt((double)x->r) : 1);
+    float factor = (float)(own / alpha), *b = ts_malloc(x->out * x->r * sizeof *b);
+    bool turned = module.kind == TS_MODULE_PROJ && module.proj <= TS_K && family_of(a->model)->gguf_interleaved;
+    if (turned)
+        permute_rows(x, a->model->config.head_dim, true, x->b, b);
+    else
+        memcpy(b, x->b, x->out * x->r * sizeof *b);
+    for (size_t i = 0; factor != 1 && i < x->out * x->r; i++)
+        b[i] *= factor;
+    return b;
+}
+
+static void add_tensors(const ts_adapter *a, ts_gguf_writer *w) {
+    for (size_t i = 0; i < ts_module_count(a->model); i++) {
+        ts_module module = ts_module_at(a->model, i);
+        const ts_lora *x = ts_adapter_lora(a, module);
+        bool embed = module.kind == TS_MODULE_EMBED;
+        char name[64];
+        if (!x->r) continue;
+        gguf_name(module, 'a', name);
+        ts_gguf_add_tensor(w, name, TS_F32, (size_t[]){embed ? x->in : x->r, embed ? x->r : x->in}, 2);
+        gguf_name(module, 'b', name);
+        ts_gguf_add_tensor(w, name, TS_F32, (size_t[]){x->out, x->r}, 2);
+    }
+}
+
+static ts_status write_module(const ts_adapter *a, ts_module module, double alpha, ts_gguf_writer *w, ts_err *err) {
+    const ts_lora *x = ts_adapter_lora(a, module);
+    if (!x->r) return TS_OK;
+    float *fa = file_a(x, module.kind == TS_MODULE_EMBED), *fb = file_b(a, module, x, alpha);
+    ts_status status = ts_gguf_write_data(w, fa, x->r * x->in * sizeof *fa, err);
+    if (status == TS_OK) status = ts_gguf_write_data(w, fb, x->out * x->r * sizeof *fb, err);
+    free(fa);
+    free(fb);
+    return status;
+}
+
+ts_status ts_adapter_save_gguf(const ts_adapter *a, const char *path, ts_err *err) {
+    const char *architecture = family_of(a->model)->gguf_architecture;
+    double alpha = common_alpha(a);
+    TS_TRY(refuse(a, path, err));
+    ts_gguf_writer *w = ts_gguf_writer_new();
+    ts_status status;
+    ts_gguf_put_str(w, "general.architecture", architecture, strlen(architecture));
+    ts_gguf_put_str(w, "general.type", "adapter", 7);
+    ts_gguf_put_str(w, "adapter.type", "lora", 4);
+    ts_gguf_put_num(w, "adapter.lora.alpha", TS_GGUF_F32, alpha);
+    ts_gguf_put_u32(w, "general.file_type", 0); /* all F32 */
+    add_tensors(a, w);
+    TS_GOTO(ts_gguf_write_begin(w, path, err));
+    for (size_t i = 0; i < ts_module_count(a->model); i++)
+        TS_GOTO(write_module(a, ts_module_at(a->model, i), alpha, w, err));
+    TS_GOTO(ts_gguf_write_commit(w, err));
+out:
+    ts_gguf_writer_free(w);
     return status;
 }

@@ -1,6 +1,8 @@
 #include "core/model/adapter.h"
 
 #include "core/base/file.h"
+#include "core/base/rand.h"
+#include "core/model/gguf.h"
 #include "core/model/safetensors.h"
 #include "tests/support.h"
 #include "tests/tiny_model.h"
@@ -282,6 +284,223 @@ static void targets_as_names_expression_or_all(void **state) {
     ts_model_close(m);
 }
 
+/* An adapter of these settings, every value random. */
+static ts_adapter *shaped(const ts_model *m, const ts_adapter_settings *s, uint64_t seed) {
+    ts_adapter *a;
+    ts_rand r;
+    assert_ok(ts_adapter_make(&a, m, s, seed, &err));
+    ts_rand_seed(&r, seed);
+    for (size_t i = 0; i < a->n_params; i++)
+        a->block[i] = 0.1f * (float)ts_rand_normal(&r);
+    ts_adapter_refresh(a);
+    return a;
+}
+
+#define TEXT(s) ((char[]){s})
+
+/* s B A of both is the same: what they do to the model. */
+static void assert_same_change(const ts_adapter *a, const ts_adapter *b, const ts_model *m) {
+    float *x = ts_malloc(1024 * sizeof *x), *y = ts_malloc(1024 * sizeof *y);
+    for (size_t l = 0; l < a->layers; l++)
+        for (ts_proj p = 0; p < TS_PROJS; p++) {
+            ts_module module = {.layer = l, .proj = p};
+            assert_int_equal(ts_adapter_changes(a, module), ts_adapter_changes(b, module));
+            for (size_t r = 0; r < m->layer[l].proj[p].rows; r++) {
+                ts_adapter_apply(a, m, module, r, 1, x);
+                ts_adapter_apply(b, m, module, r, 1, y);
+                for (size_t k = 0; k < m->layer[l].proj[p].cols; k++)
+                    assert_near(y[k], x[k], 1e-6, "changed weight");
+            }
+        }
+    for (size_t id = 0; id < m->config.vocab; id++) {
+        ts_adapter_embed_row(a, m, id, x);
+        ts_adapter_embed_row(b, m, id, y);
+        for (size_t k = 0; k < m->config.hidden; k++)
+            assert_near(y[k], x[k], 1e-6, "changed embedding");
+    }
+    free(x), free(y);
+}
+
+static void every_form_is_written_and_read_alike(void **state) {
+    (void)state;
+    const ts_adapter_settings forms[] = {
+        {.r = 3, .alpha = 6, .dora = true, .targets = TEXT("[\"lm_head\",\"q_proj\",\"v_proj\"]")},
+        {.r = 3, .alpha = 6, .targets = TEXT("[\"embed_tokens\",\"lm_head\",\"o_proj\"]")},
+        {.r = 2, .alpha = 4, .targets = TEXT("\".*layers.[02].*(q|up)_proj\""), .exclude = TEXT("[\"up_proj\"]")},
+        {.r = 2,
+         .alpha = 4,
+         .rslora = true,
+         .targets = TEXT("[\"k_proj\",\"down_proj\"]"),
+         .layers = TEXT("[1, 2]"),
+         .layers_pattern = TEXT("\"layers\""),
+         .rank_pattern = TEXT("{\"layers\\\\.2\\\\.mlp.*\": 5, \"k_proj\": 1}"),
+         .alpha_pattern = TEXT("{\"k_proj\": 0.5}")},
+    };
+    ts_model *m = tiny(&(ts_tiny){.untied = true, .layers = 3});
+    for (size_t i = 0; i < TS_COUNT(forms); i++) {
+        const char *one = ts_test_dir(), *two = ts_test_dir();
+        ts_adapter *a = shaped(m, &forms[i], 9 + i), *b;
+        assert_ok(ts_adapter_save(a, one, &err));
+        assert_ok(ts_adapter_load(&b, one, m, &err));
+        assert_int_equal(a->n_params, b->n_params);
+        assert_memory_equal(a->block, b->block, a->n_params * sizeof(float));
+        assert_ok(ts_adapter_save(b, two, &err));
+        assert_same_file(one, two, "adapter_model.safetensors");
+        assert_same_file(one, two, "adapter_config.json");
+        ts_adapter_free(a);
+        ts_adapter_free(b);
+    }
+    ts_model_close(m);
+}
+
+static void gguf_adapters_come_back(void **state) {
+    (void)state;
+    const ts_adapter_settings forms[] = {
+        {.r = 4, .alpha = 8, .targets = TEXT("[\"q_proj\",\"k_proj\",\"up_proj\"]")},
+        {.r = 4, .alpha = 8, .rslora = true, .targets = TEXT("[\"q_proj\",\"v_proj\",\"embed_tokens\",\"lm_head\"]")},
+        {.r = 2,
+         .alpha = 4,
+         .targets = TEXT("[\"k_proj\",\"down_proj\"]"),
+         .layers = TEXT("[1]"),
+         .rank_pattern = TEXT("{\"k_proj\": 3}"),
+         .alpha_pattern = TEXT("{\"down_proj\": 9}")},
+    };
+    for (size_t i = 0; i < TS_COUNT(forms) * 2; i++) {
+        ts_model *m = tiny(&(ts_tiny){.untied = true, .qwen2 = i % 2 == 1});
+        char *path = ts_path_join(ts_test_dir(), "a.gguf");
+        ts_adapter *a = shaped(m, &forms[i / 2], 3 + i), *b;
+        assert_ok(ts_adapter_save_gguf(a, path, &err));
+        assert_ok(ts_adapter_load(&b, path, m, &err));
+        assert_same_change(a, b, m);
+        assert_false(b->settings.rslora);
+        ts_adapter_free(a);
+        ts_adapter_free(b);
+        ts_model_close(m);
+        free(path);
+    }
+}
+
+/* The file's rows of q are in the interleaved order for llama, as they are for qwen2. */
+static void gguf_rows_are_in_the_files_order(void **state) {
+    (void)state;
+    ts_model *m = tiny(NULL);
+    char *path = ts_path_join(ts_test_dir(), "a.gguf");
+    ts_adapter_settings s = {.r = 2, .alpha = 4, .targets = TEXT("[\"q_proj\"]")};
+    ts_adapter *a = shaped(m, &s, 5);
+    ts_gguf *g;
+    double alpha;
+    assert_ok(ts_adapter_save_gguf(a, path, &err));
+    assert_ok(ts_gguf_open(&g, path, &err));
+    const float *b = ts_gguf_find(g, "blk.1.attn_q.weight.lora_b")->data;
+    /* the second number of the first pair of head 0 is row d / 2 in Hugging Face's order */
+    assert_memory_equal(b + 2, a->lora[1][TS_Q].b + 2 * (m->config.head_dim / 2), 2 * sizeof *b);
+    assert_true(ts_gguf_num(g, "adapter.lora.alpha", &alpha) && alpha == 4);
+    ts_gguf_close(g);
+    s.dora = true;
+    ts_adapter *dora = shaped(m, &s, 5);
+    assert_int_equal(ts_adapter_save_gguf(dora, path, &err), TS_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "merge instead"));
+    ts_adapter_free(dora);
+    ts_adapter_free(a);
+    ts_model *other = tiny(&(ts_tiny){.qwen2 = true});
+    refused(path, other, TS_FORMAT, "for the architecture llama");
+    ts_model_close(other);
+    other = tiny(&(ts_tiny){.hidden = 32});
+    refused(path, other, TS_FORMAT, "wrong shape");
+    ts_model_close(other);
+    ts_model_close(m);
+    free(path);
+}
+
+/* An mlx-lm folder made from an adapter: every matrix across, one scale. */
+static void write_mlx(const char *dir, const ts_adapter *a, size_t num_layers) {
+    ts_tensor list[64];
+    ts_arena arena = TS_ARENA_INIT;
+    size_t n = 0;
+    for (size_t l = 0; l < a->layers; l++)
+        for (ts_proj p = 0; p < TS_PROJS; p++) {
+            const ts_lora *x = &a->lora[l][p];
+            for (int part = 0; x->r && part < (x->mag ? 3 : 2); part++) {
+                size_t rows = part == 0 ? x->in : part == 1 ? x->r : x->out, cols = part == 0 ? x->r : x->out;
+                const float *from = part == 0 ? x->a : x->b;
+                float *to = ts_arena_alloc(&arena, rows * cols * sizeof *to);
+                for (size_t i = 0; i < rows && part < 2; i++)
+                    for (size_t j = 0; j < cols; j++)
+                        to[i * cols + j] = from[j * rows + i];
+                if (part == 2) memcpy(to, x->mag, rows * sizeof *to);
+                char *name =
+                    ts_arena_printf(&arena, "model.layers.%zu.%s.%s.%s", l, ts_proj_parents[p], ts_proj_names[p],
+                                    part == 0   ? "lora_a"
+                                    : part == 1 ? "lora_b"
+                                                : "m");
+                list[n] = (ts_tensor){.name = name, .type = TS_F32, .n_dims = part == 2 ? 1 : 2, .data = to};
+                list[n].dims[0] = rows;
+                list[n].dims[1] = part == 2 ? 0 : cols;
+                list[n++].bytes = rows * (part == 2 ? 1 : cols) * sizeof *to;
+            }
+        }
+    char *path = ts_path_join(dir, "adapters.safetensors"), *config = ts_path_join(dir, "adapter_config.json");
+    char *text = ts_printf("{\"fine_tune_type\": \"%s\", \"num_layers\": %zu, \"lora_parameters\": {\"rank\": %zu, "
+                           "\"dropout\": 0.0, \"scale\": 20.0}}",
+                           a->settings.dora ? "dora" : "lora", num_layers, a->settings.r);
+    assert_ok(ts_safetensors_write(path, list, n, &err));
+    assert_ok(ts_file_write(config, text, strlen(text), &err));
+    ts_arena_release(&arena);
+    free(path), free(config), free(text);
+}
+
+static void mlx_adapters_are_read(void **state) {
+    (void)state;
+    ts_model *m = tiny(&(ts_tiny){.layers = 3});
+    for (size_t i = 0; i < 2; i++) {
+        ts_adapter_settings s = {.r = 3, .alpha = 60, .dora = i == 1, .targets = TEXT("[\"q_proj\",\"down_proj\"]")};
+        s.layers = TEXT("[1, 2]");
+        ts_adapter *a = shaped(m, &s, 5), *b;
+        const char *dir = ts_test_dir(), *peft = ts_test_dir();
+        write_mlx(dir, a, 2);
+        assert_ok(ts_adapter_load(&b, dir, m, &err));
+        assert_same_change(a, b, m);
+        assert_ok(ts_adapter_save(b, peft, &err)); /* and it is PEFT's from then on */
+        ts_adapter_free(b);
+        assert_ok(ts_adapter_load(&b, peft, m, &err));
+        assert_same_change(a, b, m);
+        write_mlx(dir, a, 1); /* says that one layer is adapted, holds two */
+        refused(dir, m, TS_FORMAT, "unexpected (model.layers.1.");
+        ts_adapter_free(a);
+        ts_adapter_free(b);
+    }
+    ts_model_close(m);
+}
+
+static void an_adapter_in_a_sub_folder_is_found(void **state) {
+    (void)state;
+    ts_model *m = tiny(NULL);
+    const char *dir = ts_test_dir();
+    char *one = ts_path_join(dir, "german"), *two = ts_path_join(dir, "short");
+    ts_adapter *a = fresh(m, 4, QV, false), *b;
+    assert_ok(ts_adapter_save(a, one, &err));
+    assert_ok(ts_adapter_load(&b, dir, m, &err));
+    assert_memory_equal(a->block, b->block, a->n_params * sizeof(float));
+    assert_ok(ts_adapter_save(a, two, &err));
+    refused(dir, m, TS_INVALID, "german, short");
+    ts_adapter_free(a), ts_adapter_free(b);
+    free(one), free(two);
+    ts_model_close(m);
+}
+
+static void patterns_are_typed_as_key_and_number(void **state) {
+    (void)state;
+    char *json;
+    assert_ok(ts_pattern_parse(&json, "k_proj=8,layers\\.[0,1]\\.mlp.*=0.5,(a=b,c)=3", &err));
+    assert_string_equal(json, "{\"k_proj\":8,\"layers\\\\.[0,1]\\\\.mlp.*\":0.5,\"(a=b,c)\":3}");
+    free(json);
+    static const char *const wrong[] = {"k_proj", "k_proj=", "=3", "k_proj=x", "k_proj=-1", ",", "k=1,,j=2"};
+    for (size_t i = 0; i < TS_COUNT(wrong); i++)
+        assert_int_equal(ts_pattern_parse(&json, wrong[i], &err), TS_INVALID);
+    assert_ok(ts_pattern_parse(&json, "", &err));
+    assert_null(json);
+}
+
 static void trainable_line_as_peft_prints_it(void **state) {
     (void)state;
     char line[128];
@@ -336,6 +555,12 @@ int main(void) {
         cmocka_unit_test(what_is_not_done_is_refused_by_name),
         cmocka_unit_test(values_that_are_not_finite_are_refused),
         cmocka_unit_test(targets_as_names_expression_or_all),
+        cmocka_unit_test(every_form_is_written_and_read_alike),
+        cmocka_unit_test(gguf_adapters_come_back),
+        cmocka_unit_test(gguf_rows_are_in_the_files_order),
+        cmocka_unit_test(mlx_adapters_are_read),
+        cmocka_unit_test(an_adapter_in_a_sub_folder_is_found),
+        cmocka_unit_test(patterns_are_typed_as_key_and_number),
         cmocka_unit_test(trainable_line_as_peft_prints_it),
         cmocka_unit_test(peft_folders_of_smollm2_load),
     };

@@ -8,6 +8,7 @@
 #include "core/work/pool.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,8 +17,56 @@ static ts_err err;
 typedef struct fixture {
     ts_model *m;
     ts_net *n;
-    ts_adapter *adapter; /* random A and B */
+    ts_adapter *adapter;       /* random A and B */
+    ts_adapter *dora, *saving; /* DoRA, and on the head; LoRA on the embedding, with norms, embedding and head saved */
 } fixture;
+
+static void randomise(ts_adapter *a, float size, uint64_t seed) {
+    ts_rand r;
+    ts_rand_seed(&r, seed);
+    for (size_t i = 0; i < a->n_params; i++)
+        a->block[i] = size * (float)ts_rand_normal(&r);
+    ts_adapter_refresh(a);
+}
+
+static ts_adapter *make_dora(const ts_model *m) {
+    ts_adapter_settings s = {.r = 3, .alpha = 6, .dora = true};
+    ts_adapter *a;
+    s.targets = (char[]){"[\"down_proj\",\"k_proj\",\"lm_head\",\"o_proj\",\"q_proj\",\"up_proj\"]"};
+    assert_ok(ts_adapter_make(&a, m, &s, 3, &err));
+    randomise(a, 0.2f, 8);
+    return a;
+}
+
+/* By way of a folder, as such adapters come. */
+static ts_adapter *make_saving(const ts_model *m) {
+    const char *dir = ts_test_dir();
+    ts_adapter_settings s = {.r = 2, .alpha = 4, .targets = (char[]){"[\"embed_tokens\",\"v_proj\"]"}};
+    ts_adapter *a, *back;
+    size_t h = m->config.hidden, vocab = m->config.vocab;
+    float *values = ts_malloc(vocab * h * sizeof *values);
+    ts_rand r;
+    ts_rand_seed(&r, 4);
+    for (size_t i = 0; i < vocab * h; i++)
+        values[i] = 0.3f * (float)ts_rand_normal(&r) + (i < h ? 1 : 0);
+    assert_ok(ts_adapter_make(&a, m, &s, 3, &err));
+    randomise(a, 0.2f, 9);
+    a->settings.save = ts_strdup("[\"lm_head\",\"model.norm\",\"layers.1.input_layernorm\"]");
+    const char *const names[] = {"model.layers.1.input_layernorm", "model.norm", "lm_head"};
+    a->saved = ts_calloc(TS_COUNT(names), sizeof *a->saved);
+    for (; a->n_saved < TS_COUNT(names); a->n_saved++) {
+        ts_saved *x = &a->saved[a->n_saved];
+        snprintf(x->name, sizeof x->name, "%s", names[a->n_saved]);
+        x->weight = (ts_weight){.rows = a->n_saved < 2 ? 1 : vocab, .cols = h, .row_bytes = h * sizeof *values};
+        x->weight.data = values;
+    }
+    assert_ok(ts_adapter_save(a, dir, &err));
+    assert_ok(ts_adapter_load(&back, dir, m, &err));
+    assert_int_equal(back->n_saved, 3);
+    ts_adapter_free(a);
+    free(values);
+    return back;
+}
 
 static fixture open_tiny(const ts_tiny *t) {
     fixture f = {0};
@@ -26,16 +75,17 @@ static fixture open_tiny(const ts_tiny *t) {
     assert_ok(ts_model_open(&f.m, path, &err));
     assert_ok(ts_net_new(&f.n, f.m, NULL, &err));
     assert_ok(ts_adapter_new(&f.adapter, f.m, 4, 8, 0, false, 0x7f, 5, &err));
-    ts_rand r;
-    ts_rand_seed(&r, 7);
-    for (size_t i = 0; i < f.adapter->n_params; i++)
-        f.adapter->block[i] = 0.2f * (float)ts_rand_normal(&r);
+    randomise(f.adapter, 0.2f, 7);
+    f.dora = make_dora(f.m);
+    f.saving = make_saving(f.m);
     free(path);
     return f;
 }
 
 static void close_tiny(fixture *f) {
     ts_adapter_free(f->adapter);
+    ts_adapter_free(f->dora);
+    ts_adapter_free(f->saving);
     ts_net_free(f->n);
     ts_model_close(f->m);
 }
@@ -51,7 +101,7 @@ static int32_t *some_ids(size_t n, uint64_t seed, size_t vocab) {
 
 enum { ITEMS = 9, NEW = 20 };
 
-/* Prompts of 1 to 33 tokens, every third item with the adapter; the longer ones begin with the same 15 tokens. */
+/* Prompts of 1 to 33 tokens, two thirds with adapters of all kinds; the longer ones begin with the same 15 tokens. */
 static void make_items(const fixture *f, ts_gen_item *items, int32_t **prompts) {
     for (size_t i = 0; i < ITEMS; i++) {
         size_t n = 1 + i * 4;
@@ -59,7 +109,7 @@ static void make_items(const fixture *f, ts_gen_item *items, int32_t **prompts) 
         for (size_t t = 0; t < 15 && n > 15; t++)
             prompts[i][t] = (int32_t)(t * 7);
         items[i] = (ts_gen_item){.prompt = prompts[i], .n_prompt = n, .stream = i};
-        items[i].adapter = i % 3 == 1 || i == 8 ? f->adapter : NULL;
+        items[i].adapter = i % 3 == 1 || i == 8 ? f->adapter : i == 2 || i == 6 ? f->dora : i == 5 ? f->saving : NULL;
     }
 }
 
