@@ -2,8 +2,9 @@
  *
  * A model: name, kind of file, architecture, sizes, parameters, types of the tensors with their numbers and bytes,
  * context, what the files say about the tokenizer, stop tokens. A GGUF file that cannot be used (unknown architecture
- * or type) is described all the same, with the reason. An adapter folder: rank, alpha, scale, targets, and for every
- * module the Frobenius norms of A, B and of the change s*B*A that it makes to the weight. */
+ * or type) is described all the same, with the reason. An adapter folder: rank, alpha, scale (of every module where patterns
+ * differ), targets, DoRA and rsLoRA, modules saved whole, parameters as PEFT counts them, and for every module the
+ * Frobenius norms of A, B and of the change s*B*A that it makes to the weight. */
 #ifndef TS_MODEL_INSPECT_H
 #define TS_MODEL_INSPECT_H
 

@@ -26,6 +26,10 @@ typedef struct inspection {
     ts_safetensors *file;
     module *modules;
     size_t n, cap, weights;
+    size_t trainable;   /* as PEFT counts: without base_layer.weight */
+    const char **saved; /* paths of modules saved whole */
+    size_t n_saved, cap_saved;
+    ts_arena arena;
     ts_type_counts types;
 } inspection;
 
@@ -105,6 +109,12 @@ static double alpha_of(const inspection *x, const char *path) {
     return alpha;
 }
 
+/* Are alphas or ranks of modules not all the general ones? Then the general scale is not the whole truth. */
+static bool has_patterns(const inspection *x) {
+    return ts_json_count(ts_json_get(x->config, "rank_pattern")) ||
+           ts_json_count(ts_json_get(x->config, "alpha_pattern"));
+}
+
 static double scale_of(const inspection *x, size_t r, const char *path) {
     bool rslora = ts_json_is_true(ts_json_get(x->config, "use_rslora"));
     return alpha_of(x, path) / (rslora ? sqrt((double)r) : (double)r);
@@ -114,20 +124,34 @@ static bool readable_matrix(const ts_tensor *t) {
     return t && t->type != TS_DTYPES && t->n_dims == 2 && t->bytes > 0;
 }
 
-/* The pair that begins with tensor A of the file, if it is one. */
+static bool ends_with(const char *s, const char *end) {
+    size_t n = strlen(s), k = strlen(end);
+    return n > k && strcmp(s + n - k, end) == 0;
+}
+
+/* A module that is there whole, in place of the model's. */
+static void add_saved(inspection *x, const char *name) {
+    const char *path = after(name, "base_model.model.");
+    if (!path || !ends_with(path, ".weight") || strstr(path, ".lora_") || ends_with(path, ".base_layer.weight")) return;
+    const char *copy = ts_arena_strndup(&x->arena, path, strlen(path) - strlen(".weight"));
+    TS_PUSH(x->saved, x->n_saved, x->cap_saved, copy);
+}
+
+/* The pair that begins with tensor A of the file, if it is one; an embedding's names are others. */
 static void add_module(inspection *x, const ts_tensor *a) {
-    static const char end[] = ".lora_A.weight";
-    size_t n = strlen(a->name);
+    static const char linear[] = ".lora_A.weight", embedding[] = ".lora_embedding_A";
+    bool embed = ends_with(a->name, embedding);
     const char *path = after(a->name, "base_model.model.");
-    if (!path || n < sizeof end || strcmp(a->name + n - (sizeof end - 1), end) != 0) return;
+    if (!path || !(embed || ends_with(a->name, linear))) return;
+    size_t n = strlen(a->name), end = embed ? sizeof embedding : sizeof linear;
     char *other = ts_strdup(a->name);
-    other[n - strlen("A.weight")] = 'B';
+    other[n - (embed ? 1 : strlen("A.weight"))] = 'B';
     const ts_tensor *b = ts_safetensors_find(x->file, other);
     free(other);
     if (!readable_matrix(a) || !readable_matrix(b) || a->dims[0] != b->dims[1] || a->dims[0] > MAX_RANK) return;
     size_t in = a->dims[1], out = b->dims[0];
     module m = {.r = a->dims[0], .layer = layer_of(path)};
-    snprintf(m.path, sizeof m.path, "%.*s", (int)(strlen(path) - (sizeof end - 1)), path);
+    snprintf(m.path, sizeof m.path, "%.*s", (int)(strlen(path) - (end - 1)), path);
     m.scale = scale_of(x, m.r, m.path);
     float *fa = ts_malloc(m.r * in * sizeof *fa), *fb = ts_malloc(m.r * out * sizeof *fb);
     ts_dequantize(a->type, a->data, fa, m.r * in);
@@ -157,6 +181,9 @@ static ts_status gather(inspection *x, ts_err *err) {
         const ts_tensor *t = ts_safetensors_at(x->file, i);
         ts_count_type(&x->types, ts_safetensors_type_name(x->file, i), t);
         add_module(x, t);
+        add_saved(x, t->name);
+        size_t weights = t->bytes && t->type != TS_DTYPES ? t->bytes / ts_row_bytes(t->type, 1) : 0;
+        if (!ends_with(t->name, ".base_layer.weight")) x->trainable += weights;
     }
     for (size_t i = 0; i < x->types.n; i++)
         x->weights += x->types.items[i].weights;
@@ -177,6 +204,42 @@ static void put_targets(const inspection *x, ts_buf *out) {
         comma = ", ";
     }
     ts_buf_putc(out, '\n');
+}
+
+/* Where patterns give modules ranks and alphas of their own: each kind of them with how many it has. */
+static void put_shapes(const inspection *x, ts_buf *out) {
+    bool *done = ts_calloc(x->n + 1, sizeof *done);
+    for (size_t i = 0; i < x->n; i++) {
+        const module *m = &x->modules[i];
+        const char *dot = strrchr(m->path, '.'), *name = dot ? dot + 1 : m->path;
+        size_t count = 0;
+        for (size_t k = i; k < x->n && !done[i]; k++) {
+            const char *other = strrchr(x->modules[k].path, '.');
+            if (x->modules[k].r != m->r || x->modules[k].scale != m->scale || done[k]) continue;
+            if (strcmp(other ? other + 1 : x->modules[k].path, name) != 0) continue;
+            if (k != i) done[k] = true;
+            count++;
+        }
+        if (done[i]) continue;
+        ts_put_label(out, "");
+        ts_buf_printf(out, "%zu x ", count);
+        ts_put_clean(out, name, strlen(name));
+        ts_buf_printf(out, ": rank %zu, scale %g\n", m->r, m->scale);
+    }
+    free(done);
+}
+
+/* A few names; the rest as a number. */
+static void put_saved(const inspection *x, ts_buf *out) {
+    enum { SHOWN = 3 };
+    if (!x->n_saved) return;
+    ts_put_label(out, "saved whole");
+    ts_buf_printf(out, "%zu: ", x->n_saved);
+    for (size_t i = 0; i < TS_MIN(x->n_saved, (size_t)SHOWN); i++) {
+        if (i) ts_buf_puts(out, ", ");
+        ts_put_clean(out, x->saved[i], strlen(x->saved[i]));
+    }
+    ts_buf_puts(out, x->n_saved > SHOWN ? ", ...\n" : "\n");
 }
 
 /* One line a layer: the norms of all its modules together, and the module that changes most. */
@@ -223,9 +286,12 @@ static void put_text(const inspection *x, ts_buf *out) {
     ts_buf_printf(out, "%zu, alpha %g, scale %g%s, dropout %g\n", r, alpha_of(x, NULL), scale_of(x, r, NULL),
                   ts_json_is_true(ts_json_get(c, "use_rslora")) ? " (rsLoRA)" : "",
                   ts_json_num(ts_json_get(c, "lora_dropout"), 0));
+    if (has_patterns(x)) put_shapes(x, out);
     put_targets(x, out);
+    put_saved(x, out);
     ts_put_label(out, "parameters");
     ts_put_size(out, x->weights);
+    if (x->trainable != x->weights) ts_buf_printf(out, ", %zu of them trained", x->trainable);
     ts_buf_putc(out, '\n');
     ts_put_types(out, &x->types);
     put_layers(x, out);
@@ -251,6 +317,12 @@ static void put_json(const inspection *x, ts_buf *out) {
     if (ts_json_get(c, "target_modules")) ts_json_print(ts_json_get(c, "target_modules"), &targets);
     ts_jw_raw(&w, targets.len ? targets.data : "null", targets.len ? targets.len : 4);
     ts_jw_kint(&w, "parameters", (int64_t)x->weights);
+    ts_jw_kint(&w, "trainable_params", (int64_t)x->trainable);
+    ts_jw_key(&w, "saved_modules");
+    ts_jw_arr(&w);
+    for (size_t i = 0; i < x->n_saved; i++)
+        ts_jw_str(&w, x->saved[i]);
+    ts_jw_end_arr(&w);
     ts_jw_kint(&w, "bytes", (int64_t)ts_safetensors_bytes(x->file));
     ts_put_types_json(&w, &x->types);
     ts_jw_key(&w, "modules");
@@ -284,6 +356,8 @@ ts_status ts_inspect_adapter(const char *dir, bool json, ts_buf *out, ts_err *er
     ts_json_free(x.config);
     ts_safetensors_close(x.file);
     free(x.modules);
+    free(x.saved);
+    ts_arena_release(&x.arena);
     free(x.types.items);
     return status;
 }

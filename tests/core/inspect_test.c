@@ -141,6 +141,30 @@ static void peft_patterns_have_their_own_scales(void **state) {
     assert_int_equal(k, 5);
     assert_int_equal(down5, 1);
     ts_json_free(j);
+    has_lines(ts_test_shared("golden/smollm2-135m/adapters/patterns"),
+              (const char *[]){"5 x k_proj: rank 3, scale 4", "1 x q_proj: rank 5, scale 0.8",
+                               "2 x down_proj: rank 1, scale 4", "1 x down_proj: rank 2, scale 0.5", NULL});
+}
+
+/* Embedding LoRA, saved norms and magnitudes are shown, and counted as PEFT counts. */
+static void every_form_of_peft_is_described(void **state) {
+    (void)state;
+    const struct {
+        const char *dir, *words;
+        size_t trainable;
+    } cases[] = {
+        {"qv-r4-dora", "LORA with DoRA", 253440},
+        {"norms-saved", "61: model.layers.0.input_layernorm", 81216},
+        {"embed-r1", "1 x ", 84288},
+    };
+    for (size_t i = 0; i < TS_COUNT(cases); i++) {
+        char *dir = ts_path_join(ts_test_shared("golden/smollm2-135m/adapters"), cases[i].dir);
+        ts_json *j = as_json(dir);
+        if (i < 2) has_lines(dir, (const char *[]){cases[i].words, NULL});
+        assert_int_equal((size_t)ts_json_num(ts_json_get(j, "trainable_params"), 0), cases[i].trainable);
+        ts_json_free(j);
+        free(dir);
+    }
 }
 
 int main(void) {
@@ -150,6 +174,7 @@ int main(void) {
         cmocka_unit_test(a_gguf_file_that_cannot_be_used_is_described),
         cmocka_unit_test(an_adapter_with_its_norms),
         cmocka_unit_test(peft_patterns_have_their_own_scales),
+        cmocka_unit_test(every_form_of_peft_is_described),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the seeds of fuzz_gguf and fuzz_safetensors (corpus/ beside this file): small files of every kind of value and
+"""Writes the seeds of fuzz_gguf, fuzz_safetensors and fuzz_adapter (corpus/ beside this file): small files of every kind of value and
 tensor, and a whole tiny model. Only Python's standard library; the output is the same on every run."""
 import json
 import os
@@ -72,7 +72,7 @@ def llama(arch, kind, kv=1):
     return gguf(keys, tensors)
 
 
-def safetensors(tensors, metadata=None, pad=True):
+def safetensors(tensors, metadata=None, pad=True, random=True):
     head, data = {}, b""
     if metadata is not None:
         head["__metadata__"] = metadata
@@ -81,7 +81,7 @@ def safetensors(tensors, metadata=None, pad=True):
         for d in shape:
             n *= d
         head[name] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + n]}
-        data += RANDOM.randbytes(n)
+        data += RANDOM.randbytes(n) if random else b"\0" * n
     h = json.dumps(head, separators=(",", ":")).encode()
     h += b" " * (-len(h) % 8) if pad else b""
     return struct.pack("<Q", len(h)) + h + data
@@ -108,3 +108,46 @@ save("fuzz_safetensors", "three", safetensors([("a.weight", "F32", [2, 3]), ("b"
 save("fuzz_safetensors", "others", safetensors([("x", "F64", [2]), ("none", "F32", [0, 4]), ("y", "U8", [3])], pad=False))
 save("fuzz_safetensors", "adapter", safetensors([("base_model.model.model.layers.0.self_attn.q_proj.lora_%s.weight" % x, "F32", s)
                                                  for x, s in (("A", [2, 8]), ("B", [8, 2]))], {"format": "pt"}))
+
+
+# adapters for the tiny model of fuzz_adapter: hidden 16, ffn 32, 2 layers, 2 heads, 1 kv head, 288 tokens
+SIZES = dict(q=(16, 16), k=(8, 16), v=(8, 16), o=(16, 16), gate=(32, 16), up=(32, 16), down=(16, 32))
+PREFIX = "base_model.model."
+
+
+def path(layer, p):
+    return "model.layers.%d.%s.%s_proj" % (layer, "self_attn" if p in "qkvo" else "mlp", p)
+
+
+def lora(layer, p, r, dora=False):
+    out, inner = SIZES[p]
+    name = PREFIX + path(layer, p)
+    pair = [(name + ".lora_A.weight", "F32", [r, inner]), (name + ".lora_B.weight", "BF16", [out, r])]
+    return pair + ([(name + ".lora_magnitude_vector", "F32", [out])] if dora else [])
+
+
+def adapter(name, kind, config, tensors):
+    c = json.dumps(config, separators=(",", ":")).encode()
+    save("fuzz_adapter", name, struct.pack("<BH", kind, len(c)) + c + safetensors(tensors, random=False))
+
+
+def peft(name, tensors, **settings):
+    adapter(name, 0, dict(dict(peft_type="LORA", r=2, lora_alpha=4), **settings), tensors)
+
+
+peft("plain", [t for l in (0, 1) for p in "qv" for t in lora(l, p, 2)], target_modules=["q_proj", "v_proj"])
+peft("dora", [t for l in (0, 1) for t in lora(l, "down", 2, True)], target_modules=["down_proj"], use_dora=True, use_rslora=True)
+peft("patterns", lora(1, "k", 3) + lora(1, "up", 1), target_modules=["k_proj", "up_proj"], layers_to_transform=[1],
+     layers_pattern="layers", rank_pattern={"k_proj": 3, "layers\\.1\\.mlp.*": 1}, alpha_pattern={"up_proj": 0.5})
+peft("expression", lora(0, "gate", 2), target_modules=r".*layers\.0\.mlp\.(gate|up)_proj", exclude_modules=["up_proj"])
+peft("saved", [t for l in (0, 1) for t in lora(l, "o", 2)] + [(PREFIX + "model.norm.weight", "F32", [16])] +
+     [(PREFIX + "model.layers.%d.%s_layernorm.weight" % (l, n), "F32", [16]) for l in (0, 1) for n in ("input", "post_attention")] +
+     [(PREFIX + "lm_head.weight", "F16", [288, 16])], target_modules=["o_proj"], modules_to_save=["norm", "lm_head"])
+peft("embedding", [(PREFIX + "model.embed_tokens.lora_embedding_A", "F32", [2, 288]),
+                   (PREFIX + "model.embed_tokens.lora_embedding_B", "F32", [16, 2]),
+                   (PREFIX + "model.embed_tokens.base_layer.weight", "F16", [288, 16])], target_modules=["embed_tokens"])
+adapter("mlx", 1, dict(fine_tune_type="dora", num_layers=1, lora_parameters=dict(rank=2, scale=20.0, dropout=0.0)),
+        [(path(1, "q") + ".lora_a", "F32", [16, 2]), (path(1, "q") + ".lora_b", "F32", [2, 16]), (path(1, "q") + ".m", "F32", [16])])
+file = gguf({"general.architecture": "llama", "general.type": "adapter", "adapter.type": "lora", "adapter.lora.alpha": 4.0},
+            [("blk.0.attn_q.weight.lora_a", (16, 2), 0), ("blk.0.attn_q.weight.lora_b", (2, 16), 0)])
+save("fuzz_adapter", "gguf", struct.pack("<BH", 2, 0) + file[:-256] + b"\0" * 256)

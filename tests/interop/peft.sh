@@ -35,7 +35,10 @@ echo "ours in PEFT: a short run of each kind"
 fail=0
 for kind in "--target-modules q_proj,v_proj --r 8 --lora-alpha 16" \
             "--target-modules all-linear --r 16 --lora-alpha 32" \
-            "--target-modules q_proj,down_proj --r 4 --lora-alpha 8 --use-rslora"; do
+            "--target-modules q_proj,down_proj --r 4 --lora-alpha 8 --use-rslora" \
+            "--target-modules q_proj,v_proj,up_proj --r 4 --lora-alpha 8 --use-dora" \
+            "--target-modules all-linear --r 4 --lora-alpha 8 --rank-pattern k_proj=2,layers\\.1\\d\\.mlp.*=1 --alpha-pattern v_proj=3" \
+            "--target-modules .*layers\\.[0-9]\\.self_attn.* --r 4 --lora-alpha 8 --use-dora --use-rslora --lora-dropout 0.1"; do
     rm -rf "$work/run"
     # shellcheck disable=SC2086
     "$ts" train --data "$work/train.jsonl" --model "$model" --out "$work/run" $kind --max-steps 6 --batch-size 4 \
@@ -45,9 +48,13 @@ for kind in "--target-modules q_proj,v_proj --r 8 --lora-alpha 16" \
     "$python" tests/interop/peft_nll.py compare "$model" "$work/run/adapter" "$work/test.jsonl" "$work/ours" || fail=1
 done
 
-echo "PEFT's in ours: a random adapter on all linear layers"
-"$python" tests/interop/peft_nll.py adapter "$model" "$work/theirs"
-"$ts" nll --model "$model" --adapter "$work/theirs" "$work/test.jsonl" --per-token --json --quiet > "$work/ours"
-"$python" tests/interop/peft_nll.py compare "$model" "$work/theirs" "$work/test.jsonl" "$work/ours" || fail=1
+echo "PEFT's in ours: random adapters of every form"
+for form in all dora patterns embedding saved; do
+    rm -rf "$work/theirs"
+    "$python" tests/interop/peft_nll.py adapter "$model" "$work/theirs" $form
+    "$ts" nll --model "$model" --adapter "$work/theirs" "$work/test.jsonl" --per-token --json --quiet > "$work/ours"
+    echo "  $form"
+    "$python" tests/interop/peft_nll.py compare "$model" "$work/theirs" "$work/test.jsonl" "$work/ours" || fail=1
+done
 [ $fail = 0 ] && echo "all within tolerance" || echo "OVER TOLERANCE"
 exit $fail

@@ -1,7 +1,7 @@
 """The Python half of peft.sh.
 
     peft_nll.py rows MODEL ROWS.jsonl              alpaca rows to {"ids","labels"} lines, everything but the first token counted
-    peft_nll.py adapter MODEL OUT                  a PEFT adapter with random A and B
+    peft_nll.py adapter MODEL OUT FORM             a PEFT adapter with random values: all, dora, patterns, embedding, saved
     peft_nll.py compare MODEL ADAPTER ROWS OURS    NLL of every token here against `tunesmith nll --per-token --json`
 """
 import json
@@ -38,13 +38,28 @@ def rows(folder, path):
         print(json.dumps({"ids": ids, "labels": [-100] + ids[1:]}))
 
 
-def adapter(folder, out):
+FORMS = {
+    "all": dict(target_modules="all-linear"),
+    "dora": dict(target_modules=["q_proj", "o_proj", "down_proj"], use_dora=True, use_rslora=True),
+    "patterns": dict(target_modules=["k_proj", "gate_proj", "lm_head"], exclude_modules=["layers.3.mlp.gate_proj"],
+                     layers_to_transform=[0, 3, 7, 12], rank_pattern={"k_proj": 3, r"layers\.\d\.mlp.*": 1},
+                     alpha_pattern={r"layers\.0\..*": 5}),
+    "embedding": dict(target_modules=["embed_tokens", "v_proj"]),
+    "saved": dict(target_modules=["v_proj"], modules_to_save=["norm", "lm_head"]),
+}
+
+
+def adapter(folder, out, form):
     torch.manual_seed(7)
-    config = peft.LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
+    config = peft.LoraConfig(r=8, lora_alpha=16, task_type="CAUSAL_LM", **FORMS[form])
     model = peft.get_peft_model(load(folder), config)
     for name, p in model.named_parameters():
-        if "lora_B" in name:
+        if not p.requires_grad:
+            continue
+        if "lora_B" in name or "lora_embedding_A" in name:
             torch.nn.init.normal_(p, std=0.02)
+        elif "lora_magnitude" in name or "modules_to_save" in name:
+            p.data *= 1 + 0.05 * torch.randn_like(p)
     model.save_pretrained(out)
 
 
