@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static ts_arena strings; /* paths handed to tests: they live until the program ends */
 
@@ -37,6 +38,16 @@ const char *ts_test_smollm2(void) {
                               : ts_arena_printf(&strings, "%s/.cache/tunesmith/models", home ? home : "");
     return need(path_join(root, "smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf"),
                 "needs the real model; samples/quickstart.sh fetches it");
+}
+
+const char *ts_test_program(void) {
+    const char *binary = getenv("TS_BINARY");
+    if (!binary || access(binary, X_OK) != 0) {
+        print_message("skipped: TS_BINARY names no program\n");
+        skip();
+    }
+    setenv("TUNESMITH_BINARY", binary, 1);
+    return binary;
 }
 
 const char *ts_test_source(const char *relative) {

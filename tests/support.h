@@ -16,6 +16,8 @@
 const char *ts_test_shared(const char *relative);
 /* Path of the real SmolLM2-135M-Instruct GGUF file; skips when it is not there. */
 const char *ts_test_smollm2(void);
+/* Path of the program under test (TS_BINARY), which children are started from too; skips when it is not built. */
+const char *ts_test_program(void);
 /* Path of a file of the source tree. */
 const char *ts_test_source(const char *relative);
 /* A new empty folder, removed when the program ends. */

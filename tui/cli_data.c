@@ -98,7 +98,10 @@ static int run_init(const ts_cmd *cmd, const void *opts) {
         ts_store_close(st);
         if (status != TS_OK) return ts_cmd_fail(cmd, &err);
     }
-    ts_cmd_note(cmd, "made the workspace %s; next: tunesmith import %s FILE", cmd->args[0], cmd->args[0]);
+    ts_buf word = TS_BUF_INIT;
+    ts_buf_shell_word(&word, cmd->args[0]);
+    ts_cmd_note(cmd, "made the workspace %s; next: tunesmith import %s FILE", cmd->args[0], word.data);
+    ts_buf_release(&word);
     return TS_EXIT_OK;
 }
 

@@ -121,7 +121,10 @@ static void print_result(const ts_train_result *r, const char *dir) {
     if (isfinite(r->tokens_per_second)) ts_buf_printf(&line, ", %.0f tok/s", r->tokens_per_second);
     if (r->peak_rss_bytes) ts_buf_printf(&line, ", %.2f GB", (double)r->peak_rss_bytes / 1e9);
     ts_buf_printf(&line, "\nadapter: %s/%s", dir, r->best_step >= 0 ? "best (and the last one in adapter)" : "adapter");
-    if (r->state == TS_RUN_STOPPED) ts_buf_printf(&line, "\nto go on: tunesmith train --run %s", dir);
+    if (r->state == TS_RUN_STOPPED) {
+        ts_buf_puts(&line, "\nto go on: tunesmith train --run ");
+        ts_buf_shell_word(&line, dir);
+    }
     ts_cmd_print_line(&line);
     ts_buf_release(&line);
 }

@@ -303,8 +303,11 @@ static void draw_command(const struct train_form *t, ts_canvas *c, ts_rect r) {
     if (typed_settings(t, &s, &err) == TS_OK) {
         ts_buf b = TS_BUF_INIT;
         ts_run_settings_command(&s, &b);
-        char *line = ts_arena_printf(&t->layer.app->frame, "tunesmith train %s%s%s", t->layer.app->folder,
+        ts_buf folder = TS_BUF_INIT;
+        ts_buf_shell_word(&folder, t->layer.app->folder);
+        char *line = ts_arena_printf(&t->layer.app->frame, "tunesmith train %s%s%s", folder.data,
                                      b.len && b.data[0] != ' ' ? " " : "", ts_buf_str(&b));
+        ts_buf_release(&folder);
         ts_doc d = ts_doc_new(&t->layer.app->frame, r.w - 2);
         ts_doc_text(&d, 2, TS_R_DIM, line, strlen(line), NULL, TS_R_DIM);
         ts_doc_draw(&d, c, (ts_rect){r.x, r.y + 1, r.w, r.h - 1}, &scroll);

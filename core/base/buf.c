@@ -58,3 +58,18 @@ char *ts_buf_take(ts_buf *b) {
     *b = (ts_buf)TS_BUF_INIT;
     return data;
 }
+
+void ts_buf_shell_word(ts_buf *b, const char *text) {
+    static const char *const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,:=+@%";
+    if (*text && strspn(text, safe) == strlen(text)) {
+        ts_buf_puts(b, text);
+        return;
+    }
+    ts_buf_putc(b, '\'');
+    for (; *text; text++)
+        if (*text == '\'')
+            ts_buf_puts(b, "'\\''");
+        else
+            ts_buf_putc(b, *text);
+    ts_buf_putc(b, '\'');
+}

@@ -16,6 +16,8 @@ void ts_buf_add(ts_buf *b, const void *data, size_t n);
 void ts_buf_puts(ts_buf *b, const char *s);
 void ts_buf_putc(ts_buf *b, char c);
 void ts_buf_printf(ts_buf *b, const char *fmt, ...) TS_PRINTF(2, 3);
+/* One word of a command line to type: quoted for a POSIX shell when it needs to be. */
+void ts_buf_shell_word(ts_buf *b, const char *text);
 void ts_buf_reserve(ts_buf *b, size_t more); /* room for `more` further bytes and a NUL */
 void ts_buf_reset(ts_buf *b);                /* len = 0, memory kept */
 void ts_buf_release(ts_buf *b);              /* frees; b can be used again */

@@ -219,22 +219,6 @@ out:
     return status;
 }
 
-/* Quoted for a POSIX shell when it needs to be. */
-static void put_word(ts_buf *out, const char *text) {
-    static const char *const safe = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,:=+@%";
-    if (*text && strspn(text, safe) == strlen(text)) {
-        ts_buf_puts(out, text);
-        return;
-    }
-    ts_buf_putc(out, '\'');
-    for (; *text; text++)
-        if (*text == '\'')
-            ts_buf_puts(out, "'\\''");
-        else
-            ts_buf_putc(out, *text);
-    ts_buf_putc(out, '\'');
-}
-
 static void put_option(const ts_run_settings *s, const struct field *f, ts_buf *out) {
     ts_buf value = TS_BUF_INIT;
     ts_jw w = ts_jw_to(&value);
@@ -245,7 +229,7 @@ static void put_option(const ts_run_settings *s, const struct field *f, ts_buf *
     ts_buf_printf(out, " --%s", f->option);
     if (f->kind != BOOL) {
         ts_buf_putc(out, ' ');
-        put_word(out, ts_buf_str(&value));
+        ts_buf_shell_word(out, ts_buf_str(&value));
     }
     ts_buf_release(&value);
 }
@@ -271,7 +255,7 @@ void ts_run_settings_command(const ts_run_settings *s, ts_buf *out) {
     ts_run_settings_init(&defaults);
     if (s->model) {
         ts_buf_puts(out, " --model ");
-        put_word(out, s->model);
+        ts_buf_shell_word(out, s->model);
     }
     for (size_t i = 0; i < TS_COUNT(fields); i++)
         if (fields[i].option && !same_value(s, &defaults, &fields[i])) put_option(s, &fields[i], out);

@@ -18,29 +18,36 @@ static void close_model(void) {
     model = NULL;
 }
 
-static void logits_are_right(void **state) {
-    (void)state;
+/* Of all prompts, with or without the adapter, against the tensors of a file. */
+static void check_logits(const char *adapter, const char *file, double tolerance) {
     open_model();
+    ts_adapter *a = adapter ? golden_adapter(model, adapter) : NULL;
     ts_json *prompts = golden_json("golden/stories260K/prompts.json");
     ts_safetensors *s;
-    assert_ok(ts_safetensors_open(&s, ts_test_shared("golden/stories260K/logits.safetensors"), &err));
+    assert_ok(ts_safetensors_open(&s, ts_test_shared(file), &err));
     size_t i = 0;
     for (const ts_json *p = ts_json_child(prompts); p; p = ts_json_next(p), i++) {
         size_t n;
         int32_t *ids = golden_ids(ts_json_get(p, "ids"), &n);
         float *out = ts_malloc(n * model->config.vocab * sizeof *out);
-        assert_ok(ts_net_logits(net, NULL, ids, n, out, &err));
+        assert_ok(ts_net_logits(net, a, ids, n, out, &err));
         char name[64];
         snprintf(name, sizeof name, "prompt_%zu.logits", i);
         const ts_tensor *want = golden_tensor(s, name);
         for (size_t k = 0; k < n * model->config.vocab; k++)
-            assert_near(out[k], golden_value(want, k), 5e-5, name);
+            assert_near(out[k], golden_value(want, k), tolerance, name);
         free(out);
         free(ids);
     }
+    ts_adapter_free(a);
     ts_safetensors_close(s);
     ts_json_free(prompts);
     close_model();
+}
+
+static void logits_are_right(void **state) {
+    (void)state;
+    check_logits(NULL, "golden/stories260K/logits.safetensors", 5e-5);
 }
 
 static void nlls_are_right(void **state) {
@@ -197,29 +204,7 @@ static void twenty_steps_with_schedule_and_clipping_are_right(void **state) {
 
 static void logits_with_the_adapter_are_right(void **state) {
     (void)state;
-    open_model();
-    ts_adapter *a = golden_adapter(model, "golden/stories260K/adapter_final");
-    ts_json *prompts = golden_json("golden/stories260K/prompts.json");
-    ts_safetensors *s;
-    assert_ok(ts_safetensors_open(&s, ts_test_shared("golden/stories260K/logits_after_lora.safetensors"), &err));
-    size_t i = 0;
-    for (const ts_json *p = ts_json_child(prompts); p; p = ts_json_next(p), i++) {
-        size_t n;
-        int32_t *ids = golden_ids(ts_json_get(p, "ids"), &n);
-        float *out = ts_malloc(n * model->config.vocab * sizeof *out);
-        assert_ok(ts_net_logits(net, a, ids, n, out, &err));
-        char name[64];
-        snprintf(name, sizeof name, "prompt_%zu.logits", i);
-        const ts_tensor *want = golden_tensor(s, name);
-        for (size_t k = 0; k < n * model->config.vocab; k++)
-            assert_near(out[k], golden_value(want, k), 1e-4, name);
-        free(out);
-        free(ids);
-    }
-    ts_adapter_free(a);
-    ts_safetensors_close(s);
-    ts_json_free(prompts);
-    close_model();
+    check_logits("golden/stories260K/adapter_final", "golden/stories260K/logits_after_lora.safetensors", 1e-4);
 }
 
 /* Base and tuned items of all prompts in one batch. */

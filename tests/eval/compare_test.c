@@ -23,14 +23,6 @@ static int fresh(void **state) {
     return 0;
 }
 
-static void need_binary(void) {
-    const char *binary = getenv("TS_BINARY");
-    if (!binary || access(binary, X_OK) != 0) {
-        print_message("skipped: TS_BINARY names no program\n");
-        skip();
-    }
-}
-
 static char *file(const char *name, const char *text) {
     char *path = ts_path_join(here, name);
     assert_ok(ts_file_write(path, text, strlen(text), &err));
@@ -230,7 +222,7 @@ static void a_whole_comparison(void **state) {
     (void)state;
     ts_compare c = {0};
     ts_compare_options o = TS_COMPARE_DEFAULTS;
-    need_binary();
+    ts_test_program();
     char *model = ts_path_join(here, "tiny"), *adapter = ts_path_join(here, "adapter");
     char *prompts =
         file("prompts.jsonl", "{\"prompt\":\"Say hi\",\"completion\":\"hi there\"}\n{\"prompt\":\"\\u001b[31mred\"}\n");

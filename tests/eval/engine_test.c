@@ -28,14 +28,6 @@ static int fresh(void **state) {
     return 0;
 }
 
-static void need_binary(void) {
-    const char *binary = getenv("TS_BINARY");
-    if (!binary || access(binary, X_OK) != 0) {
-        print_message("skipped: TS_BINARY names no program\n");
-        skip();
-    }
-}
-
 struct seen {
     int loaded, tokens, answers, nlls, done, errors;
     ts_status status;
@@ -112,7 +104,7 @@ static void equals_the_functions(void **state) {
     ts_net *net = NULL;
     ts_adapter *a = NULL;
     static const int32_t ids[] = {1, 10, 20, 30, 2}, labels[] = {-100, -100, 20, 30, 2}, prompt[] = {1, 10, 20};
-    need_binary();
+    ts_test_program();
     ts_tiny_hf(model, NULL);
     char *dir = make_adapter();
     const char *sides[] = {NULL, dir};
@@ -171,7 +163,7 @@ static void errors_are_sentences_and_it_goes_on(void **state) {
                {"[{\"ids\":[]}]", "empty"},
                {"[{\"ids\":[1,9999999]}]", "token id"},
                {"[{\"x\":1}]", "prompt 1"}};
-    need_binary();
+    ts_test_program();
     ts_tiny_hf(model, NULL);
     struct seen s = {0};
     ts_engine *e = ts_engine_new(NULL, on_event, &s);
@@ -205,7 +197,7 @@ static void errors_are_sentences_and_it_goes_on(void **state) {
 
 static void cancel_stops_a_long_answer(void **state) {
     (void)state;
-    need_binary();
+    ts_test_program();
     ts_tiny_hf(model, NULL);
     struct seen s = {0};
     ts_engine *e = ts_engine_new(NULL, on_event, &s);
@@ -271,7 +263,7 @@ static void a_stop_text_ends_the_answer(void **state) {
 /* Killed from outside: a sentence, and the next request starts another one. */
 static void death_is_a_sentence(void **state) {
     (void)state;
-    need_binary();
+    ts_test_program();
     ts_tiny_hf(model, NULL);
     struct seen s = {0};
     ts_engine *e = ts_engine_new(NULL, on_event, &s);
@@ -304,7 +296,7 @@ static void hostile_lines_and_closed_pipe(void **state) {
     const char *line;
     size_t n, errors = 0;
     int how;
-    need_binary();
+    ts_test_program();
     ts_child_options o = {.args = args, .pipes = true};
     assert_ok(ts_child_start(&c, &o, &err));
     assert_int_equal(write(c.in, lines, sizeof lines - 1), sizeof lines - 1);

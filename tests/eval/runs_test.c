@@ -25,16 +25,6 @@ static int fresh(void **state) {
     return 0;
 }
 
-/* The program under test as "ourselves"; skips where there is none. */
-static void need_binary(void) {
-    const char *binary = getenv("TS_BINARY");
-    if (!binary || access(binary, X_OK) != 0) {
-        print_message("skipped: TS_BINARY names no program\n");
-        skip();
-    }
-    setenv("TUNESMITH_BINARY", binary, 1);
-}
-
 static char *path_of(const char *name) {
     return ts_path_join(ws, name);
 }
@@ -177,7 +167,7 @@ static void trains_in_a_process_of_its_own(void **state) {
     (void)state;
     int64_t id;
     char *adapter;
-    need_binary();
+    ts_test_program();
     char *dir = create(NULL, 6, "2", "0", &id);
     assert_ok(ts_runs_start(dir, &err));
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child of ours */
@@ -193,7 +183,7 @@ static void stops_on_request_and_goes_on(void **state) {
     (void)state;
     int64_t id;
     ts_train_result r;
-    need_binary();
+    ts_test_program();
     char *dir = create(NULL, 40, "500", "0", &id);
     assert_ok(ts_runs_start(dir, &err));
     wait_until(dir, some_steps);
@@ -216,7 +206,7 @@ static void failure_to_start_is_told(void **state) {
     ts_run_settings s;
     int64_t id;
     char *dir, *rows = path_of("rows.jsonl");
-    need_binary();
+    ts_test_program();
     write_file("rows.jsonl", "{\"ids\":[1,5],\"labels\":[-100,-100]}\n");
     settings(&s, "1");
     assert_ok(ts_runs_create(ws, NULL, &s, rows, NULL, &id, &dir, NULL, &err));
@@ -244,7 +234,7 @@ static void kill_9_changes_nothing(void **state) {
     ts_rand r;
     ts_buf a = TS_BUF_INIT, b = TS_BUF_INIT;
     int kills = 0;
-    need_binary();
+    ts_test_program();
     char *alone = create("alone", 30, "8", "0", &id), *killed = create("killed", 30, "8", "4", &id);
     assert_ok(ts_runs_start(alone, &err));
     assert_int_equal(wait_until(alone, not_running), TS_RUN_DONE);
@@ -335,7 +325,7 @@ static void training_waits_for_answers(void **state) {
     ts_turns turns;
     ts_follow f;
     bool changed;
-    need_binary();
+    ts_test_program();
     char *dir = create("turns", 40, "2", "0", &id);
     ts_turns_open(&turns);
     assert_true(turns.fd >= 0);

@@ -13,13 +13,6 @@
 
 static ts_err err;
 
-static void need_binary(void) {
-    const char *binary = getenv("TS_BINARY");
-    if (binary && access(binary, X_OK) == 0) return;
-    print_message("skipped: TS_BINARY names no program\n");
-    skip();
-}
-
 /* The inputs as rows in which every token but the first is supervised. */
 static char *write_rows(const ts_json *inputs) {
     char *path = ts_path_join(ts_test_dir(), "rows.jsonl");
@@ -66,7 +59,7 @@ static void losses(const ts_json *inputs, const char *adapter, double tolerance)
 
 static void base_model(void **state) {
     (void)state;
-    need_binary();
+    ts_test_program();
     ts_json *root = ts_json_read(ts_test_shared("golden/smollm2-135m/logits.json"), 1 << 26, &err);
     assert_non_null(root);
     losses(ts_json_get(root, "inputs"), NULL, 2e-4);
@@ -75,7 +68,7 @@ static void base_model(void **state) {
 
 static void with_an_adapter(void **state) {
     (void)state;
-    need_binary();
+    ts_test_program();
     ts_json *root = ts_json_read(ts_test_shared("golden/smollm2-135m/lora_adapter_logits.json"), 1 << 26, &err);
     assert_non_null(root);
     for (const ts_json *x = ts_json_child(root); x; x = ts_json_next(x))

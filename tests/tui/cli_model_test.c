@@ -29,12 +29,6 @@ static int fresh(void **state) {
     return 0;
 }
 
-static void need_binary(void) {
-    if (binary && access(binary, X_OK) == 0) return;
-    print_message("skipped: TS_BINARY names no program\n");
-    skip();
-}
-
 static void file(const char *name, const char *text) {
     char *path = ts_path_join(here, name);
     assert_ok(ts_file_write(path, text, strlen(text), &err));
@@ -130,7 +124,7 @@ static void usage(void **state) {
         {"compare . --side run:3 --model m", 1, "run"},
         {"compare . --side base --model m --prompts chat.jsonl --check missing", 1, "missing"},
     };
-    need_binary();
+    ts_test_program();
     file("rows.jsonl", rows);
     file("chat.jsonl", chat);
     file("masked.jsonl", "{\"ids\":[1,2,3],\"labels\":[-100,-100,-100]}\n");
@@ -146,7 +140,7 @@ static void train_on_a_file(void **state) {
     (void)state;
     static const char *const numbers[] = {"steps",          "train_loss",        "seconds",
                                           "peak_rss_bytes", "tokens_per_second", "supervised_tokens_per_second"};
-    need_binary();
+    ts_test_program();
     file("rows.jsonl", rows);
     file("valid.jsonl", chat);
     expect("train --data rows.jsonl --valid-data valid.jsonl --model m --out 'run 1' --r 4 --epochs 2 --batch-size 2 "
@@ -212,7 +206,7 @@ static void template_instead_of_the_models(void **state) {
 static void adapter_of_another_model(void **state) {
     (void)state;
     ts_tiny larger = {.hidden = 96, .heads = 6, .kv_heads = 2, .seed = 5};
-    need_binary();
+    ts_test_program();
     file("rows.jsonl", rows);
     char *other = ts_path_join(here, "other");
     ts_tiny_hf(other, &larger);
@@ -224,7 +218,7 @@ static void adapter_of_another_model(void **state) {
 
 static void json_of_nll_and_generate(void **state) {
     (void)state;
-    need_binary();
+    ts_test_program();
     file("rows.jsonl", rows);
     file("chat.jsonl", chat);
     expect("nll --model m rows.jsonl --json --per-token --quiet", 0, NULL);
@@ -247,7 +241,7 @@ static void json_of_nll_and_generate(void **state) {
 
 static void text_verbs(void **state) {
     (void)state;
-    need_binary();
+    ts_test_program();
     file("chat.jsonl", "{\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}],\"add_generation_prompt\":true}\n");
     expect("render --model m chat.jsonl", 0, "\"<|im_start|>user\\nhi<|im_end|>\\n<|im_start|>assistant\\n\"");
     file("bad.jsonl", "{\"messages\":\"hi\"}\n");
@@ -265,7 +259,7 @@ static void text_verbs(void **state) {
 /* SIGTERM ends a training with a checkpoint and 130; --run goes on and ends as if nothing had been. */
 static void stopped_and_resumed(void **state) {
     (void)state;
-    need_binary();
+    ts_test_program();
     file("rows.jsonl", rows);
     char *dir = ts_path_join(here, "r"), *events = ts_path_join(dir, "events.jsonl"),
          *data = ts_path_join(here, "rows.jsonl"), *model = ts_path_join(here, "m");
@@ -291,7 +285,7 @@ static void stopped_and_resumed(void **state) {
 
 static void workspace_runs(void **state) {
     (void)state;
-    need_binary();
+    ts_test_program();
     file("data.jsonl", "{\"instruction\":\"one\",\"output\":\"1\"}\n{\"instruction\":\"two\",\"output\":\"2\"}\n"
                        "{\"instruction\":\"three\",\"output\":\"3\"}\n{\"instruction\":\"four\",\"output\":\"4\"}\n");
     expect("init ws --model m", 0, NULL);
