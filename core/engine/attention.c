@@ -290,7 +290,7 @@ static back_memory split_memory(const attention *t, size_t keys, float *p) {
 
 static void pack_queries(const attention *t, const float *src, size_t ld, size_t m, float *dst) {
     for (size_t c = 0; c < t->d; c += TS_PANEL)
-        ts_kernels_get()->pack_n(TS_F32, src + c, ld * sizeof(float), m, TS_MIN(t->d - c, (size_t)TS_PANEL),
+        ts_kernels_get()->pack_n(TS_F32, src, ld * sizeof(float), m, c, TS_MIN(t->d - c, (size_t)TS_PANEL),
                                  dst + c * QUERIES);
 }
 

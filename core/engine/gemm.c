@@ -25,22 +25,17 @@ void ts_scratch_release(ts_scratch *s) {
     *s = (ts_scratch){0};
 }
 
-static size_t offset_bytes(ts_dtype t, size_t n) {
-    return t == TS_F32 ? n * 4 : t <= TS_BF16 ? n * 2 : ts_row_bytes(t, n);
-}
-
 /* Rows [k0, k0 + k) and columns [n0, n0 + n) of B as a panel. */
 static void pack(const ts_kernels *kn, const ts_term *t, size_t k0, size_t k, size_t n0, size_t n, float *panel,
                  float *strip) {
     const unsigned char *b = t->b;
     if (!t->trans) {
-        kn->pack_n(t->type, b + k0 * t->row_bytes + offset_bytes(t->type, n0), t->row_bytes, k, n, panel);
+        kn->pack_n(t->type, b + k0 * t->row_bytes, t->row_bytes, k, n0, n, panel);
     } else {
         for (size_t c = 0; c < k; c += STRIP) {
             size_t cols = TS_MIN(k - c, (size_t)STRIP);
             for (size_t r = 0; r < n; r++)
-                kn->dequant(t->type, b + (n0 + r) * t->row_bytes + offset_bytes(t->type, k0 + c), strip + r * STRIP,
-                            cols);
+                kn->dequant(t->type, b + (n0 + r) * t->row_bytes, k0 + c, strip + r * STRIP, cols);
             kn->pack_t(strip, STRIP, n, cols, panel + c * TS_PANEL);
         }
     }

@@ -12,7 +12,8 @@
 
 #include "core/model/tensor.h"
 
-/* Columns of a packed panel: as many as a block of the quantised types. */
+/* Columns of a packed panel: as many as the quantised types have in a block or in a piece of one that can
+ * be converted alone. */
 enum { TS_PANEL = 32 };
 
 /* C[m, n] = A[m, k] B[k, n], or += with `add`; n <= TS_PANEL. Row p of B is b + p * ldb and must be readable up to the
@@ -47,12 +48,14 @@ typedef struct ts_kernels {
     const char *name; /* "avx512", "avx2", "plain" */
     void (*panel)(const ts_panel *p);
     void (*dots)(const ts_dots *d);
-    /* n weights to f32; the same bits as ts_dequantize. */
-    void (*dequant)(ts_dtype t, const void *src, float *dst, size_t n);
+    /* Weights [from, from + n) of a row to f32; the same bits as ts_dequantize. In block types both are multiples of
+     * 32, also where the blocks have 256. */
+    void (*dequant)(ts_dtype t, const void *row, size_t from, float *dst, size_t n);
     /* dst[c * TS_PANEL + r] = src[r * ld + c], columns from `rows` on are zero. */
     void (*pack_t)(const float *src, size_t ld, size_t rows, size_t cols, float *dst);
-    /* dst[p * TS_PANEL + c] = weight c of row p (src + p * row_bytes), columns from `cols` on are zero. */
-    void (*pack_n)(ts_dtype t, const void *src, size_t row_bytes, size_t rows, size_t cols, float *dst);
+    /* dst[p * TS_PANEL + c] = weight from + c of row p (src + p * row_bytes), columns from `cols` on are zero; `from`
+     * as above. */
+    void (*pack_n)(ts_dtype t, const void *src, size_t row_bytes, size_t rows, size_t from, size_t cols, float *dst);
 
     void (*rmsnorm)(const float *x, const float *w, size_t n, float eps, float *y);
     /* dx += gradient of rmsnorm at x for dy */

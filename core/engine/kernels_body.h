@@ -2,7 +2,7 @@
 #ifndef TS_ENGINE_KERNELS_BODY_H
 #define TS_ENGINE_KERNELS_BODY_H
 
-#include "core/engine/simd.h"
+#include "core/engine/kernels_types.h"
 
 #include <math.h>
 
@@ -95,110 +95,21 @@ static void panel(const ts_panel *p) {
     }
 }
 
-/* ---- stored types ---- */
+/* ---- stored types (kernels_types.h) ---- */
 
-static float f16_at(const uint8_t *p) {
-#if LANES > 4
-    uint16_t h;
-    memcpy(&h, p, 2);
-    return _cvtsh_ss(h);
-#else
-    uint8_t four[8] = {p[0], p[1]};
-    return vf_from_f16(four)[0];
-#endif
-}
-
-typedef struct scales {
-    vf d, m;
-} scales;
-
-INLINE scales block_scales(ts_dtype t, const uint8_t *block) {
-    return (scales){vf_set(f16_at(block)), vf_set(t == TS_Q4_1 ? f16_at(block + 2) : 0)};
-}
-
-/* Vector v of a block of 32 weights. d * q is exact (11 + 8 bits), so fused or not it is one rounding. */
-INLINE vf block_vector(ts_dtype t, const uint8_t *block, size_t v, scales s) {
-    const size_t at = v * LANES % 16;
-    const int high = v * LANES >= 16;
-    switch (t) {
-    case TS_Q8_0:
-        return s.d * vf_from_i8(block + 2 + v * LANES);
-    case TS_Q4_0:
-        return s.d * (vf_from_nibbles(block + 2 + at, high) - vf_set(8));
-    default:
-        return s.d * vf_from_nibbles(block + 4 + at, high) + s.m;
-    }
-}
-
-INLINE size_t block_bytes(ts_dtype t) {
-    return t == TS_Q8_0 ? 34 : t == TS_Q4_0 ? 18 : 20;
-}
-
-INLINE size_t plain_bytes(ts_dtype t) {
-    return t == TS_F32 ? 4 : 2;
-}
-
-INLINE vf plain_vector(ts_dtype t, const uint8_t *p) {
-    return t == TS_F32 ? vf_load(p) : t == TS_F16 ? vf_from_f16(p) : vf_from_bf16(p);
-}
-
-/* The last n < LANES weights of a row that is no whole number of vectors; the rest 0. */
-INLINE vf plain_tail(ts_dtype t, const uint8_t *p, size_t n) {
-    uint8_t copy[LANES * 4] = {0};
-    memcpy(copy, p, n * plain_bytes(t));
-    return plain_vector(t, copy);
-}
-
-INLINE void dequant_blocks(ts_dtype t, const uint8_t *src, float *dst, size_t n) {
-    for (size_t i = 0; i < n; i += 32, src += block_bytes(t)) {
-        scales s = block_scales(t, src);
-        UNROLL
-        for (size_t v = 0; v < 32 / LANES; v++)
-            vf_store(dst + i + v * LANES, block_vector(t, src, v, s));
-    }
-}
-
-INLINE void dequant_plain(ts_dtype t, const uint8_t *src, float *dst, size_t n) {
-    size_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        vf_store(dst + i, plain_vector(t, src + i * plain_bytes(t)));
-    if (i < n) vf_store_n(dst + i, plain_tail(t, src + i * plain_bytes(t), n - i), n - i);
-}
-
-#define BY_TYPE(t, BLOCKS, PLAIN)                                                                                      \
-    switch (t) {                                                                                                       \
-    case TS_F32:                                                                                                       \
-        PLAIN(TS_F32);                                                                                                 \
-        break;                                                                                                         \
-    case TS_F16:                                                                                                       \
-        PLAIN(TS_F16);                                                                                                 \
-        break;                                                                                                         \
-    case TS_BF16:                                                                                                      \
-        PLAIN(TS_BF16);                                                                                                \
-        break;                                                                                                         \
-    case TS_Q8_0:                                                                                                      \
-        BLOCKS(TS_Q8_0);                                                                                               \
-        break;                                                                                                         \
-    case TS_Q4_0:                                                                                                      \
-        BLOCKS(TS_Q4_0);                                                                                               \
-        break;                                                                                                         \
-    default:                                                                                                           \
-        BLOCKS(TS_Q4_1);                                                                                               \
-    }
-
-static void dequant(ts_dtype t, const void *src, float *dst, size_t n) {
-#define BLOCKS(T) dequant_blocks(T, src, dst, n)
-#define PLAIN(T) dequant_plain(T, src, dst, n)
+static void dequant(ts_dtype t, const void *row, size_t from, float *dst, size_t n) {
+#define BLOCKS(T) dequant_blocks(T, row, from, dst, n)
+#define PLAIN(T) dequant_plain(T, row, from, dst, n)
     BY_TYPE(t, BLOCKS, PLAIN)
 #undef BLOCKS
 #undef PLAIN
 }
 
-static void pack_n(ts_dtype t, const void *src, size_t row_bytes, size_t rows, size_t cols, float *dst) {
+static void pack_n(ts_dtype t, const void *src, size_t row_bytes, size_t rows, size_t from, size_t cols, float *dst) {
     const uint8_t *p = src;
 #define ROWS(ROW, T)                                                                                                   \
     for (size_t r = 0; r < rows; r++)                                                                                  \
-    ROW(T, p + r * row_bytes, dst + r * TS_PANEL, cols)
+    ROW(T, p + r * row_bytes, from, dst + r * TS_PANEL, cols)
 #define BLOCKS(T) ROWS(dequant_blocks, T)
 #define PLAIN(T) ROWS(dequant_plain, T)
     BY_TYPE(t, BLOCKS, PLAIN)
@@ -239,27 +150,8 @@ static void pack_t(const float *src, size_t ld, size_t rows, size_t cols, float 
 }
 
 /* ---- dots: one vector of partial sums per result, in the order of the row, then vf_sums; the tail counts as a vector
- * with zeros. Both forms below follow it, so a result's bits do not depend on how many vectors are asked for. ---- */
-
-INLINE vf dot_blocks(ts_dtype t, const uint8_t *w, const float *x, size_t k) {
-    vf s = vf_set(0);
-    for (size_t i = 0; i < k; i += 32, w += block_bytes(t)) {
-        scales sc = block_scales(t, w);
-        UNROLL
-        for (size_t v = 0; v < 32 / LANES; v++)
-            s = vf_fma(block_vector(t, w, v, sc), vf_load(x + i + v * LANES), s);
-    }
-    return s;
-}
-
-INLINE vf dot_plain(ts_dtype t, const uint8_t *w, const float *x, size_t k) {
-    vf s = vf_set(0);
-    size_t i = 0;
-    for (; i + LANES <= k; i += LANES)
-        s = vf_fma(plain_vector(t, w + i * plain_bytes(t)), vf_load(x + i), s);
-    if (i < k) s = vf_fma(plain_tail(t, w + i * plain_bytes(t), k - i), vf_load_n(x + i, k - i), s);
-    return s;
-}
+ * with zeros (dot_blocks, dot_plain). Both forms below follow it, so a result's bits do not depend on how many vectors
+ * are asked for. ---- */
 
 static void put(const ts_dots *d, size_t i, size_t r, float value) {
     float *y = d->y + i * d->ldy + r;
@@ -332,7 +224,7 @@ static void dots_many(const ts_dots *d) {
         size_t rows = TS_MIN(d->rows - r, (size_t)DOT_ROWS);
         const uint8_t *w = (const uint8_t *)d->w + r * d->row_bytes;
         for (size_t i = 0; i < DOT_ROWS; i++)
-            dequant(d->type, w + (i < rows ? i * d->row_bytes : 0), d->scratch + i * d->k, d->k);
+            dequant(d->type, w + (i < rows ? i * d->row_bytes : 0), 0, d->scratch + i * d->k, d->k);
         for (size_t i = 0; i < d->m; i += DOT_VECTORS) {
             size_t m = TS_MIN(d->m - i, (size_t)DOT_VECTORS);
             float out[LANES];

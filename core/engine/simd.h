@@ -185,17 +185,51 @@ INLINE vf vf_from_i8(const uint8_t *p) {
 #endif
 }
 
-/* The low or the high halves of LANES bytes. */
-INLINE vf vf_from_nibbles(const uint8_t *p, int high) {
+/* LANES bytes as whole numbers. */
+INLINE vi vi_from_u8(const uint8_t *p) {
 #if LANES == 16
-    __m512i q = _mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p));
-    return (vf)_mm512_cvtepi32_ps(high ? _mm512_srli_epi32(q, 4) : _mm512_and_si512(q, _mm512_set1_epi32(15)));
+    return (vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p));
 #elif LANES == 8
-    __m256i q = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p));
-    return (vf)_mm256_cvtepi32_ps(high ? _mm256_srli_epi32(q, 4) : _mm256_and_si256(q, _mm256_set1_epi32(15)));
+    return (vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p));
 #else
-    int s = high ? 4 : 0;
-    return (vf){p[0] >> s & 15, p[1] >> s & 15, p[2] >> s & 15, p[3] >> s & 15};
+    return (vi){p[0], p[1], p[2], p[3]};
+#endif
+}
+
+INLINE vf vf_from_i32(vi x) {
+#if LANES == 16
+    return (vf)_mm512_cvtepi32_ps((__m512i)x);
+#elif LANES == 8
+    return (vf)_mm256_cvtepi32_ps((__m256i)x);
+#else
+    return (vf){(float)x[0], (float)x[1], (float)x[2], (float)x[3]};
+#endif
+}
+
+/* All bits of lane i set where bit i of `bits` is. */
+INLINE vi vi_bits(uint32_t bits) {
+#if LANES == 16
+    const vi lane = {1 << 0, 1 << 1, 1 << 2,  1 << 3,  1 << 4,  1 << 5,  1 << 6,  1 << 7,
+                     1 << 8, 1 << 9, 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15};
+#elif LANES == 8
+    const vi lane = {1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 7};
+#else
+    const vi lane = {1 << 0, 1 << 1, 1 << 2, 1 << 3};
+#endif
+    return ((vi)SPREAD((int32_t)bits) & lane) == lane;
+}
+
+/* values[code] for codes from 0 to 15. */
+INLINE vf vf_look_up(const int8_t *values, vi code) {
+#if LANES == 16
+    return (vf)_mm512_permutexvar_ps((__m512i)code, (__m512)vf_from_i8((const uint8_t *)values));
+#elif LANES == 8
+    /* a byte a lane: the code's value lands in the lowest byte, whose sign is then spread */
+    __m256i table = _mm256_broadcastsi128_si256(_mm_loadu_si128((const void *)values));
+    __m256i byte = _mm256_shuffle_epi8(table, (__m256i)code);
+    return vf_from_i32((vi)byte << 24 >> 24);
+#else
+    return (vf){values[code[0]], values[code[1]], values[code[2]], values[code[3]]};
 #endif
 }
 

@@ -110,13 +110,13 @@ static ts_status wrong_shape(builder *b, const ts_tensor *t, size_t rows, size_t
  * there is none of that name. */
 static ts_status find(builder *b, size_t rows, size_t cols, const ts_tensor **t) {
     const char *type = NULL;
+    char list[200];
     *t = ts_store_find(b->m->store, b->name, &type);
     if (!*t) return TS_OK;
     if ((*t)->type == TS_DTYPES)
         return ts_fail(b->err, TS_UNSUPPORTED,
-                       "%s: tensor %s has the type %s; f32, f16, bf16, q8_0, q4_0 and q4_1 are read: convert the model "
-                       "to one of these",
-                       b->m->path, b->name, type);
+                       "%s: tensor %s has the type %s; %s are read: convert the model to one of these", b->m->path,
+                       b->name, type, ts_dtype_list(list, sizeof list));
     bool fits = rows ? (*t)->n_dims == 2 && (*t)->dims[0] == rows && (*t)->dims[1] == cols
                      : (*t)->n_dims == 1 && (*t)->dims[0] == cols;
     return fits ? TS_OK : wrong_shape(b, *t, rows, cols);

@@ -2,6 +2,7 @@
 
 #include "core/model/tensor_simd.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const struct {
@@ -9,12 +10,25 @@ static const struct {
     uint32_t ggml; /* its number in GGUF files */
     size_t block, bytes;
 } types[TS_DTYPES] = {
-    [TS_F32] = {"f32", 0, 1, 4},     [TS_F16] = {"f16", 1, 1, 2},     [TS_BF16] = {"bf16", 30, 1, 2},
-    [TS_Q8_0] = {"q8_0", 8, 32, 34}, [TS_Q4_0] = {"q4_0", 2, 32, 18}, [TS_Q4_1] = {"q4_1", 3, 32, 20},
+    [TS_F32] = {"f32", 0, 1, 4},          [TS_F16] = {"f16", 1, 1, 2},
+    [TS_BF16] = {"bf16", 30, 1, 2},       [TS_Q8_0] = {"q8_0", 8, 32, 34},
+    [TS_Q4_0] = {"q4_0", 2, 32, 18},      [TS_Q4_1] = {"q4_1", 3, 32, 20},
+    [TS_Q5_0] = {"q5_0", 6, 32, 22},      [TS_Q5_1] = {"q5_1", 7, 32, 24},
+    [TS_IQ4_NL] = {"iq4_nl", 20, 32, 18}, [TS_MXFP4] = {"mxfp4", 39, 32, 17},
+    [TS_Q2_K] = {"q2_k", 10, 256, 84},    [TS_Q3_K] = {"q3_k", 11, 256, 110},
+    [TS_Q4_K] = {"q4_k", 12, 256, 144},   [TS_Q5_K] = {"q5_k", 13, 256, 176},
+    [TS_Q6_K] = {"q6_k", 14, 256, 210},   [TS_IQ4_XS] = {"iq4_xs", 23, 256, 136},
 };
 
 const char *ts_dtype_name(ts_dtype t) {
     return t < TS_DTYPES ? types[t].name : "unknown";
+}
+
+const char *ts_dtype_list(char *out, size_t size) {
+    size_t n = 0;
+    for (ts_dtype t = 0; t < TS_DTYPES && n < size; t++)
+        n += (size_t)snprintf(out + n, size - n, "%s%s", t ? ", " : "", types[t].name);
+    return out;
 }
 
 size_t ts_dtype_block(ts_dtype t) {
@@ -130,13 +144,70 @@ static void plain_q4_1(const unsigned char *src, float *dst, size_t n) {
     }
 }
 
+/* Two 4-bit types that look a code's value up. iq4_nl's values lie closer around 0; mxfp4's are twice the floats of one
+ * sign, two exponent and one mantissa bit. (Facts: ggml-common.h.) */
+const int8_t ts_iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+const int8_t ts_fp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+/* 2^(e-128); the two smallest are below f32's normal numbers. */
+float ts_e8m0_half(uint8_t e) {
+    return from_bits(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
+}
+
+static void look_up(const unsigned char *codes, float d, const int8_t *values, float *dst) {
+    for (size_t j = 0; j < 16; j++) {
+        dst[j] = d * (float)values[codes[j] & 15];
+        dst[j + 16] = d * (float)values[codes[j] >> 4];
+    }
+}
+
+static void plain_iq4_nl(const unsigned char *src, float *dst, size_t n) {
+    for (const float *end = dst + n; dst < end; src += 18, dst += 32)
+        look_up(src + 2, ts_f16_to_f32(load16(src)), ts_iq4_values, dst);
+}
+
+static void plain_mxfp4(const unsigned char *src, float *dst, size_t n) {
+    for (const float *end = dst + n; dst < end; src += 17, dst += 32)
+        look_up(src + 1, ts_e8m0_half(src[0]), ts_fp4_values, dst);
+}
+
+static uint32_t load32(const unsigned char *p) {
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static void plain_q5_0(const unsigned char *src, float *dst, size_t n) {
+    for (const float *end = dst + n; dst < end; src += 22, dst += 32) {
+        float d = ts_f16_to_f32(load16(src));
+        uint32_t fifth = load32(src + 2);
+        for (size_t j = 0; j < 16; j++) {
+            dst[j] = d * (float)((int)((src[6 + j] & 15) | (fifth >> j & 1) << 4) - 16);
+            dst[j + 16] = d * (float)((int)(src[6 + j] >> 4 | (fifth >> (j + 16) & 1) << 4) - 16);
+        }
+    }
+}
+
+static void plain_q5_1(const unsigned char *src, float *dst, size_t n) {
+    for (const float *end = dst + n; dst < end; src += 24, dst += 32) {
+        float d = ts_f16_to_f32(load16(src)), m = ts_f16_to_f32(load16(src + 2));
+        uint32_t fifth = load32(src + 4);
+        for (size_t j = 0; j < 16; j++) {
+            dst[j] = d * (float)((src[8 + j] & 15) | (fifth >> j & 1) << 4) + m;
+            dst[j + 16] = d * (float)(src[8 + j] >> 4 | (fifth >> (j + 16) & 1) << 4) + m;
+        }
+    }
+}
+
 static void copy_f32(const unsigned char *src, float *dst, size_t n) {
     if (n) memcpy(dst, src, n * sizeof *dst);
 }
 
 static const ts_dequantizer plain[TS_DTYPES] = {
-    [TS_F32] = copy_f32,    [TS_F16] = plain_f16,   [TS_BF16] = plain_bf16,
-    [TS_Q8_0] = plain_q8_0, [TS_Q4_0] = plain_q4_0, [TS_Q4_1] = plain_q4_1,
+    [TS_F32] = copy_f32,        [TS_F16] = plain_f16,      [TS_BF16] = plain_bf16,    [TS_Q8_0] = plain_q8_0,
+    [TS_Q4_0] = plain_q4_0,     [TS_Q4_1] = plain_q4_1,    [TS_Q5_0] = plain_q5_0,    [TS_Q5_1] = plain_q5_1,
+    [TS_IQ4_NL] = plain_iq4_nl, [TS_MXFP4] = plain_mxfp4,  [TS_Q2_K] = ts_plain_q2_k, [TS_Q3_K] = ts_plain_q3_k,
+    [TS_Q4_K] = ts_plain_q4_k,  [TS_Q5_K] = ts_plain_q5_k, [TS_Q6_K] = ts_plain_q6_k, [TS_IQ4_XS] = ts_plain_iq4_xs,
 };
 
 void ts_dequantize_with(ts_simd level, ts_dtype t, const void *src, float *dst, size_t n) {

@@ -1,14 +1,41 @@
 /* A tensor as it lies in a file: a view, nothing is owned or converted. Conversion to f32 goes row by row.
  *
- * Block types (facts: ggml): Q4_0 18 bytes for 32 weights (f16 d; byte j holds weight j low, j+16 high; d*(q-8)), Q4_1
- * 20 bytes (f16 d, f16 m; d*q+m), Q8_0 34 bytes (f16 d, 32 int8; d*q). */
+ * Block types (facts: ggml's ggml-common.h and ggml-quants.c). d and m are f16 unless said otherwise, q a weight's
+ * code. Types of 32 weights (byte j of the nibbles holds weight j low, j+16 high; bit i of the four bytes h is the
+ * fifth bit of weight i): Q4_0 18 bytes d, nibbles: d*(q-8)        Q4_1 20: d, m, nibbles: d*q+m        Q8_0 34: d, 32
+ * int8: d*q Q5_0 22: d, h, nibbles: d*(q-16)         Q5_1 24: d, m, h, nibbles: d*q+m IQ4_NL 18: as Q4_0 with the
+ * code's value from a table: d*v[q] MXFP4 17: exponent byte e, nibbles: 2^(e-128) times twice the 4-bit float q Types
+ * of 256 weights, in groups of 16 or 32 with scales of their own (groups of 32: byte l of a group's bytes): Q2_K 84: 16
+ * bytes scale|min<<4, 64 of 2 bits, d, m: d*s*q - m*n, by 16 Q3_K 110: 32 bytes of third bits, 64 of 2 bits, 12 of
+ * 6-bit scales, d: d*(s-32)*(q-4), by 16 Q4_K 144: d, m, 12 bytes of 6-bit scales and mins, 128 of nibbles: d*s*q -
+ * m*n, by 32 Q5_K 176: the same with 32 bytes of fifth bits before the nibbles Q6_K 210: 128 bytes of nibbles, 64 of 2
+ * high bits, 16 int8 scales, d: d*s*(q-32), by 16 IQ4_XS 136: d, 2 + 4 bytes of 6-bit scales, 128 of nibbles:
+ * d*(s-32)*v[q], by 32 */
 #ifndef TS_MODEL_TENSOR_H
 #define TS_MODEL_TENSOR_H
 
 #include "core/base/mem.h"
 
 /* TS_DTYPES as a tensor's type: its file names a type that we cannot read (only ts_gguf gives such tensors). */
-typedef enum ts_dtype { TS_F32, TS_F16, TS_BF16, TS_Q8_0, TS_Q4_0, TS_Q4_1, TS_DTYPES } ts_dtype;
+typedef enum ts_dtype {
+    TS_F32,
+    TS_F16,
+    TS_BF16,
+    TS_Q8_0,
+    TS_Q4_0,
+    TS_Q4_1,
+    TS_Q5_0,
+    TS_Q5_1,
+    TS_IQ4_NL,
+    TS_MXFP4,
+    TS_Q2_K,
+    TS_Q3_K,
+    TS_Q4_K,
+    TS_Q5_K,
+    TS_Q6_K,
+    TS_IQ4_XS,
+    TS_DTYPES
+} ts_dtype;
 
 typedef struct ts_tensor {
     const char *name; /* borrowed from the file */
@@ -19,14 +46,17 @@ typedef struct ts_tensor {
     size_t bytes;
 } ts_tensor;
 
-const char *ts_dtype_name(ts_dtype t);         /* "f32", "q4_1", ...; "unknown" for TS_DTYPES */
-size_t ts_dtype_block(ts_dtype t);             /* weights in a block: 1 or 32 */
+const char *ts_dtype_name(ts_dtype t); /* "f32", "q4_1", ...; "unknown" for TS_DTYPES */
+size_t ts_dtype_block(ts_dtype t);     /* weights in a block: 1, 32 or 256 */
+/* "f32, f16, ..., iq4_xs": all of them, for messages; returns out. */
+const char *ts_dtype_list(char *out, size_t size);
 uint32_t ts_dtype_ggml(ts_dtype t);            /* its number in GGUF files */
 ts_dtype ts_dtype_from_ggml(uint32_t number);  /* TS_DTYPES when it is none of ours */
 ts_dtype ts_dtype_from_name(const char *name); /* "q8_0" to TS_Q8_0; TS_DTYPES when it is none of ours */
 /* Bytes of a row of n weights; 0 when n is not a whole number of blocks or the size overflows. */
 size_t ts_row_bytes(ts_dtype t, size_t n);
-/* Converts n weights (whole blocks) at src to f32. Exact: d*q needs no rounding (11 + 7 bits), d*q+m one. Any alignment
+/* Converts n weights (whole blocks) at src to f32. All products are exact (an f16 has 11 bits, scale and
+ * code together at most 12), so only the sum with a minimum rounds, and fused or not gives the same bits. Any alignment
  * of src; src and dst do not overlap. Any thread. */
 void ts_dequantize(ts_dtype t, const void *src, float *dst, size_t n);
 
@@ -36,6 +66,10 @@ typedef enum ts_simd { TS_PLAIN, TS_AVX2, TS_AVX512 } ts_simd;
 ts_simd ts_simd_best(void);
 const char *ts_simd_name(ts_simd level);
 void ts_dequantize_with(ts_simd level, ts_dtype t, const void *src, float *dst, size_t n);
+
+/* What a 4-bit code of IQ4_NL and IQ4_XS, and one of MXFP4 stands for; MXFP4's scale. */
+extern const int8_t ts_iq4_values[16], ts_fp4_values[16];
+float ts_e8m0_half(uint8_t e);
 
 float ts_f16_to_f32(uint16_t h); /* a signalling NaN becomes a quiet one, as the CPU's own conversion does */
 float ts_bf16_to_f32(uint16_t h);

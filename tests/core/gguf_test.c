@@ -258,16 +258,16 @@ static void types_we_do_not_read_are_listed_by_name(void **state) {
     (void)state;
     ts_buf b = TS_BUF_INIT;
     header(&b, 3, 2, 0);
-    info(&b, "a", 1, (uint64_t[]){256}, 14, 0);
-    info(&b, "b", 1, (uint64_t[]){256}, 77, 224);
+    info(&b, "a", 1, (uint64_t[]){256}, 15, 0);
+    info(&b, "b", 1, (uint64_t[]){256}, 77, 320);
     pad(&b, 32);
-    for (int i = 0; i < 256; i++)
+    for (int i = 0; i < 400; i++)
         ts_buf_putc(&b, 0);
     ts_gguf *g;
     assert_ok(ts_gguf_open(&g, write_file(&b), &err));
     assert_int_equal(ts_gguf_tensor(g, 0)->type, TS_DTYPES);
-    assert_int_equal(ts_gguf_tensor(g, 0)->bytes, 210);
-    assert_string_equal(ts_gguf_type_name(g, 0), "q6_k");
+    assert_int_equal(ts_gguf_tensor(g, 0)->bytes, 292);
+    assert_string_equal(ts_gguf_type_name(g, 0), "q8_k");
     assert_string_equal(ts_gguf_type_name(g, 1), "type 77");
     ts_gguf_close(g);
 }

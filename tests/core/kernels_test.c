@@ -21,6 +21,12 @@ static float *numbers(size_t n) {
     return x;
 }
 
+/* Where the f16 scale of a block lies, and its minimum (0: none). */
+static const struct {
+    size_t d, m;
+} scale_at[TS_DTYPES] = {[TS_Q4_1] = {0, 2}, [TS_Q5_1] = {0, 2}, [TS_Q2_K] = {80, 82}, [TS_Q3_K] = {108, 0},
+                         [TS_Q4_K] = {0, 2}, [TS_Q5_K] = {0, 2}, [TS_Q6_K] = {208, 0}};
+
 /* Random bytes of a stored type whose scales are sane numbers. */
 static unsigned char *weights(ts_dtype t, size_t rows, size_t cols) {
     size_t bytes = ts_row_bytes(t, cols) * rows, block = ts_row_bytes(t, ts_dtype_block(t));
@@ -32,24 +38,39 @@ static unsigned char *weights(ts_dtype t, size_t rows, size_t cols) {
         uint16_t d = t == TS_BF16 ? ts_f32_to_bf16(f) : ts_f32_to_f16(t == TS_F16 ? f : f * 0.1f), m = ts_f32_to_f16(f);
         if (t == TS_F32)
             memcpy(w + i, &f, 4);
+        else if (t == TS_MXFP4)
+            w[i] = (unsigned char)(120 + w[i] % 8);
         else
-            memcpy(w + i, &d, 2);
-        if (t == TS_Q4_1) memcpy(w + i + 2, &m, 2);
+            memcpy(w + i + scale_at[t].d, &d, 2);
+        if (scale_at[t].m) memcpy(w + i + scale_at[t].m, &m, 2);
     }
     return w;
 }
 
+/* Whole rows, and pieces of them that begin in the middle of a block of 256. */
 static void stored_types_decode_to_the_same_bits(void **state) {
     (void)state;
+    enum { N = 768 };
     for (ts_dtype t = 0; t < TS_DTYPES; t++) {
-        size_t n = ts_dtype_block(t) == 1 ? 77 : 96;
+        size_t n = ts_dtype_block(t) == 1 ? 77 : N, step = ts_dtype_block(t) == 1 ? 5 : 32;
         unsigned char *w = weights(t, 1, n);
-        float want[96], got[96];
+        float want[N], got[N + 1], panel[2 * TS_PANEL];
         ts_dequantize(t, w, want, n);
-        for (size_t k = 0; k < n_kernels; k++) {
-            kernels[k]->dequant(t, w, got, n);
-            assert_memory_equal(got, want, n * sizeof *got);
-        }
+        for (size_t k = 0; k < n_kernels; k++)
+            for (size_t from = 0; from < n; from += step)
+                for (size_t count = step; from + count <= n; count += 9 * step) {
+                    got[count] = 123;
+                    kernels[k]->dequant(t, w, from, got, count);
+                    if (memcmp(got, want + from, count * sizeof *got) != 0 || got[count] != 123)
+                        fail_msg("%s %s: weights %zu to %zu differ", kernels[k]->name, ts_dtype_name(t), from,
+                                 from + count);
+                    if (count > TS_PANEL) continue;
+                    kernels[k]->pack_n(t, w, 0, 2, from, count, panel); /* the same row twice */
+                    assert_memory_equal(panel, want + from, count * sizeof *got);
+                    assert_memory_equal(panel + TS_PANEL, want + from, count * sizeof *got);
+                    for (size_t c = count; c < TS_PANEL; c++)
+                        assert_true(panel[c] == 0);
+                }
         free(w);
     }
 }
@@ -61,7 +82,7 @@ static void f16_has_all_its_kinds_of_numbers(void **state) {
     for (size_t i = 0; i < 1 << 16; i++)
         all[i] = (uint16_t)i;
     for (size_t k = 0; k < n_kernels; k++) {
-        kernels[k]->dequant(TS_F16, all, got, 1 << 16);
+        kernels[k]->dequant(TS_F16, all, 0, got, 1 << 16);
         for (size_t i = 0; i < 1 << 16; i++) {
             float want = ts_f16_to_f32(all[i]);
             if (isnan(want))
@@ -77,29 +98,38 @@ typedef struct shape {
     size_t m, n, k;
 } shape;
 
+/* B of a term as f32 rows as they are stored. */
+static float *plain_b(const ts_product *p, const ts_term *t) {
+    size_t rows = t->trans ? p->n : t->k, cols = t->trans ? t->k : p->n;
+    float *b = malloc(rows * cols * sizeof *b);
+    for (size_t r = 0; r < rows; r++)
+        ts_dequantize(t->type, (const char *)t->b + r * t->row_bytes, b + r * cols, cols);
+    return b;
+}
+
 /* Largest error against the size (root of the sum of squares) of what was summed; rounding grows as sqrt(k). */
 static double product_error(const ts_product *p, const float *start, size_t ldc) {
     double worst = 0;
+    float *b[TS_TERMS];
+    for (size_t q = 0; q < p->n_terms; q++)
+        b[q] = plain_b(p, &p->terms[q]);
     for (size_t i = 0; i < p->m; i++)
         for (size_t j = 0; j < p->n; j++) {
             double want = (start ? start[i * ldc + j] : 0) + (p->bias ? p->bias[j] : 0), size = want * want;
             for (size_t q = 0; q < p->n_terms; q++) {
                 const ts_term *t = &p->terms[q];
-                float *row = malloc((t->trans ? t->k : p->n) * sizeof *row);
                 for (size_t r = 0; r < t->k; r++) {
-                    double a = t->a_trans ? t->a[r * t->lda + i] : t->a[i * t->lda + r], b;
-                    if (!t->trans || r == 0)
-                        ts_dequantize(t->type, (const char *)t->b + (t->trans ? j : r) * t->row_bytes, row,
-                                      t->trans ? t->k : p->n);
-                    b = t->trans ? row[r] : row[j];
-                    double term = a * b * (t->scale != 0 ? t->scale : 1);
+                    double x = t->a_trans ? t->a[r * t->lda + i] : t->a[i * t->lda + r];
+                    double term = x * (t->trans ? b[q][j * t->k + r] : b[q][r * p->n + j]);
+                    term *= t->scale != 0 ? t->scale : 1;
                     want += term;
                     size += term * term;
                 }
-                free(row);
             }
             worst = fmax(worst, fabs(p->c[i * ldc + j] - want) / sqrt(size + 1e-30));
         }
+    for (size_t q = 0; q < p->n_terms; q++)
+        free(b[q]);
     return worst;
 }
 
@@ -137,8 +167,9 @@ static void check_product(const ts_kernels *k, ts_dtype type, shape s, bool tran
 
 static void products_are_right_in_every_shape(void **state) {
     (void)state;
-    static const shape shapes[] = {{1, 1, 1},   {5, 7, 3},    {13, 33, 40}, {12, 32, 32},  {50, 64, 96},
-                                   {27, 48, 8}, {100, 16, 9}, {3, 96, 300}, {14, 40, 1700}};
+    static const shape shapes[] = {{1, 1, 1},      {5, 7, 3},     {13, 33, 40},  {12, 32, 32},
+                                   {50, 64, 96},   {27, 48, 8},   {100, 16, 9},  {3, 96, 300},
+                                   {14, 40, 1700}, {9, 256, 512}, {5, 512, 1792}};
     for (size_t k = 0; k < n_kernels; k++)
         for (ts_dtype t = 0; t < TS_DTYPES; t++)
             for (size_t s = 0; s < TS_COUNT(shapes); s++)
@@ -183,7 +214,7 @@ static void threads_and_other_rows_do_not_change_a_bit(void **state) {
 
 static void dots_do_not_depend_on_the_batch(void **state) {
     (void)state;
-    static const size_t ks[] = {5, 32, 40, 96, 172, 576};
+    static const size_t ks[] = {5, 32, 40, 96, 172, 576, 768};
     enum { M = 11, N = 37 };
     for (size_t k = 0; k < n_kernels; k++)
         for (ts_dtype t = 0; t < TS_DTYPES; t++)
