@@ -1,16 +1,21 @@
 /* A tensor as it lies in a file: a view, nothing is owned or converted. Conversion to f32 goes row by row.
  *
- * Block types (facts: ggml's ggml-common.h and ggml-quants.c). d and m are f16 unless said otherwise, q a weight's
- * code. Types of 32 weights (byte j of the nibbles holds weight j low, j+16 high; bit i of the four bytes h is the
- * fifth bit of weight i): Q4_0 18 bytes d, nibbles: d*(q-8)        Q4_1 20: d, m, nibbles: d*q+m        Q8_0 34: d, 32
- * int8: d*q Q5_0 22: d, h, nibbles: d*(q-16)         Q5_1 24: d, m, h, nibbles: d*q+m IQ4_NL 18: as Q4_0 with the
- * code's value from a table: d*v[q] MXFP4 17: exponent byte e, nibbles: 2^(e-128) times twice the 4-bit float q Types
- * of 256 weights, in groups of 16 or 32 with scales of their own (groups of 32: byte l of a group's bytes): Q2_K 84: 16
- * bytes scale|min<<4, 64 of 2 bits, d, m: d*s*q - m*n, by 16 Q3_K 110: 32 bytes of third bits, 64 of 2 bits, 12 of
- * 6-bit scales, d: d*(s-32)*(q-4), by 16 Q4_K 144: d, m, 12 bytes of 6-bit scales and mins, 128 of nibbles: d*s*q -
- * m*n, by 32 Q5_K 176: the same with 32 bytes of fifth bits before the nibbles Q6_K 210: 128 bytes of nibbles, 64 of 2
- * high bits, 16 int8 scales, d: d*s*(q-32), by 16 IQ4_XS 136: d, 2 + 4 bytes of 6-bit scales, 128 of nibbles:
- * d*(s-32)*v[q], by 32 */
+ * Block types (facts: ggml's ggml-common.h and ggml-quants.c). d and m are f16, q a weight's code. Blocks of 32
+ * weights; byte j of the nibbles holds weight j low, j+16 high; bit i of the four bytes h is the fifth bit of weight i:
+ * - Q4_0, 18 bytes: d, nibbles: d*(q-8)
+ * - Q4_1, 20 bytes: d, m, nibbles: d*q + m
+ * - Q5_0, 22 bytes: d, h, nibbles: d*(q-16)
+ * - Q5_1, 24 bytes: d, m, h, nibbles: d*q + m
+ * - Q8_0, 34 bytes: d, 32 int8: d*q
+ * - IQ4_NL, 18 bytes: d, nibbles: d*v[q] with v from a table
+ * - MXFP4, 17 bytes: exponent byte e, nibbles: 2^(e-128) times twice the 4-bit float q
+ * Blocks of 256 weights, in groups of 16 or 32 with scales s and minima n of their own:
+ * - Q2_K, 84 bytes: 16 of s and n, four bits each, 64 of 2-bit codes, d, m: d*s*q - m*n, by 16
+ * - Q3_K, 110 bytes: 32 of third bits, 64 of 2-bit codes, 12 of 6-bit scales, d: d*(s-32)*(q-4), by 16
+ * - Q4_K, 144 bytes: d, m, 12 of 6-bit scales and minima, 128 of nibbles: d*s*q - m*n, by 32
+ * - Q5_K, 176 bytes: the same with 32 of fifth bits before the nibbles
+ * - Q6_K, 210 bytes: 128 of nibbles, 64 of two high bits, 16 int8 scales, d: d*s*(q-32), by 16
+ * - IQ4_XS, 136 bytes: d, 6 of 6-bit scales, 128 of nibbles: d*(s-32)*v[q], by 32 */
 #ifndef TS_MODEL_TENSOR_H
 #define TS_MODEL_TENSOR_H
 
