@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { NICE = 5 };
@@ -22,6 +23,7 @@ struct open_request {
 
 struct ts_engine {
     char *log;
+    size_t log_at; /* its length when the process was started */
     ts_engine_fn *fn;
     void *ctx;
     ts_child child;
@@ -126,12 +128,37 @@ static void fail_request(ts_engine *e, int64_t id, ts_status status, const char 
     deliver(e, &ev);
 }
 
+/* The last line that the process wrote into the log since it was started; false when there is none. */
+static bool last_words(const ts_engine *e, char *out, size_t n) {
+    enum { MAX_LOG = 1 << 24 };
+    ts_buf log = TS_BUF_INIT;
+    ts_err ignored;
+    out[0] = 0;
+    if (e->log && ts_file_read(e->log, MAX_LOG, &log, &ignored) == TS_OK && log.len > e->log_at) {
+        char *from = log.data + e->log_at;
+        while (log.len > e->log_at && log.data[log.len - 1] == '\n')
+            log.data[--log.len] = 0;
+        const char *line = strrchr(from, '\n');
+        line = line ? line + 1 : from;
+        if (strncmp(line, "tunesmith: ", 11) == 0) snprintf(out, n, "%s", line + 11);
+    }
+    ts_buf_release(&log);
+    return out[0] != 0;
+}
+
+/* One that ended by itself has said why; one that was killed could not. */
 static void child_died(ts_engine *e) {
-    char how[80] = "", text[400];
+    char how[80] = "", text[600], words[512];
     int status = 0;
-    if (ts_child_wait(&e->child, 2, &status)) ts_child_describe(status, how, sizeof how);
-    snprintf(text, sizeof text, "the engine process %s; it may have run out of memory%s%s", *how ? how : "went away",
-             e->log ? ", see " : "", e->log ? e->log : "");
+    bool known = ts_child_wait(&e->child, 2, &status);
+    if (known) ts_child_describe(status, how, sizeof how);
+    if (known && WIFEXITED(status) && last_words(e, words, sizeof words))
+        snprintf(text, sizeof text, "the engine process ended: %s", words);
+    else if (known && WIFEXITED(status))
+        snprintf(text, sizeof text, "the engine process %s%s%s", how, e->log ? ", see " : "", e->log ? e->log : "");
+    else
+        snprintf(text, sizeof text, "the engine process %s; it may have run out of memory%s%s",
+                 *how ? how : "went away", e->log ? ", see " : "", e->log ? e->log : "");
     drop_child(e, 0);
     while (e->n_open > 0)
         fail_request(e, e->open[0].id, TS_IO, text);
@@ -144,6 +171,7 @@ static ts_status start(ts_engine *e, ts_err *err) {
     ts_child_options o = {.args = args, .log = e->log, .pipes = true, .show_errors = !e->log, .nice = NICE};
     if (e->child.pid > 0) return TS_OK;
     drop_child(e, 0);
+    e->log_at = e->log && ts_is_file(e->log) ? (size_t)ts_file_size(e->log) : 0;
     return ts_child_start(&e->child, &o, err);
 }
 

@@ -462,6 +462,7 @@ static int run_engine(const ts_cmd *cmd, const void *opts) {
     ts_err err;
     (void)opts;
     ts_child_restart_clean();
+    ts_map_guard();
     signal(SIGINT, SIG_IGN); /* Ctrl-C is for the program in front, which then asks for a stop */
     ts_status status = ts_serve(STDIN_FILENO, STDOUT_FILENO, &err);
     return status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);

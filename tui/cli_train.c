@@ -153,6 +153,7 @@ static int train_here(const ts_cmd *cmd, const char *dir, const char *model) {
     ts_train_options o = {.model = model, .on_line = on_line, .on_start = on_start, .ctx = &report};
     struct sigaction act = {.sa_handler = on_terminate, .sa_flags = SA_RESTART};
     atomic_store(&terminated, &progress);
+    ts_map_guard();
     sigaction(SIGTERM, &act, NULL);
     sigaction(SIGHUP, &act, NULL);
     ts_cmd silent = *cmd;

@@ -3,6 +3,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +54,61 @@ ts_status ts_file_read(const char *path, size_t max, ts_buf *out, ts_err *err) {
     return status;
 }
 
+/* The files that are mapped now, with the sentence for each ready: a signal handler cannot make one. A file beyond the
+ * last slot is mapped all the same, only without a sentence. */
+enum { SLOTS = 256 };
+static struct slot {
+    _Atomic(const unsigned char *) at; /* NULL: free; written last */
+    size_t len;
+    char *words;
+} slots[SLOTS];
+static pthread_mutex_t slots_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void remember_map(const ts_map *m, const char *path) {
+    ts_err words;
+    ts_fail(&words, TS_IO,
+            "%.300s became shorter while it was in use (another program writes to it); fetch the file again and start "
+            "over",
+            path);
+    pthread_mutex_lock(&slots_lock);
+    for (size_t i = 0; i < SLOTS; i++) {
+        if (slots[i].at) continue;
+        slots[i].len = m->len;
+        slots[i].words = ts_printf("tunesmith: %s\n", words.text);
+        slots[i].at = m->data;
+        break;
+    }
+    pthread_mutex_unlock(&slots_lock);
+}
+
+static void forget_map(const ts_map *m) {
+    pthread_mutex_lock(&slots_lock);
+    for (size_t i = 0; i < SLOTS; i++) {
+        if (slots[i].at != m->data) continue;
+        slots[i].at = NULL;
+        free(slots[i].words);
+        break;
+    }
+    pthread_mutex_unlock(&slots_lock);
+}
+
+static void on_bus_error(int signal_number, siginfo_t *info, void *context) {
+    const unsigned char *where = info->si_addr;
+    (void)context;
+    for (size_t i = 0; i < SLOTS; i++) {
+        const unsigned char *at = slots[i].at;
+        if (!at || where < at || where >= at + slots[i].len) continue;
+        if (write(STDERR_FILENO, slots[i].words, strlen(slots[i].words)) < 0) _exit(1);
+        _exit(1);
+    }
+    signal(signal_number, SIG_DFL); /* not ours: the instruction runs again and ends the process */
+}
+
+void ts_map_guard(void) {
+    struct sigaction act = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
+    sigaction(SIGBUS, &act, NULL);
+}
+
 ts_status ts_map_open(ts_map *m, const char *path, ts_err *err) {
     struct stat st;
     ts_status status = TS_OK;
@@ -67,10 +125,12 @@ ts_status ts_map_open(ts_map *m, const char *path, ts_err *err) {
             *m = (ts_map){p, (size_t)st.st_size};
     }
     close(fd);
+    if (m->len) remember_map(m, path);
     return status;
 }
 
 void ts_map_close(ts_map *m) {
+    if (m->len) forget_map(m);
     if (m->len) munmap((void *)(uintptr_t)m->data, m->len);
     *m = (ts_map){(const unsigned char *)"", 0};
 }

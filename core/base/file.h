@@ -9,13 +9,17 @@
 TS_MUST_USE ts_status ts_file_read(const char *path, size_t max, ts_buf *out, ts_err *err);
 
 /* A file mapped read-only. data is page-aligned (not NULL even for an empty file). A file that another program cuts
- * short while mapped raises SIGBUS, so map only model files, never data that people edit. */
+ * short while mapped raises SIGBUS, so map only model files, never data that people edit; see ts_map_guard. */
 typedef struct ts_map {
     const unsigned char *data;
     size_t len;
 } ts_map;
 TS_MUST_USE ts_status ts_map_open(ts_map *m, const char *path, ts_err *err);
 void ts_map_close(ts_map *m); /* an empty one is fine */
+/* For processes that calculate (the engine, a training run), never for one with a screen: from now on a mapped file
+ * that becomes shorter ends the process with exit code 1 and one sentence on stderr that names the file. Without it the
+ * process is killed by SIGBUS. */
+void ts_map_guard(void);
 
 /* Written to a temporary name beside `path`, fsynced, renamed, folder fsynced: readers see the old file or the new
  * one, never a part; a full disk leaves the old one. Through a symbolic link the file it names is written; a device or

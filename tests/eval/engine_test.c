@@ -285,6 +285,28 @@ static void death_is_a_sentence(void **state) {
     ts_engine_free(e);
 }
 
+/* Another program cuts the model's file while the engine holds it: the sentence names the file. */
+static void a_model_cut_short_in_use_is_named(void **state) {
+    (void)state;
+    need_binary();
+    char *file = ts_path_join(here, "cut.gguf"), *log = ts_path_join(here, "engine.log");
+    ts_tiny_gguf(file, NULL);
+    struct seen s = {0};
+    ts_engine *e = ts_engine_new(log, on_event, &s);
+    ts_ask ask = TS_ASK_DEFAULTS;
+    ask.model = file;
+    ask.items = "[{\"ids\":[1,10]}]";
+    ask.max_new_tokens = 4;
+    assert_ok(ts_engine_wait(e, ts_engine_load(e, file, NULL, &err), NULL, &err));
+    assert_int_equal(truncate(file, 4096), 0);
+    assert_int_equal(ts_engine_wait(e, ts_engine_generate(e, &ask, &err), NULL, &err), TS_IO);
+    if (!strstr(err.text, "cut.gguf became shorter")) fail_msg("%s", err.text);
+    assert_null(strstr(err.text, "memory"));
+    ts_engine_free(e);
+    free(file);
+    free(log);
+}
+
 /* Straight to the process: lines that are no requests, and the end of stdin. */
 static void hostile_lines_and_closed_pipe(void **state) {
     (void)state;
@@ -320,6 +342,7 @@ int main(void) {
         cmocka_unit_test_setup(cancel_stops_a_long_answer, fresh),
         cmocka_unit_test_setup(a_stop_text_ends_the_answer, fresh),
         cmocka_unit_test_setup(death_is_a_sentence, fresh),
+        cmocka_unit_test_setup(a_model_cut_short_in_use_is_named, fresh),
         cmocka_unit_test_setup(hostile_lines_and_closed_pipe, fresh),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
