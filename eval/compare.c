@@ -219,6 +219,7 @@ static ts_ask ask_of(const struct asking *a, const char *items) {
                     .sampling = o->sampling,
                     .stops = o->stops,
                     .n_stops = o->n_stops,
+                    .f16_cache = o->f16_cache,
                     .stream = o->on_text != NULL};
 }
 

@@ -73,6 +73,7 @@ typedef struct ts_compare_options {
     ts_sampling sampling; /* settled */
     const char *const *stops;
     size_t n_stops;
+    bool f16_cache;
     const char *log; /* the engine's stderr; NULL: ours */
     /* Called from the working thread after new text came (prompt, side), may be NULL: the screen copies and draws. */
     void (*on_text)(void *ctx, size_t prompt, size_t side, const char *text);

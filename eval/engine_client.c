@@ -267,6 +267,7 @@ int64_t ts_engine_generate(ts_engine *e, const ts_ask *ask, ts_err *err) {
     ts_jw w = begin(e, "generate", id);
     put_texts(&w, "sides", ask->sides, ask->n_sides);
     ts_jw_kint(&w, "max_new_tokens", ask->max_new_tokens);
+    ts_jw_kstr(&w, "kv_cache", ask->f16_cache ? "f16" : "f32");
     ts_sampling_write(&ask->sampling, &w);
     put_texts(&w, "stop", ask->stops, ask->n_stops);
     ts_jw_kint(&w, "first_stream", ask->first_stream);

@@ -53,6 +53,7 @@ typedef struct ts_ask {
     ts_sampling sampling;     /* settled */
     const char *const *stops; /* texts that end an answer */
     size_t n_stops;
+    bool f16_cache;
     int64_t first_stream; /* random numbers of prompt i are those of stream first_stream + i */
     bool stream;
 } ts_ask;

@@ -51,7 +51,8 @@ static int run_compare(const ts_cmd *cmd, const void *opts) {
                             .limit = o->limit,
                             .max_new_tokens = o->answer.max_new_tokens,
                             .stops = o->answer.stop.items,
-                            .n_stops = o->answer.stop.n};
+                            .n_stops = o->answer.stop.n,
+                            .f16_cache = ts_answer_opts_f16(&o->answer)};
     int code = ts_check_precision(cmd, o->precision);
     if (!code) code = ts_answer_opts_settle(cmd, &o->answer, &q.sampling);
     if (code) return code;

@@ -68,25 +68,41 @@ static void on_event(void *ctx, const ts_engine_event *e) {
 }
 
 /* The single prompt of --prompt as the engine's items. */
-static void one_prompt(const struct generate_opts *o, ts_buf *items) {
+static void one_prompt(const struct generate_opts *o, const char *prompt, ts_buf *items) {
     ts_jw w = ts_jw_to(items);
     ts_jw_arr(&w);
     ts_jw_obj(&w);
     if (o->raw) {
-        ts_jw_kstr(&w, "text", o->prompt);
+        ts_jw_kstr(&w, "text", prompt);
     } else {
         ts_jw_key(&w, "messages");
         ts_jw_arr(&w);
         for (int i = o->system ? 0 : 1; i < 2; i++) {
             ts_jw_obj(&w);
             ts_jw_kstr(&w, "role", i == 0 ? "system" : "user");
-            ts_jw_kstr(&w, "content", i == 0 ? o->system : o->prompt);
+            ts_jw_kstr(&w, "content", i == 0 ? o->system : prompt);
             ts_jw_end_obj(&w);
         }
         ts_jw_end_arr(&w);
     }
     ts_jw_end_obj(&w);
     ts_jw_end_arr(&w);
+}
+
+/* "-" is stdin. */
+static ts_status read_text(const char *path, ts_buf *out, ts_err *err) {
+    return ts_file_read(strcmp(path, "-") == 0 ? "/dev/stdin" : path, (size_t)1 << 28, out, err);
+}
+
+static ts_status given_prompt(const struct generate_opts *o, ts_buf *items, ts_err *err) {
+    ts_buf text = TS_BUF_INIT;
+    bool standard = strcmp(o->prompt, "-") == 0;
+    ts_status status = standard ? read_text("-", &text, err) : TS_OK;
+    if (status == TS_OK && memchr(ts_buf_str(&text), 0, text.len))
+        status = ts_fail(err, TS_FORMAT, "the prompt on stdin holds a NUL byte; give text");
+    if (status == TS_OK) one_prompt(o, standard ? ts_buf_str(&text) : o->prompt, items);
+    ts_buf_release(&text);
+    return status;
 }
 
 /* A line of the file: {"messages":[..]}, {"text":..}, {"ids":[..]} or a bare array of messages. */
@@ -107,7 +123,11 @@ static ts_status file_prompts(const char *path, ts_buf *items, int64_t **lines, 
     ts_buf text = TS_BUF_INIT;
     size_t cap = 0;
     int64_t number = 0;
-    TS_TRY(ts_file_read(path, (size_t)1 << 28, &text, err));
+    ts_status read = read_text(path, &text, err);
+    if (read != TS_OK) {
+        ts_buf_release(&text);
+        return read;
+    }
     ts_status status = TS_OK;
     ts_buf_putc(items, '[');
     for (size_t at = 0; at < text.len && status == TS_OK;) {
@@ -123,7 +143,8 @@ static ts_status file_prompts(const char *path, ts_buf *items, int64_t **lines, 
     }
     ts_buf_putc(items, ']');
     ts_buf_release(&text);
-    if (status == TS_OK && *n_lines == 0) status = ts_fail(err, TS_INVALID, "%s holds no prompts", path);
+    if (status == TS_OK && *n_lines == 0)
+        status = ts_fail(err, TS_INVALID, "%s holds no prompts", strcmp(path, "-") == 0 ? "stdin" : path);
     return status;
 }
 
@@ -141,6 +162,7 @@ static ts_status ask(const ts_cmd *cmd, const struct generate_opts *o, const ts_
                 .sampling = *sampling,
                 .stops = o->answer.stop.items,
                 .n_stops = o->answer.stop.n,
+                .f16_cache = ts_answer_opts_f16(&o->answer),
                 .stream = p->streaming};
     ts_engine *e = ts_engine_new(NULL, on_event, p);
     ts_cmd silent = *cmd;
@@ -169,7 +191,7 @@ static int run_generate(const ts_cmd *cmd, const void *opts) {
     if (code) return code;
     ts_status status = ts_sides_find(&sides, o->ws, &o->adapter, &err);
     if (status == TS_OK && o->messages) status = file_prompts(o->messages, &items, &lines, &n_lines, &err);
-    if (!o->messages) one_prompt(o, &items);
+    if (status == TS_OK && !o->messages) status = given_prompt(o, &items, &err);
     struct printing p = {cmd, &sides, lines ? lines : &one, lines ? n_lines : 1, false};
     p.streaming = !cmd->json && p.n_prompts == 1 && sides.n == 1;
     if (status == TS_OK) status = ask(cmd, o, &sampling, &sides, items.data, &p, &err);
@@ -185,10 +207,11 @@ static const ts_opt generate_table[] = {
     {"adapter", TS_OPT_LIST, AT(adapter), "A", "PEFT folder, run:3, run:3/best, or base; may be repeated"},
     {"template", TS_OPT_TEXT, AT(template), "NAME|FILE",
      "chat template instead of the model's: alpaca, chatml, llama2, plain"},
-    {"prompt", TS_OPT_TEXT, AT(prompt), "TEXT", "a user turn"},
+    {"prompt", TS_OPT_TEXT, AT(prompt), "TEXT", "a user turn; -: what comes on stdin"},
     {"system", TS_OPT_TEXT, AT(system), "TEXT", "a system turn before it"},
     {"raw", TS_OPT_FLAG, AT(raw), NULL, "the prompt is plain text, without the chat template"},
-    {"messages", TS_OPT_TEXT, AT(messages), "FILE", "JSONL of {\"messages\":[..]}, {\"text\":..} or {\"ids\":[..]}"},
+    {"messages", TS_OPT_TEXT, AT(messages), "FILE",
+     "JSONL of {\"messages\":[..]}, {\"text\":..} or {\"ids\":[..]}; -: stdin"},
     TS_ANSWER_OPTS{"precision", TS_OPT_TEXT, AT(precision), "NAME", "f32 or auto"},
     {"workspace", TS_OPT_TEXT, AT(ws), "WS", "where run:N is looked up (this folder)"},
 };

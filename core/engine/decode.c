@@ -11,14 +11,37 @@ static size_t stride(const ts_net *n) {
     return (n->m->config.head_dim + 15) & ~(size_t)15;
 }
 
-size_t ts_cache_bytes(const ts_net *n, size_t cap) {
-    return n->m->config.layers * n->m->config.kv_heads * 2 * cap * stride(n) * sizeof(float);
+size_t ts_cache_bytes(const ts_net *n, bool f16, size_t tokens) {
+    return n->m->config.layers * n->m->config.kv_heads * 2 * tokens * stride(n) * (f16 ? 2 : 4);
 }
 
-ts_status ts_cache_new(ts_cache *c, const ts_net *n, size_t cap, ts_err *err) {
-    size_t none = 0;
-    *c = (ts_cache){.cap = cap};
-    return ts_need_floats(&c->data, &none, ts_cache_bytes(n, cap) / sizeof(float), "keys and values", err);
+/* Bytes of a token in one list of keys or values. */
+static size_t token_bytes(const ts_net *n, const ts_cache *c) {
+    return stride(n) * (c->f16 ? 2 : 4);
+}
+
+static unsigned char *cache_keys(const ts_net *n, const ts_cache *c, size_t layer, size_t kv_head) {
+    return c->data + (layer * n->m->config.kv_heads + kv_head) * 2 * c->cap * token_bytes(n, c);
+}
+
+static unsigned char *cache_values(const ts_net *n, const ts_cache *c, size_t layer, size_t kv_head) {
+    return cache_keys(n, c, layer, kv_head) + c->cap * token_bytes(n, c);
+}
+
+ts_status ts_cache_need(ts_cache *c, const ts_net *n, size_t tokens, ts_err *err) {
+    if (c->data && c->cap >= tokens) return TS_OK;
+    ts_cache bigger = {.f16 = c->f16, .cap = tokens, .len = c->len};
+    size_t none = 0, lists = n->m->config.layers * n->m->config.kv_heads * 2, bytes = token_bytes(n, c);
+    float *data = NULL;
+    TS_TRY(ts_need_floats(&data, &none, ts_cache_bytes(n, c->f16, tokens) / sizeof *data,
+                          "the keys and values of an answer: fewer new tokens, fewer prompts at once or an f16 cache",
+                          err));
+    bigger.data = (unsigned char *)data;
+    for (size_t i = 0; i < lists && c->len > 0; i++)
+        memcpy(bigger.data + i * bigger.cap * bytes, c->data + i * c->cap * bytes, c->len * bytes);
+    free(c->data);
+    *c = bigger;
+    return TS_OK;
 }
 
 void ts_cache_release(ts_cache *c) {
@@ -26,24 +49,30 @@ void ts_cache_release(ts_cache *c) {
     *c = (ts_cache){0};
 }
 
-static float *cache_keys(const ts_net *n, const ts_cache *c, size_t layer, size_t kv_head) {
-    return c->data + (layer * n->m->config.kv_heads + kv_head) * 2 * c->cap * stride(n);
-}
-
-static float *cache_values(const ts_net *n, const ts_cache *c, size_t layer, size_t kv_head) {
-    return cache_keys(n, c, layer, kv_head) + c->cap * stride(n);
+/* head_dim numbers into a token's place. */
+static void put_token(const ts_net *n, const ts_cache *c, unsigned char *to, const float *x) {
+    size_t d = n->m->config.head_dim;
+    if (!c->f16) {
+        memcpy(to, x, d * sizeof *x);
+        return;
+    }
+    for (size_t i = 0; i < d; i++) {
+        uint16_t half = ts_f32_to_f16(x[i]);
+        memcpy(to + 2 * i, &half, sizeof half);
+    }
 }
 
 void ts_cache_store(const ts_net *n, ts_cache *c, size_t layer, const float *qkv, size_t first, size_t count,
                     size_t at) {
     const ts_config *m = &n->m->config;
+    size_t bytes = token_bytes(n, c);
     for (size_t kv = 0; kv < m->kv_heads; kv++) {
-        float *keys = cache_keys(n, c, layer, kv) + at * stride(n);
-        float *values = cache_values(n, c, layer, kv) + at * stride(n);
+        unsigned char *keys = cache_keys(n, c, layer, kv) + at * bytes,
+                      *values = cache_values(n, c, layer, kv) + at * bytes;
         for (size_t i = 0; i < count; i++) {
             const float *k = qkv + (first + i) * n->qkv + n->hd + kv * m->head_dim;
-            memcpy(keys + i * stride(n), k, m->head_dim * sizeof *keys);
-            memcpy(values + i * stride(n), k + n->kd, m->head_dim * sizeof *values);
+            put_token(n, c, keys + i * bytes, k);
+            put_token(n, c, values + i * bytes, k + n->kd);
         }
     }
 }
@@ -297,6 +326,33 @@ static void linear(const step *s, int group, const float *x, float *y, bool resi
 
 /* ---- attention of one query per item ---- */
 
+/* out = scores times the values, a panel of columns at a time. packed: room for TS_PANEL numbers a token, f16 only. */
+static void mix_values(const ts_net *n, const ts_cache *cache, const unsigned char *values, const float *scores,
+                       size_t group, size_t len, float *packed, float *out) {
+    const ts_kernels *kn = ts_kernels_get();
+    for (size_t col = 0; col < stride(n); col += TS_PANEL) {
+        size_t cols = TS_MIN(stride(n) - col, (size_t)TS_PANEL);
+        const float *b = (const float *)(const void *)values + col;
+        if (cache->f16) kn->pack_n(TS_F16, values + 2 * col, token_bytes(n, cache), len, cols, packed);
+        ts_panel p = {.m = group,
+                      .n = cols,
+                      .k = len,
+                      .a = scores,
+                      .lda = len,
+                      .b = cache->f16 ? packed : b,
+                      .ldb = cache->f16 ? (size_t)TS_PANEL : stride(n),
+                      .c = out + col,
+                      .ldc = stride(n)};
+        kn->panel(&p);
+    }
+}
+
+/* Floats of scratch a task of attention needs. */
+static size_t attention_floats(const ts_net *n, size_t len, bool f16) {
+    size_t group = n->m->config.heads / n->m->config.kv_heads;
+    return group * len + 4 * n->m->config.head_dim + group * stride(n) + (f16 ? len * TS_PANEL : 0);
+}
+
 /* Task: an item and a kv head with the query heads that use it. */
 static void attention_task(void *ctx, size_t i, int worker) {
     const step *s = ctx;
@@ -308,18 +364,19 @@ static void attention_task(void *ctx, size_t i, int worker) {
     const ts_layer *w = &n->m->layer[s->layer];
     size_t at = cache->len, first = w->window && at + 1 > w->window ? at + 1 - w->window : 0, len = at + 1 - first;
     float *q = s->b->qkv + row * n->qkv + kv * group * d, *k = s->b->qkv + row * n->qkv + n->hd + kv * d;
-    float *keys = cache_keys(n, cache, s->layer, kv), *values = cache_values(n, cache, s->layer, kv);
+    size_t bytes = token_bytes(n, cache);
+    unsigned char *keys = cache_keys(n, cache, s->layer, kv), *values = cache_values(n, cache, s->layer, kv);
     float *scores = ts_scratch_of(&n->scratch, worker), *scratch = scores + group * len;
-    float *out = scratch + 4 * d;
+    float *out = scratch + 4 * d, *packed = out + group * stride(n);
     ts_norm_heads(n, w->q_norm, q, group, q);
     ts_norm_heads(n, w->k_norm, k, 1, k);
     ts_rope_heads(n, w, q, group, at, at + 1, false);
     ts_rope_heads(n, w, k, 1, at, at + 1, false);
-    memcpy(keys + at * stride(n), k, d * sizeof *k);
-    memcpy(values + at * stride(n), k + n->kd, d * sizeof *k);
-    ts_dots dots = {.type = TS_F32,
-                    .w = keys + first * stride(n),
-                    .row_bytes = stride(n) * sizeof(float),
+    put_token(n, cache, keys + at * bytes, k);
+    put_token(n, cache, values + at * bytes, k + n->kd);
+    ts_dots dots = {.type = cache->f16 ? TS_F16 : TS_F32,
+                    .w = keys + first * bytes,
+                    .row_bytes = bytes,
                     .rows = len,
                     .k = d,
                     .x = q,
@@ -335,18 +392,7 @@ static void attention_task(void *ctx, size_t i, int worker) {
         if (c->attn_cap > 0) kn->softcap(p, len, c->attn_scale / c->attn_cap, c->attn_cap);
         kn->scale(p, len, 1 / kn->exp_sum(p, len, scale, kn->max(p, len) * scale));
     }
-    for (size_t col = 0; col < stride(n); col += TS_PANEL) {
-        ts_panel p = {.m = group,
-                      .n = TS_MIN(stride(n) - col, (size_t)TS_PANEL),
-                      .k = len,
-                      .a = scores,
-                      .lda = len,
-                      .b = values + first * stride(n) + col,
-                      .ldb = stride(n),
-                      .c = out + col,
-                      .ldc = stride(n)};
-        kn->panel(&p);
-    }
+    mix_values(n, cache, values + first * bytes, scores, group, len, packed, out);
     for (size_t h = 0; h < group; h++)
         memcpy(s->b->o + row * n->hd + (kv * group + h) * d, out + h * stride(n), d * sizeof *out);
 }
@@ -372,9 +418,9 @@ static void norm_rows(const step *s, const float *w) {
 }
 
 static ts_status prepare(const step *s, ts_err *err) {
-    const ts_config *c = &s->n->m->config;
-    size_t longest = 0, ranks = 0, group = c->heads / c->kv_heads;
+    size_t longest = 0, ranks = 0;
     for (size_t i = 0; i < s->m; i++) {
+        TS_TRY(ts_cache_need(s->rows[i].cache, s->n, s->rows[i].cache->len + 1, err));
         longest = TS_MAX(longest, s->rows[i].cache->len + 1);
         ranks = TS_MAX(ranks, ts_ranks(s->rows[i].adapter));
         if (s->rows[i].adapter) ranks = TS_MAX(ranks, s->rows[i].adapter->head.r);
@@ -383,8 +429,8 @@ static ts_status prepare(const step *s, ts_err *err) {
     TS_TRY(ts_rope_need(s->n, longest, err));
     /* what the products need, and behind it a task's outputs of one row for DoRA */
     size_t widest = 4 * TS_MAX(TS_MAX(s->n->h, s->n->hd), s->n->f);
-    widest += piece_rows(TS_MAX(TS_MAX(s->n->qkv, 2 * s->n->f), c->vocab));
-    size_t attention = group * longest + 4 * c->head_dim + group * stride(s->n);
+    widest += piece_rows(TS_MAX(TS_MAX(s->n->qkv, 2 * s->n->f), s->n->m->config.vocab));
+    size_t attention = attention_floats(s->n, longest, s->rows[0].cache->f16);
     ts_scratch_need(&s->n->scratch, TS_MAX(widest, attention + attention / 2));
     return TS_OK;
 }

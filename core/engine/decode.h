@@ -7,15 +7,17 @@
 
 #include "core/engine/net_impl.h"
 
-/* Keys (after rope) and values of one item: [layer][kv head] x ([cap][stride] keys, [cap][stride] values), f32. The
- * stride is head_dim up to a multiple of 16, padded with zeros. */
+/* Keys (after rope) and values of one item: [layer][kv head] x ([cap][stride] keys, [cap][stride] values), f32 or f16
+ * (rounded to nearest even). The stride is head_dim up to a multiple of 16, padded with zeros. Zeroed = empty. */
 typedef struct ts_cache {
-    float *data;
+    unsigned char *data;
+    bool f16;
     size_t cap, len; /* tokens: room for, stored */
 } ts_cache;
-TS_MUST_USE ts_status ts_cache_new(ts_cache *c, const ts_net *n, size_t cap, ts_err *err);
+/* Makes room for `tokens`, keeping what is stored. */
+TS_MUST_USE ts_status ts_cache_need(ts_cache *c, const ts_net *n, size_t tokens, ts_err *err);
 void ts_cache_release(ts_cache *c);
-size_t ts_cache_bytes(const ts_net *n, size_t cap);
+size_t ts_cache_bytes(const ts_net *n, bool f16, size_t tokens);
 /* Stores rows [first, first + count) of a layer's qkv as tokens from `at` on. */
 void ts_cache_store(const ts_net *n, ts_cache *c, size_t layer, const float *qkv, size_t first, size_t count,
                     size_t at);

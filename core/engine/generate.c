@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define MEMORY ((size_t)1 << 29)
+enum { CHUNK = 64 }; /* tokens: an answer's room at the start; a full cache grows by half, by this at least */
 
 typedef struct slot {
     size_t item;
@@ -34,8 +35,16 @@ typedef struct generation {
     ts_progress *progress;
 } generation;
 
+/* New tokens this item may have: prompt and answer together are as long as the model's context at the most. */
+static size_t most_new(const generation *g, const ts_gen_item *item) {
+    size_t context = g->n->m->config.context;
+    return context ? TS_MIN(g->o->max_new_tokens, context - item->n_prompt) : g->o->max_new_tokens;
+}
+
+/* When it is done: what is admitted together must fit to the end, though caches grow only as answers do. */
 static size_t item_bytes(const generation *g, const ts_gen_item *item) {
-    return ts_cache_bytes(g->n, item->n_prompt + g->o->max_new_tokens) + g->n->m->config.vocab * sizeof(float);
+    return ts_cache_bytes(g->n, g->o->f16_cache, item->n_prompt + most_new(g, item)) +
+           g->n->m->config.vocab * sizeof(float);
 }
 
 static void slot_release(generation *g, slot *s) {
@@ -45,10 +54,15 @@ static void slot_release(generation *g, slot *s) {
 }
 
 static ts_status check_items(const generation *g, ts_err *err) {
-    size_t vocab = g->n->m->config.vocab;
+    size_t vocab = g->n->m->config.vocab, context = g->n->m->config.context;
     for (size_t i = 0; i < g->n_items; i++) {
         const ts_gen_item *item = &g->items[i];
         if (item->n_prompt == 0) return ts_fail(err, TS_INVALID, "prompt %zu is empty; give at least one token", i + 1);
+        if (context && item->n_prompt >= context)
+            return ts_fail(err, TS_LIMIT,
+                           "prompt %zu has %zu tokens, and the model's context is %zu: nothing would fit behind it; "
+                           "shorten the prompt",
+                           i + 1, item->n_prompt, context);
         for (size_t t = 0; t < item->n_prompt; t++)
             if (item->prompt[t] < 0 || (size_t)item->prompt[t] >= vocab)
                 return ts_fail(err, TS_INVALID, "prompt %zu has token id %ld at place %zu, the model has ids 0 to %zu",
@@ -59,12 +73,12 @@ static ts_status check_items(const generation *g, ts_err *err) {
 
 static ts_status admit_one(generation *g, ts_err *err) {
     const ts_gen_item *item = &g->items[g->next_item];
-    size_t cap = item->n_prompt + g->o->max_new_tokens;
     slot *s = &g->slots[g->n_slots];
     *s = (slot){.item = g->next_item, .n_seen = item->n_prompt, .live = true};
-    TS_TRY(ts_cache_new(&s->cache, g->n, cap, err));
+    s->cache.f16 = g->o->f16_cache;
+    TS_TRY(ts_cache_need(&s->cache, g->n, item->n_prompt + TS_MIN(most_new(g, item), (size_t)CHUNK), err));
     g->used_bytes += item_bytes(g, item);
-    s->seen = ts_malloc(cap * sizeof *s->seen);
+    s->seen = ts_malloc((item->n_prompt + most_new(g, item)) * sizeof *s->seen);
     memcpy(s->seen, item->prompt, item->n_prompt * sizeof *s->seen);
     s->next = item->prompt[item->n_prompt - 1];
     g->n_slots++;
@@ -257,7 +271,7 @@ static void take_token(generation *g, slot *s) {
     TS_PUSH(item->out.items, item->out.n, item->out.cap, s->next);
     s->seen[s->n_seen++] = s->next;
     item->stop = TS_STOP_LENGTH;
-    s->live = item->out.n < g->o->max_new_tokens;
+    s->live = item->out.n < most_new(g, item);
     if (g->o->on_token && g->o->on_token(g->o->ctx, s->item, s->next)) {
         item->stop = TS_STOP_TEXT;
         s->live = false;
@@ -285,7 +299,15 @@ static void drop_finished(generation *g) {
     g->n_slots = kept;
 }
 
+static ts_status make_room(generation *g, slot *s, ts_err *err) {
+    size_t end = g->items[s->item].n_prompt + most_new(g, &g->items[s->item]), cap = s->cache.cap;
+    if (s->cache.len < cap) return TS_OK;
+    return ts_cache_need(&s->cache, g->n, TS_MIN(end, cap + TS_MAX(cap / 2, (size_t)CHUNK)), err);
+}
+
 static ts_status advance(generation *g, ts_err *err) {
+    for (size_t i = 0; i < g->n_slots; i++)
+        TS_TRY(make_room(g, &g->slots[i], err));
     for (size_t i = 0; i < g->n_slots; i++)
         g->rows[i] = (ts_decode_row){&g->slots[i].cache, g->slots[i].next, g->items[g->slots[i].item].adapter};
     TS_TRY(feed_again(g, err));

@@ -76,8 +76,9 @@ typedef struct ts_gen_item {
 } ts_gen_item;
 
 typedef struct ts_gen_options {
-    size_t max_new_tokens;
+    size_t max_new_tokens; /* an answer also ends (TS_STOP_LENGTH) where the model's context does */
     ts_sampling sampling;
+    bool f16_cache; /* keys and values are kept rounded to f16: half the memory */
     const int32_t *stop_ids;
     size_t n_stop_ids;
     bool margins;

@@ -283,6 +283,10 @@ static ts_status read_options(const ts_json *json, ts_gen_options *o, ts_err *er
         return ts_fail(err, TS_INVALID, "max_new_tokens must be from 1 to %d, not %g", MAX_NEW_TOKENS,
                        ts_json_num(asked, NAN));
     o->max_new_tokens = (size_t)max;
+    const char *cache = ts_json_str(ts_json_get(json, "kv_cache"), "f32");
+    o->f16_cache = strcmp(cache, "f16") == 0;
+    if (!o->f16_cache && strcmp(cache, "f32") != 0)
+        return ts_fail(err, TS_INVALID, "kv_cache must be f32 or f16, not \"%.40s\"", cache);
     return ts_sampling_read(json, &o->sampling, err);
 }
 

@@ -3,9 +3,10 @@
  * Requests, one object a line; `id` is chosen by the asker and comes back in every answer:
  *   {"op":"load","id":1,"model":"NAME or path","template":"NAME or path"}     template: instead of the model's own
  *   {"op":"generate","id":2,"prompts":[P..],"sides":[null,"ADAPTER DIR"..],"max_new_tokens":128,
- *        "order":"hf","temperature":0,.. (sampling.h),"stop":["TEXT"..],"first_stream":0,"stream":true}
- *        prompt i draws from random stream first_stream + i, on every side the same
- *        P: {"messages":[..]} (template, generation prompt), {"text":".."} (plain text) or {"ids":[..]}
+ *        "order":"hf","temperature":0,..
+ * (sampling.h),"stop":["TEXT"..],"kv_cache":"f32|f16","first_stream":0,"stream":true} prompt i draws from random stream
+ * first_stream + i, on every side the same P: {"messages":[..]} (template, generation prompt), {"text":".."} (plain
+ * text) or {"ids":[..]}
  *   {"op":"nll","id":3,"rows":[R..],"sides":[..],"per_token":false,"numbers":[7,8..]}
  *        R: {"messages":[..]} (assistant turns are supervised) or {"ids":[..],"labels":[..]}; numbers: what the
  *        rows are called in errors (lines of a file)

@@ -299,6 +299,61 @@ static void cancelling_keeps_what_is_there(void **state) {
     close_tiny(&f);
 }
 
+/* Longer than a chunk of the cache, so it grows on the way. */
+static void an_f16_cache_follows_and_is_the_same_in_company(void **state) {
+    (void)state;
+    enum { LONG = 150 };
+    static const ts_tiny kinds[] = {{.type = TS_F32, .seed = 3}, {.qwen2 = true, .untied = true, .head_dim = 24}};
+    for (size_t k = 0; k < TS_COUNT(kinds); k++) {
+        fixture f = open_tiny(&kinds[k]);
+        ts_gen_item items[ITEMS], full[ITEMS], single;
+        int32_t *prompts[ITEMS];
+        make_items(&f, items, prompts);
+        memcpy(full, items, sizeof items);
+        ts_gen_options o = {.max_new_tokens = LONG, .sampling = TS_SAMPLING_GREEDY, .margins = true};
+        assert_ok(ts_net_generate(f.n, full, ITEMS, &o, NULL, &err));
+        o.f16_cache = true;
+        assert_ok(ts_net_generate(f.n, items, ITEMS, &o, NULL, &err));
+        size_t differ = 0;
+        for (size_t i = 0; i < ITEMS; i++) {
+            single = items[i];
+            assert_ok(ts_net_generate(f.n, &single, 1, &o, NULL, &err));
+            assert_memory_equal(single.out.items, items[i].out.items, LONG * sizeof(int32_t));
+            assert_memory_equal(single.margins, items[i].margins, LONG * sizeof(float));
+            ts_gen_release(&single, 1);
+            for (size_t t = 0; t < LONG; t++) {
+                differ += full[i].margins[t] != items[i].margins[t];
+                if (full[i].out.items[t] == items[i].out.items[t]) continue;
+                assert_true(full[i].margins[t] < 0.02f); /* a near tie; what follows is another text */
+                break;
+            }
+        }
+        assert_true(differ > 0);
+        ts_gen_release(full, ITEMS);
+        release_items(items, prompts);
+        close_tiny(&f);
+    }
+}
+
+static void answers_end_where_the_context_does(void **state) {
+    (void)state;
+    fixture f = open_tiny(&(ts_tiny){.seed = 4});
+    size_t context = f.m->config.context;
+    int32_t *prompt = some_ids(context, 5, f.m->config.vocab);
+    ts_gen_item items[2] = {{.prompt = prompt, .n_prompt = context - 3}, {.prompt = prompt, .n_prompt = 4}};
+    ts_gen_options o = {.max_new_tokens = 10 * context, .sampling = TS_SAMPLING_GREEDY};
+    assert_ok(ts_net_generate(f.n, items, 2, &o, NULL, &err));
+    assert_int_equal(items[0].out.n, 3);
+    assert_int_equal(items[1].out.n, context - 4);
+    assert_int_equal(items[1].stop, TS_STOP_LENGTH);
+    ts_gen_release(items, 2);
+    items[0].n_prompt = context;
+    assert_int_equal(ts_net_generate(f.n, items, 2, &o, NULL, &err), TS_LIMIT);
+    assert_non_null(strstr(err.text, "prompt 1 has 512 tokens, and the model's context is 512"));
+    free(prompt);
+    close_tiny(&f);
+}
+
 static void impossible_prompts_are_refused(void **state) {
     (void)state;
     ts_tiny t = {0};
@@ -326,6 +381,8 @@ int main(void) {
         cmocka_unit_test(sides_share_their_random_numbers),
         cmocka_unit_test(stop_ids_end_an_item_and_are_not_in_it),
         cmocka_unit_test(cancelling_keeps_what_is_there),
+        cmocka_unit_test(an_f16_cache_follows_and_is_the_same_in_company),
+        cmocka_unit_test(answers_end_where_the_context_does),
         cmocka_unit_test(impossible_prompts_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

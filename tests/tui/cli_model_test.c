@@ -44,7 +44,7 @@ static const char *const chat = "{\"messages\":[{\"role\":\"user\",\"content\":\
 
 /* Runs `tunesmith WORDS` in the folder through the shell; its exit code. */
 static int call(const char *words) {
-    char *line = ts_printf("cd '%s' && exec '%s' %s 2>&1 < /dev/null", here, binary, words), piece[4096];
+    char *line = ts_printf("cd '%s' && exec < /dev/null && exec '%s' %s 2>&1", here, binary, words), piece[4096];
     FILE *p = popen(line, "r");
     size_t n;
     assert_non_null(p);
@@ -110,6 +110,8 @@ static void usage(void **state) {
         {"generate --model m --prompt x --top-k 1e3", 2, "whole number"},
         {"generate --model m --prompt x --preset mlx", 2, "hf or llamacpp"},
         {"generate --model m --prompt x --stop ''", 2, "not empty"},
+        {"generate --model m --prompt x --kv-cache q8", 2, "f32 or f16"},
+        {"generate --model m --prompt x --kv-cache f16 --max-new-tokens 2", 0, NULL},
         {"generate --model m --prompt x --preset llamacpp --max-new-tokens 2", 0, NULL},
         {"generate --model m --prompt x --adapter run:1", 1, "run"},
         {"generate --model m --prompt x --adapter m", 1, "no adapter"},
@@ -237,6 +239,8 @@ static void json_of_nll_and_generate(void **state) {
     assert_true(ts_json_is_string(ts_json_get(v, "text")));
     ts_json_free(v);
     expect("generate --model m --prompt hi --raw --max-new-tokens 2", 0, NULL);
+    expect("generate --model m --messages - --max-new-tokens 2 --json --quiet < chat.jsonl", 0, "\"line\":1");
+    expect("generate --model m --prompt - --raw --max-new-tokens 2 --json --quiet < chat.jsonl", 0, "\"ids\"");
 }
 
 static void text_verbs(void **state) {
