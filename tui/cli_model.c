@@ -1,5 +1,6 @@
 /* nll, tokenize, render, inspect, engine: what a model says about text, and what it is. */
 #include "core/base/file.h"
+#include "core/engine/net.h"
 #include "core/engine/serve.h"
 #include "core/model/chat.h"
 #include "core/model/chat_templates.h"
@@ -439,7 +440,7 @@ static int run_inspect(const ts_cmd *cmd, const void *opts) {
     ts_buf out = TS_BUF_INIT;
     ts_err err;
     (void)opts;
-    ts_status status = ts_model_inspect(cmd->args[0], cmd->json, &out, &err);
+    ts_status status = ts_model_inspect(cmd->args[0], ts_net_memory, cmd->json, &out, &err);
     if (status == TS_OK) fputs(ts_buf_str(&out), stdout);
     if (status == TS_OK && out.len && out.data[out.len - 1] != '\n') printf("\n");
     ts_buf_release(&out);
@@ -449,7 +450,7 @@ static int run_inspect(const ts_cmd *cmd, const void *opts) {
 const ts_verb ts_verb_inspect = {
     .name = "inspect",
     .args = "MODEL|ADAPTER",
-    .help = "what a model or an adapter is: sizes, types, tokenizer, norms",
+    .help = "what a model or an adapter is: sizes, types, tokenizer, memory, norms",
     .min_args = 1,
     .max_args = 1,
     .size = sizeof(struct no_opts),

@@ -333,7 +333,7 @@ static void mix_values(const ts_net *n, const ts_cache *cache, const unsigned ch
     for (size_t col = 0; col < stride(n); col += TS_PANEL) {
         size_t cols = TS_MIN(stride(n) - col, (size_t)TS_PANEL);
         const float *b = (const float *)(const void *)values + col;
-        if (cache->f16) kn->pack_n(TS_F16, values + 2 * col, token_bytes(n, cache), len, cols, packed);
+        if (cache->f16) kn->pack_n(TS_F16, values, token_bytes(n, cache), len, col, cols, packed);
         ts_panel p = {.m = group,
                       .n = cols,
                       .k = len,

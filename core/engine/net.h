@@ -13,6 +13,7 @@
 #include "core/engine/sampling.h"
 #include "core/model/adapter.h"
 #include "core/model/chat.h"
+#include "core/model/inspect.h"
 #include "core/work/progress.h"
 
 typedef struct ts_net ts_net;
@@ -93,5 +94,7 @@ void ts_gen_release(ts_gen_item *items, size_t n);
 
 /* Bytes a net of these sizes needs for training (activations, logits chunk, scratch), for estimates. */
 size_t ts_net_train_bytes(const ts_model *m, size_t micro_tokens);
+/* What loading, generating and each way of training take, for `inspect`; returns the number of rows. */
+size_t ts_net_memory(const ts_model *m, ts_memory_row rows[TS_MEMORY_ROWS]);
 
 #endif

@@ -1,9 +1,11 @@
 #include "core/base/file.h"
 #include "core/base/utf8.h"
+#include "core/model/chat.h"
 #include "core/model/inspect_private.h"
 #include "core/model/locate.h"
 #include "core/model/model_private.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +92,11 @@ typedef struct tokenizer_facts {
     size_t tokens, merges; /* 0: not said */
     bool chat_template;
     ts_json *config; /* tokenizer_config.json */
+    /* built from what they say */
+    ts_tokenizer *built; /* NULL: it cannot be, for the reason */
+    ts_chat *chat;       /* NULL: no template, or one that cannot be used */
+    bool marks_answers;  /* the template has generation blocks */
+    ts_err reason, chat_reason;
 } tokenizer_facts;
 
 typedef struct facts {
@@ -101,6 +108,9 @@ typedef struct facts {
     size_t bytes;
     ts_type_counts types;
     tokenizer_facts tokenizer;
+    ts_json *config; /* of a folder that cannot be used */
+    ts_memory_row memory[TS_MEMORY_ROWS];
+    size_t n_memory;
 } facts;
 
 static void read_gguf_tokenizer(const ts_gguf *g, tokenizer_facts *t) {
@@ -125,6 +135,19 @@ static void read_hf_tokenizer(const char *dir, tokenizer_facts *t) {
     free(jinja);
 }
 
+/* What generation and training will do with them. */
+static void build_tokenizer(const char *path, tokenizer_facts *t) {
+    static const char talk[] = "[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"}]";
+    ts_rendered r = {0};
+    if (ts_tokenizer_open(&t->built, path, &t->reason) != TS_OK) return;
+    if (ts_chat_open(&t->chat, t->built, NULL, &t->chat_reason) != TS_OK) return;
+    ts_json *messages = ts_json_parse(talk, sizeof talk - 1, NULL);
+    ts_err ignored;
+    if (ts_chat_render(t->chat, messages, false, NULL, &r, &ignored) == TS_OK) t->marks_answers = r.generation;
+    ts_rendered_release(&r);
+    ts_json_free(messages);
+}
+
 static void count_gguf(facts *f) {
     f->bytes = ts_gguf_bytes(f->keys);
     for (size_t i = 0; i < ts_gguf_tensors(f->keys); i++)
@@ -141,19 +164,40 @@ static void count_shards(facts *f) {
     read_hf_tokenizer(f->path, &f->tokenizer);
 }
 
-static ts_status gather(facts *f, const ts_model_place *place, ts_err *err) {
+/* config.json of a folder, an object; NULL: there is none that can be read. */
+static ts_json *read_config(const char *dir) {
+    char *path = ts_path_join(dir, "config.json");
+    ts_json *config = ts_is_file(path) ? ts_json_read(path, (size_t)16 << 20, NULL) : NULL;
+    free(path);
+    if (ts_json_is_object(config)) return config;
+    ts_json_free(config);
+    return NULL;
+}
+
+static const char *config_architecture(const ts_json *config) {
+    const ts_json *list = ts_json_get(config, "architectures");
+    return ts_json_str(ts_json_child(list), ts_json_str(ts_json_get(config, "model_type"), NULL));
+}
+
+static ts_status gather(facts *f, const ts_model_place *place, ts_memory_fn *memory, ts_err *err) {
     f->path = place->path;
     ts_status status = ts_model_open(&f->m, place->path, &f->reason);
-    if (status != TS_OK && (place->kind == TS_MODEL_HF || status == TS_NO_MEMORY)) {
+    if (status != TS_OK && place->kind == TS_MODEL_HF) f->config = read_config(place->path);
+    if (status != TS_OK && ((place->kind == TS_MODEL_HF && !f->config) || status == TS_NO_MEMORY)) {
         if (err) *err = f->reason;
         return status;
     }
-    if (status != TS_OK) TS_TRY(ts_gguf_open(&f->gguf, place->path, err)); /* damaged: this says so again */
+    if (status != TS_OK && place->kind != TS_MODEL_HF)
+        TS_TRY(ts_gguf_open(&f->gguf, place->path, err)); /* damaged: this says so again */
     f->keys = f->m ? f->m->store->gguf : f->gguf;
     if (f->keys)
         count_gguf(f);
-    else
+    else if (f->m)
         count_shards(f);
+    else
+        read_hf_tokenizer(f->path, &f->tokenizer);
+    build_tokenizer(f->path, &f->tokenizer);
+    if (f->m && memory) f->n_memory = memory(f->m, f->memory);
     return TS_OK;
 }
 
@@ -240,6 +284,15 @@ static void put_tokenizer_json(ts_jw *w, const tokenizer_facts *t) {
     if (t->tokens) ts_jw_kint(w, "tokens", (int64_t)t->tokens);
     if (t->merges) ts_jw_kint(w, "merges", (int64_t)t->merges);
     ts_jw_kbool(w, "chat_template", t->chat_template);
+    ts_jw_kbool(w, "usable", t->built != NULL);
+    if (t->built)
+        ts_jw_kstr(w, "kind", ts_tokenizer_kind(t->built));
+    else
+        ts_jw_kstr(w, "reason", t->reason.text);
+    ts_jw_kbool(w, "template_usable", t->chat != NULL);
+    if (t->built && t->chat_template && !t->chat) ts_jw_kstr(w, "template_reason", t->chat_reason.text);
+    ts_jw_kbool(w, "marks_answers", t->marks_answers);
+    ts_jw_knum(w, "end_of_turn", t->chat && ts_chat_end_of_turn(t->chat) >= 0 ? ts_chat_end_of_turn(t->chat) : NAN);
     ts_jw_end_obj(w);
 }
 
@@ -253,7 +306,15 @@ static void put_json(const facts *f, ts_buf *out) {
         put_sizes_json(&w, f->m);
     else
         ts_jw_kstr(&w, "reason", f->reason.text);
-    ts_jw_kint(&w, "bytes", (int64_t)f->bytes);
+    if (f->config) ts_jw_kstr(&w, "architecture", config_architecture(f->config));
+    if (f->n_memory) {
+        ts_jw_key(&w, "memory");
+        ts_jw_obj(&w);
+        for (size_t i = 0; i < f->n_memory; i++)
+            ts_jw_kint(&w, f->memory[i].key, (int64_t)f->memory[i].bytes);
+        ts_jw_end_obj(&w);
+    }
+    ts_jw_knum(&w, "bytes", f->keys || f->m ? (double)f->bytes : NAN);
     ts_put_types_json(&w, &f->types);
     put_tokenizer_json(&w, &f->tokenizer);
     ts_jw_end_obj(&w);
@@ -315,6 +376,21 @@ static void put_sizes(ts_buf *out, const ts_model *m) {
     ts_buf_puts(out, c->n_eos ? "\n" : "none named\n");
 }
 
+static void put_template(ts_buf *out, const tokenizer_facts *t) {
+    ts_put_label(out, "template");
+    int32_t end = t->chat ? ts_chat_end_of_turn(t->chat) : -1;
+    const char *name = end >= 0 ? ts_tokenizer_token(t->built, end) : "";
+    if (!t->chat) {
+        ts_buf_puts(out, "unusable: ");
+        ts_put_clean(out, t->chat_reason.text, strlen(t->chat_reason.text));
+    } else {
+        ts_buf_puts(out, t->marks_answers ? "marks what the assistant says, " : "");
+        ts_buf_printf(out, end >= 0 ? "a turn ends with %d " : "no token ends a turn", end);
+        ts_put_clean(out, name, strlen(name));
+    }
+    ts_buf_putc(out, '\n');
+}
+
 static void put_tokenizer(ts_buf *out, const tokenizer_facts *t) {
     ts_put_label(out, "tokenizer");
     if (t->model)
@@ -325,6 +401,7 @@ static void put_tokenizer(ts_buf *out, const tokenizer_facts *t) {
         ts_buf_puts(out, ", pre-split ");
         ts_put_clean(out, t->pre, t->pre_n);
     }
+    if (t->built && !t->tokens) ts_buf_printf(out, ", %s", ts_tokenizer_kind(t->built));
     if (t->tokens) {
         ts_buf_puts(out, ", ");
         put_counted(out, t->tokens, " tokens");
@@ -334,6 +411,22 @@ static void put_tokenizer(ts_buf *out, const tokenizer_facts *t) {
         put_counted(out, t->merges, " merges");
     }
     ts_buf_puts(out, t->chat_template ? ", chat template\n" : ", no chat template\n");
+    if (!t->built) {
+        ts_put_label(out, "");
+        ts_buf_puts(out, "unusable: ");
+        ts_put_clean(out, t->reason.text, strlen(t->reason.text));
+        ts_buf_putc(out, '\n');
+    } else if (t->chat_template) {
+        put_template(out, t);
+    }
+}
+
+static void put_memory(const facts *f, ts_buf *out) {
+    for (size_t i = 0; i < f->n_memory; i++) {
+        ts_put_label(out, i ? "" : "memory");
+        ts_put_bytes(out, f->memory[i].bytes);
+        ts_buf_printf(out, " %s\n", f->memory[i].words);
+    }
 }
 
 static void put_text(const facts *f, ts_buf *out) {
@@ -347,21 +440,28 @@ static void put_text(const facts *f, ts_buf *out) {
     if (f->keys)
         ts_buf_printf(out, "GGUF file, version %d, ", ts_gguf_version(f->keys));
     else
-        ts_buf_puts(out, "Hugging Face folder, ");
-    ts_put_bytes(out, f->bytes);
+        ts_buf_puts(out, f->m ? "Hugging Face folder, " : "Hugging Face folder");
+    if (f->keys || f->m) ts_put_bytes(out, f->bytes);
     ts_buf_putc(out, '\n');
     if (f->m) {
         put_sizes(out, f->m);
     } else {
+        const char *architecture = config_architecture(f->config);
+        if (architecture) {
+            ts_put_label(out, "architecture");
+            ts_put_clean(out, architecture, strlen(architecture));
+            ts_buf_putc(out, '\n');
+        }
         ts_put_label(out, "unusable");
         ts_put_clean(out, f->reason.text, strlen(f->reason.text));
         ts_buf_putc(out, '\n');
     }
     ts_put_types(out, &f->types);
     put_tokenizer(out, &f->tokenizer);
+    put_memory(f, out);
 }
 
-ts_status ts_model_inspect(const char *spec, bool json, ts_buf *out, ts_err *err) {
+ts_status ts_model_inspect(const char *spec, ts_memory_fn *memory, bool json, ts_buf *out, ts_err *err) {
     ts_model_place place = {0};
     facts f = {0};
     char *config = ts_path_join(spec, "adapter_config.json");
@@ -369,11 +469,14 @@ ts_status ts_model_inspect(const char *spec, bool json, ts_buf *out, ts_err *err
     free(config);
     if (adapter) return ts_inspect_adapter(spec, json, out, err);
     ts_status status = ts_model_locate(spec, &place, err);
-    if (status == TS_OK) status = gather(&f, &place, err);
+    if (status == TS_OK) status = gather(&f, &place, memory, err);
     if (status == TS_OK) (json ? put_json : put_text)(&f, out);
     ts_model_close(f.m);
     ts_gguf_close(f.gguf);
     ts_json_free(f.tokenizer.config);
+    ts_chat_free(f.tokenizer.chat);
+    ts_tokenizer_free(f.tokenizer.built);
+    ts_json_free(f.config);
     free(f.types.items);
     ts_model_place_release(&place);
     return status;

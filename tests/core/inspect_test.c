@@ -2,6 +2,7 @@
 
 #include "core/base/file.h"
 #include "core/base/json.h"
+#include "core/engine/net.h"
 #include "core/model/adapter.h"
 #include "tests/support.h"
 #include "tests/tiny_model.h"
@@ -14,7 +15,7 @@ static ts_err err;
 
 static ts_json *as_json(const char *spec) {
     ts_buf out = TS_BUF_INIT;
-    assert_ok(ts_model_inspect(spec, true, &out, &err));
+    assert_ok(ts_model_inspect(spec, ts_net_memory, true, &out, &err));
     ts_json *root = ts_json_parse(out.data, out.len, &err);
     if (!root) fail_msg("%s: %s", err.text, out.data);
     ts_buf_release(&out);
@@ -23,7 +24,7 @@ static ts_json *as_json(const char *spec) {
 
 static void has_lines(const char *spec, const char *const *lines) {
     ts_buf out = TS_BUF_INIT;
-    assert_ok(ts_model_inspect(spec, false, &out, &err));
+    assert_ok(ts_model_inspect(spec, ts_net_memory, false, &out, &err));
     for (; *lines; lines++)
         if (!strstr(ts_buf_str(&out), *lines)) fail_msg("\"%s\" is not in:\n%s", *lines, out.data);
     ts_buf_release(&out);
@@ -37,7 +38,7 @@ static void a_folder_and_a_gguf_file(void **state) {
     ts_tiny_gguf(gguf, &(ts_tiny){.type = TS_Q4_1});
     has_lines(dir, (const char *[]){"Hugging Face folder", "Qwen2ForCausalLM (qwen2)", "hidden 64",
                                     "4 of 16, key-value heads 2", "288, a head of its own",
-                                    "GPT2Tokenizer, chat template", "f32", NULL});
+                                    "GPT2Tokenizer, byte-level BPE, 274 tokens, chat template", "f32", NULL});
     has_lines(gguf, (const char *[]){"Tiny random\n", "GGUF file, version 3", "14 q4_1", "1 q8_0", "5 f32",
                                      "pre-split smollm, 288 tokens, 15 merges, chat template", NULL});
     ts_json *j = as_json(gguf);
@@ -68,6 +69,47 @@ static void what_only_some_families_have(void **state) {
     ts_json_free(j);
 }
 
+static void what_it_takes_to_use_it(void **state) {
+    (void)state;
+    const char *dir = ts_test_dir();
+    ts_tiny_hf(dir, NULL);
+    has_lines(dir,
+              (const char *[]){"274 tokens", "a turn ends with 2 ", " to load, mapped from the file",
+                               "512 bytes a token of an answer", "to train with lora", "with full (estimate)", NULL});
+    ts_json *j = as_json(dir);
+    const ts_json *memory = ts_json_get(j, "memory"), *t = ts_json_get(j, "tokenizer");
+    /* 2 layers x 2 heads x (keys, values) x 16 x 4 bytes */
+    assert_true(ts_json_num(ts_json_get(memory, "kv_token"), 0) == 512);
+    assert_true(ts_json_num(ts_json_get(memory, "kv_context"), 0) == 512 * ts_json_num(ts_json_get(j, "context"), 0));
+    assert_true(ts_json_num(ts_json_get(memory, "full"), 0) > 16 * ts_json_num(ts_json_get(j, "parameters"), 0));
+    assert_true(ts_json_num(ts_json_get(memory, "lora"), 0) < ts_json_num(ts_json_get(memory, "full"), 0));
+    assert_true(ts_json_is_true(ts_json_get(t, "usable")));
+    assert_true(ts_json_is_true(ts_json_get(t, "template_usable")));
+    assert_false(ts_json_is_true(ts_json_get(t, "marks_answers")));
+    assert_true(ts_json_num(ts_json_get(t, "end_of_turn"), 0) == 2);
+    ts_json_free(j);
+}
+
+static void a_folder_that_cannot_be_used_is_described(void **state) {
+    (void)state;
+    const char *dir = ts_test_dir();
+    char *config = ts_path_join(dir, "config.json"), *tokenizer = ts_path_join(dir, "tokenizer.json");
+    static const char strange[] = "{\"architectures\":[\"MambaForCausalLM\"],\"model_type\":\"mamba\"}";
+    static const char broken[] = "{\"model\":{\"type\":\"Oracle\"}}";
+    ts_tiny_hf(dir, NULL);
+    assert_ok(ts_file_write(config, strange, sizeof strange - 1, &err));
+    assert_ok(ts_file_write(tokenizer, broken, sizeof broken - 1, &err));
+    has_lines(dir, (const char *[]){"architecture  MambaForCausalLM", "unusable", "MambaForCausalLM is not known",
+                                    "Oracle", NULL});
+    ts_json *j = as_json(dir);
+    assert_false(ts_json_is_true(ts_json_get(j, "usable")));
+    assert_string_equal(ts_json_str(ts_json_get(j, "architecture"), ""), "MambaForCausalLM");
+    assert_non_null(strstr(ts_json_str(ts_json_get(ts_json_get(j, "tokenizer"), "reason"), ""), "Oracle"));
+    ts_json_free(j);
+    free(config);
+    free(tokenizer);
+}
+
 static void a_gguf_file_that_cannot_be_used_is_described(void **state) {
     (void)state;
     char *path = ts_path_join(ts_test_dir(), "m.gguf");
@@ -83,7 +125,7 @@ static void a_gguf_file_that_cannot_be_used_is_described(void **state) {
     file.len /= 2;
     assert_ok(ts_file_write(path, file.data, file.len, &err));
     ts_buf out = TS_BUF_INIT;
-    assert_int_equal(ts_model_inspect(path, false, &out, &err), TS_FORMAT);
+    assert_int_equal(ts_model_inspect(path, NULL, false, &out, &err), TS_FORMAT);
     assert_int_equal(out.len, 0);
     ts_buf_release(&file);
     free(path);
@@ -171,6 +213,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_folder_and_a_gguf_file),
         cmocka_unit_test(what_only_some_families_have),
+        cmocka_unit_test(what_it_takes_to_use_it),
+        cmocka_unit_test(a_folder_that_cannot_be_used_is_described),
         cmocka_unit_test(a_gguf_file_that_cannot_be_used_is_described),
         cmocka_unit_test(an_adapter_with_its_norms),
         cmocka_unit_test(peft_patterns_have_their_own_scales),

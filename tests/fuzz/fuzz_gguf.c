@@ -1,7 +1,7 @@
 /* Any bytes as a GGUF file: every key and tensor is walked, a row of each tensor converted, and the whole opened as a
  * model and inspected. */
+#include "core/engine/net.h"
 #include "core/model/gguf.h"
-#include "core/model/inspect.h"
 #include "core/model/model.h"
 #include "tests/fuzz/memory_file.h"
 
@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
         ts_model_close(m);
     }
-    if (ts_model_inspect(path, size % 2 == 0, &out, &err) == TS_OK) sink += out.len;
+    if (ts_model_inspect(path, ts_net_memory, size % 2 == 0, &out, &err) == TS_OK) sink += out.len;
     ts_buf_release(&out);
     return 0;
 }
