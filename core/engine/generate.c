@@ -35,9 +35,16 @@ typedef struct generation {
     ts_progress *progress;
 } generation;
 
+/* Tokens of prompt and answer together; 0: not known. A file with dynamic scaling names the length before it. */
+static size_t context_of(const ts_model *m) {
+    const ts_rope *r = &m->rope[0];
+    if (r->type != TS_ROPE_DYNAMIC || !(r->factor > 1 && r->factor < 1e6)) return m->config.context;
+    return (size_t)((double)m->config.context * r->factor);
+}
+
 /* New tokens this item may have: prompt and answer together are as long as the model's context at the most. */
 static size_t most_new(const generation *g, const ts_gen_item *item) {
-    size_t context = g->n->m->config.context;
+    size_t context = context_of(g->n->m);
     return context ? TS_MIN(g->o->max_new_tokens, context - item->n_prompt) : g->o->max_new_tokens;
 }
 
@@ -54,7 +61,7 @@ static void slot_release(generation *g, slot *s) {
 }
 
 static ts_status check_items(const generation *g, ts_err *err) {
-    size_t vocab = g->n->m->config.vocab, context = g->n->m->config.context;
+    size_t vocab = g->n->m->config.vocab, context = context_of(g->n->m);
     for (size_t i = 0; i < g->n_items; i++) {
         const ts_gen_item *item = &g->items[i];
         if (item->n_prompt == 0) return ts_fail(err, TS_INVALID, "prompt %zu is empty; give at least one token", i + 1);
