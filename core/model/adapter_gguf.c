@@ -166,9 +166,9 @@ static void add_tensors(const ts_adapter *a, ts_gguf_writer *w) {
         bool embed = module.kind == TS_MODULE_EMBED;
         char name[64];
         if (!x->r) continue;
-        gguf_name(module, 'a', name);
+        gguf_name(a->model, module, 'a', name);
         ts_gguf_add_tensor(w, name, TS_F32, (size_t[]){embed ? x->in : x->r, embed ? x->r : x->in}, 2);
-        gguf_name(module, 'b', name);
+        gguf_name(a->model, module, 'b', name);
         ts_gguf_add_tensor(w, name, TS_F32, (size_t[]){x->out, x->r}, 2);
     }
 }

@@ -224,7 +224,7 @@ static void cancel_stops_a_long_answer(void **state) {
 /* The answer without a stop text, then with one taken from its middle: cut before it, and streamed the same. */
 static void a_stop_text_ends_the_answer(void **state) {
     (void)state;
-    need_binary();
+    ts_test_program();
     ts_tiny_hf(model, NULL);
     struct seen whole = {0}, cut = {0};
     ts_ask ask = TS_ASK_DEFAULTS;
@@ -288,7 +288,7 @@ static void death_is_a_sentence(void **state) {
 /* Another program cuts the model's file while the engine holds it: the sentence names the file. */
 static void a_model_cut_short_in_use_is_named(void **state) {
     (void)state;
-    need_binary();
+    ts_test_program();
     char *file = ts_path_join(here, "cut.gguf"), *log = ts_path_join(here, "engine.log");
     ts_tiny_gguf(file, NULL);
     struct seen s = {0};

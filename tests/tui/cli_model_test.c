@@ -168,7 +168,7 @@ static void train_on_a_file(void **state) {
 /* A model that brings no chat template: what can be chosen is said, and the choice stays with the run. */
 static void base_model(void **state) {
     (void)state;
-    need_binary();
+    ts_test_program();
     file("chat.jsonl", chat);
     file("m/tokenizer_config.json", "{\"eos_token\":\"<|endoftext|>\"}");
     file("own.jinja", "{% for m in messages %}[{{ m.content }}]{{ eos_token }}{% endfor %}");
@@ -197,7 +197,7 @@ static void base_model(void **state) {
 /* Chosen although the model has one: it is said. */
 static void template_instead_of_the_models(void **state) {
     (void)state;
-    need_binary();
+    ts_test_program();
     file("chat.jsonl", chat);
     expect("generate --model m --template plain --prompt hi --max-new-tokens 1", 0,
            "takes the place of the model's own");
