@@ -158,8 +158,8 @@ static bool ends_with(const char *s, const char *end) {
 
 /* What a type may move the mean NLL of a token by; more means that something else is computed. Measured on
  * SmolLM2-135M and random models of 64 wide: f32 1e-6, f16 1e-4, bf16 5e-3, q8_0 5e-3, 4 bits 0.3. */
-static double allowed(ts_file_type t) {
-    return t == TS_FILE_F32 ? 1e-3 : t == TS_FILE_F16 ? 1e-2 : t == TS_FILE_BF16 || t == TS_FILE_Q8_0 ? 0.1 : 2;
+static double allowed(ts_dtype t) {
+    return t == TS_F32 ? 1e-3 : t == TS_F16 ? 1e-2 : t == TS_BF16 || t == TS_Q8_0 ? 0.1 : 2;
 }
 
 static ts_status check_written(struct act *a, ts_err *err) {
@@ -171,7 +171,7 @@ static ts_status check_written(struct act *a, ts_err *err) {
     TS_TRY(status);
     const ts_distance *d = &a->distance;
     if (!d->same_ids) return ts_fail(err, TS_CORRUPT, "its tokenizer gives other ids than the source's");
-    if (!isfinite(d->max_logit) || !(fabs(d->nll_a - d->nll_b) <= allowed(a->x.type)))
+    if (!isfinite(d->max_logit) || !(fabs(d->nll_a - d->nll_b) <= allowed(a->x.type->type)))
         return ts_fail(err, TS_CORRUPT,
                        "on the same text its loss is %.4f a token, the source's %.4f (logits differ by up to %.3g)",
                        d->nll_b, d->nll_a, d->max_logit);
@@ -217,7 +217,7 @@ static void print_json(const struct act *a) {
     ts_jw_obj(&w);
     ts_jw_kstr(&w, "out", a->o->out);
     ts_jw_kstr(&w, "format", a->gguf ? "gguf" : "hf");
-    ts_jw_kstr(&w, "type", ts_file_type_name(a->x.type));
+    ts_jw_kstr(&w, "type", a->x.type->name);
     ts_jw_kint(&w, "tensors", (int64_t)r->tensors);
     ts_jw_kint(&w, "files", (int64_t)r->files);
     ts_jw_kint(&w, "bytes", (int64_t)r->bytes);
@@ -238,8 +238,8 @@ static void print_json(const struct act *a) {
 static void print_people(const struct act *a) {
     const ts_export_report *r = &a->report;
     const ts_distance *d = &a->distance;
-    printf("%s: %zu tensors as %s, %.1f MB%s\n", a->o->out, r->tensors, ts_file_type_name(a->x.type),
-           (double)r->bytes / 1e6, r->files > 1 ? " in parts" : "");
+    printf("%s: %zu tensors as %s, %.1f MB%s\n", a->o->out, r->tensors, a->x.type->name, (double)r->bytes / 1e6,
+           r->files > 1 ? " in parts" : "");
     if (r->fell_back)
         printf("%zu matri%s took another type, because their rows are no whole blocks (%s)\n", r->fell_back,
                r->fell_back == 1 ? "x" : "ces", r->fallback);
@@ -269,20 +269,18 @@ static void warn_base(const struct act *a) {
         ts_cmd_note(a->cmd,
                     "the base is %s: its values are dequantised; merge into the 16-bit original for the best quality",
                     type);
-    else if (a->x.type != TS_FILE_F32)
-        ts_cmd_note(a->cmd, "the source is %s: its values are dequantised, then written as %s", type,
-                    ts_file_type_name(a->x.type));
+    else if (a->x.type->type != TS_F32)
+        ts_cmd_note(a->cmd, "the source is %s: its values are dequantised, then written as %s", type, a->x.type->name);
 }
 
 static int choose_type(struct act *a) {
     char list[TS_FILE_TYPE_LIST];
-    a->x.type = a->o->type ? ts_file_type_from(a->o->type) : ts_file_type_default(a->x.model);
-    ts_file_type_list(!a->gguf, list);
-    if (a->x.type == TS_FILE_TYPES)
-        return ts_cmd_usage(a->cmd, "--type is \"%s\"; it must be one of %s", a->o->type, list);
-    if (!a->gguf && !ts_file_type_in_folder(a->x.type))
+    a->x.type = a->o->type ? ts_file_type_named(a->o->type) : ts_file_type_default(a->x.model);
+    ts_file_type_names(!a->gguf, list);
+    if (!a->x.type) return ts_cmd_usage(a->cmd, "--type is \"%s\"; it must be one of %s", a->o->type, list);
+    if (!a->gguf && ts_file_type_in_blocks(a->x.type))
         return ts_cmd_usage(a->cmd, "a Hugging Face folder cannot hold %s; take one of %s, or end --out with .gguf",
-                            ts_file_type_name(a->x.type), list);
+                            a->x.type->name, list);
     return 0;
 }
 
@@ -306,8 +304,7 @@ int ts_cmd_export(const ts_cmd *cmd, const struct export_opts *o) {
         a.x.adapter = adapter;
     }
     warn_base(&a);
-    if (!o->type && ts_model_quantised(m))
-        ts_cmd_note(cmd, "writing %s; --type chooses another", ts_file_type_name(a.x.type));
+    if (!o->type && ts_model_quantised(m)) ts_cmd_note(cmd, "writing %s; --type chooses another", a.x.type->name);
     TS_GOTO(write_and_check(&a, &err));
     if (cmd->json)
         print_json(&a);

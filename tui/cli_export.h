@@ -11,6 +11,11 @@ struct export_opts {
     bool no_verify;
 };
 
+/* The help of --type. */
+#define TS_EXPORT_TYPES                                                                                                \
+    "of the weights (the model's own; f16 where that is quantised): f32, f16, bf16; .gguf: also q8_0, q6_k, q5_k_m, "  \
+    "q5_1, q5_0, q4_k_m, q4_1, q4_0"
+
 /* Writes o->model with o->adapter (NULL: none) merged into it to o->out, then opens the result and compares it with the
  * source. The exit code. */
 int ts_cmd_export(const ts_cmd *cmd, const struct export_opts *o);

@@ -9,54 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct file_type {
-    const char *name;
-    ts_dtype matrix; /* of the matrices */
-    uint32_t number; /* general.file_type (llama.h, enum llama_ftype) */
-    bool folder;     /* a Hugging Face folder can have it */
-} file_types[TS_FILE_TYPES] = {
-    [TS_FILE_F32] = {"f32", TS_F32, 0, true},     [TS_FILE_F16] = {"f16", TS_F16, 1, true},
-    [TS_FILE_BF16] = {"bf16", TS_BF16, 32, true}, [TS_FILE_Q8_0] = {"q8_0", TS_Q8_0, 7, false},
-    [TS_FILE_Q4_0] = {"q4_0", TS_Q4_0, 2, false}, [TS_FILE_Q4_1] = {"q4_1", TS_Q4_1, 3, false},
-};
-
-const char *ts_file_type_name(ts_file_type t) {
-    return file_types[t].name;
-}
-
-ts_file_type ts_file_type_from(const char *name) {
-    for (ts_file_type t = 0; t < TS_FILE_TYPES; t++)
-        if (file_types[t].name && strcmp(file_types[t].name, name) == 0) return t;
-    return TS_FILE_TYPES;
-}
-
-void ts_file_type_list(bool folder, char out[TS_FILE_TYPE_LIST]) {
-    size_t n = 0;
-    for (ts_file_type t = 0; t < TS_FILE_TYPES; t++)
-        if (file_types[t].name && (file_types[t].folder || !folder))
-            n += (size_t)snprintf(out + n, TS_FILE_TYPE_LIST - n, "%s%s", n ? ", " : "", file_types[t].name);
-}
-
-bool ts_file_type_in_folder(ts_file_type t) {
-    return file_types[t].folder;
-}
-
-bool ts_file_type_in_blocks(ts_file_type t) {
-    return ts_dtype_block(file_types[t].matrix) > 1;
-}
-
-uint32_t ts_file_type_number(ts_file_type t) {
-    return file_types[t].number;
-}
-
 bool ts_model_quantised(const ts_model *m) {
     return ts_dtype_block(m->layer[0].proj[TS_Q].type) > 1 || ts_dtype_block(m->embed.type) > 1;
 }
 
-ts_file_type ts_file_type_default(const ts_model *m) {
-    for (ts_file_type t = 0; t < TS_FILE_TYPES && !ts_model_quantised(m); t++)
-        if (file_types[t].name && file_types[t].matrix == m->layer[0].proj[TS_Q].type) return t;
-    return TS_FILE_F16;
+const ts_file_type *ts_file_type_default(const ts_model *m) {
+    ts_dtype t = m->layer[0].proj[TS_Q].type;
+    return ts_file_type_named(ts_model_quantised(m) ? "f16" : ts_dtype_name(t));
 }
 
 /* ---- the list ---- */
@@ -147,7 +106,7 @@ void ts_export_parts(const ts_export *x, ts_parts *to) {
     add(to, norm(x, m->final_norm, m->config.hidden), "model.norm.weight", "output_norm.weight");
     if (!to->tied) add(to, matrix(TS_ROLE_HEAD, &m->head), "lm_head.weight", "output.weight");
     for (size_t i = 0; i < to->n; i++)
-        to->items[i].type = file_types[x->type].matrix;
+        to->items[i].type = x->type->type;
 }
 
 size_t ts_part_bytes(const ts_part *p) {
@@ -164,7 +123,7 @@ typedef struct slice {
     float *base, *value; /* [n, cols]: without and with the adapter */
     double change2, weight2, largest;
     size_t same;
-    bool finite;
+    bool fits;
 } slice;
 
 typedef struct batch {
@@ -212,14 +171,7 @@ static void measure(slice *s, size_t n) {
     }
 }
 
-static bool all_finite(const float *v, size_t n, float limit) {
-    for (size_t i = 0; i < n; i++)
-        if (!(fabsf(v[i]) <= limit)) return false;
-    return true;
-}
-
 static void work(void *ctx, size_t i, int worker) {
-    enum { F16_MAX_ROUNDED = 65519 }; /* what still rounds to 65504 */
     batch *b = ctx;
     slice *s = &b->slices[i];
     const ts_part *p = b->p;
@@ -233,9 +185,7 @@ static void work(void *ctx, size_t i, int worker) {
     }
     read_rows(b, s);
     if (b->changed) measure(s, s->n * p->cols);
-    s->finite =
-        all_finite(s->value, s->n * p->cols, p->type == TS_F32 || p->type == TS_BF16 ? 3.4028235e38f : F16_MAX_ROUNDED);
-    if (s->finite) ts_export_encode(p->type, s->value, to, s->n * p->cols);
+    s->fits = ts_quantize(p->type, s->value, to, s->n * p->cols);
 }
 
 static void count_slice(ts_exporting *e, const batch *b, const slice *s) {
@@ -247,11 +197,13 @@ static void count_slice(ts_exporting *e, const batch *b, const slice *s) {
     e->report->max_change = TS_MAX(e->report->max_change, s->largest);
 }
 
-static ts_status not_finite(const ts_exporting *e, const ts_part *p, ts_err *err) {
-    if (p->type != TS_F32 && p->type != TS_BF16)
-        return ts_fail(err, TS_INVALID,
-                       "%s has a value that does not fit f16 (65504 at most); write bf16 or f32 instead (--type)",
-                       p->hf);
+static ts_status does_not_fit(const ts_exporting *e, const ts_part *p, const slice *s, ts_err *err) {
+    bool finite = true;
+    for (size_t i = 0; i < s->n * p->cols; i++)
+        finite = finite && isfinite(s->value[i]);
+    if (finite)
+        return ts_fail(err, TS_INVALID, "%s has a value that is too large for %s; write bf16 or f32 instead (--type)",
+                       p->hf, ts_dtype_name(p->type));
     return ts_fail(err, TS_INVALID, "%s has a value that is not finite%s", p->hf,
                    e->x->adapter ? " after merging; the adapter's training went wrong: use an earlier checkpoint"
                                  : "; the model's file is damaged");
@@ -263,11 +215,11 @@ static ts_status next_rows(ts_exporting *e, batch *b, size_t rows_a_slice, ts_er
     for (size_t row = b->first; n < SLICES && row < b->p->rows; n++, row += rows_a_slice) {
         slice *s = &b->slices[n];
         *s = (slice){.first = row, .n = TS_MIN(rows_a_slice, b->p->rows - row), .base = s->base, .value = s->value};
-        s->finite = true;
+        s->fits = true;
     }
     ts_parallel(n, work, b);
     for (size_t i = 0; i < n; i++) {
-        if (!b->slices[i].finite) return not_finite(e, b->p, err);
+        if (!b->slices[i].fits) return does_not_fit(e, b->p, &b->slices[i], err);
         count_slice(e, b, &b->slices[i]);
     }
     b->first = b->slices[n - 1].first + b->slices[n - 1].n;

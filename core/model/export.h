@@ -12,29 +12,12 @@
 #define TS_MODEL_EXPORT_H
 
 #include "core/model/adapter.h"
+#include "core/model/quantize.h"
 #include "core/work/progress.h"
 
-/* What people call the type of a file: that of its matrices. In the files of 4 bits the head is q8_0. One-dimensional
- * tensors of GGUF files are always f32. */
-typedef enum ts_file_type {
-    TS_FILE_F32,
-    TS_FILE_F16,
-    TS_FILE_BF16,
-    TS_FILE_Q8_0,
-    TS_FILE_Q4_0,
-    TS_FILE_Q4_1,
-    TS_FILE_TYPES
-} ts_file_type;
-const char *ts_file_type_name(ts_file_type t);
-/* TS_FILE_TYPES when it is none. */
-ts_file_type ts_file_type_from(const char *name);
-/* "f32, f16, ..." for messages; `folder`: those a Hugging Face folder can have. */
-enum { TS_FILE_TYPE_LIST = 96 };
-void ts_file_type_list(bool folder, char out[TS_FILE_TYPE_LIST]);
-bool ts_file_type_in_folder(ts_file_type t);
 /* The type taken when none is asked for: the model's own where it is 32 or 16 bits wide; f16 for a quantised one (its
  * dequantised values have at most 11 + 4 bits; bf16 would drop more of them). */
-ts_file_type ts_file_type_default(const ts_model *m);
+const ts_file_type *ts_file_type_default(const ts_model *m);
 /* Are the model's matrices stored in blocks? */
 bool ts_model_quantised(const ts_model *m);
 
@@ -42,9 +25,9 @@ typedef struct ts_export {
     const ts_model *model;
     const ts_adapter *adapter; /* merged into it; NULL: none */
     const char *out;           /* the folder or file: must not be there, an empty folder may */
-    ts_file_type type;
-    uint64_t max_shard;    /* folder: largest weights file in bytes, 0: 5 GB as transformers has it */
-    ts_progress *progress; /* in bytes read; NULL: nobody watches */
+    const ts_file_type *type;  /* of the matrices (quantize.h says which gets what); vectors of GGUF files are f32 */
+    uint64_t max_shard;        /* folder: largest weights file in bytes, 0: 5 GB as transformers has it */
+    ts_progress *progress;     /* in bytes read; NULL: nobody watches */
 } ts_export;
 
 typedef struct ts_export_report {

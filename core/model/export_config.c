@@ -12,8 +12,8 @@
 
 enum { MAX_CONFIG = 16 << 20 };
 
-static const char *torch_name(ts_file_type t) {
-    return t == TS_FILE_F32 ? "float32" : t == TS_FILE_F16 ? "float16" : "bfloat16";
+static const char *torch_name(const ts_file_type *t) {
+    return t->type == TS_F32 ? "float32" : t->type == TS_F16 ? "float16" : "bfloat16";
 }
 
 static ts_status write_text(const char *dir, const char *name, const ts_buf *text, ts_err *err) {

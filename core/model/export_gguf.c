@@ -36,7 +36,7 @@ static void put_text(struct keys *k, const char *name, const char *v) {
 }
 
 /* A model that llama.cpp reads as llama has no name of its own there (Mistral). */
-static const char *gguf_architecture(const ts_model *m) {
+const char *ts_export_architecture(const ts_model *m) {
     const ts_family *f = ts_family_of(m);
     return f->gguf_architecture ? f->gguf_architecture : ts_family_llama.gguf_architecture;
 }
@@ -105,12 +105,12 @@ static bool of_tokenizer(const char *name) {
 
 static ts_status put_keys(const ts_exporting *e, ts_gguf_writer *w, ts_err *err) {
     const ts_model *m = e->x->model;
-    struct keys k = {.w = w, .m = m, .arch = gguf_architecture(m)};
+    struct keys k = {.w = w, .m = m, .arch = ts_export_architecture(m)};
     const ts_gguf *g = m->store->gguf;
     put_text(&k, "general.architecture", k.arch);
     put_text(&k, "general.type", "model");
     put_text(&k, "general.name", m->config.name);
-    ts_gguf_put_u32(w, "general.file_type", ts_file_type_number(e->x->type));
+    ts_gguf_put_u32(w, "general.file_type", e->x->type->number);
     if (ts_file_type_in_blocks(e->x->type)) ts_gguf_put_u32(w, "general.quantization_version", 2);
     TS_TRY(put_model(&k, err));
     if (!g) return ts_export_gguf_tokenizer(m, w, err);

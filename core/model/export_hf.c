@@ -140,10 +140,9 @@ ts_status ts_export_folder(const ts_export *x, ts_export_report *report, ts_err 
     char list[TS_FILE_TYPE_LIST];
     ts_status status;
     *report = (ts_export_report){0};
-    ts_file_type_list(true, list);
-    if (!ts_file_type_in_folder(x->type))
+    if (ts_file_type_in_blocks(x->type))
         return ts_fail(err, TS_INVALID, "a Hugging Face folder cannot hold %s; take one of %s, or write a .gguf file",
-                       ts_file_type_name(x->type), list);
+                       x->type->name, ts_file_type_names(true, list));
     TS_TRY(ts_export_check_out(x->out, true, err));
     ts_export_parts(x, &e.parts);
     for (size_t i = 0; i < e.parts.n; i++)

@@ -47,10 +47,8 @@ TS_MUST_USE ts_status ts_export_part(ts_exporting *e, const ts_part *p, bool ggu
                                      ts_err *err);
 void ts_export_finish_report(ts_exporting *e);
 
-/* n weights (whole blocks) of a type that is written. */
-void ts_export_encode(ts_dtype type, const float *src, void *dst, size_t n);
-bool ts_file_type_in_blocks(ts_file_type t);
-uint32_t ts_file_type_number(ts_file_type t); /* general.file_type */
+/* What a GGUF file calls the model's architecture. */
+const char *ts_export_architecture(const ts_model *m);
 /* Chooses the type of every part of a GGUF file. */
 void ts_export_gguf_types(ts_exporting *e);
 

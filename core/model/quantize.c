@@ -112,29 +112,24 @@ static bool to_q5_1(const float *x, unsigned char *to) {
 
 /* ---- single weights ---- */
 
-static bool to_f32(const float *x, unsigned char *to) {
-    memcpy(to, x, sizeof *x);
-    return true;
-}
-
-static bool to_f16(const float *x, unsigned char *to) {
-    return ts_put_half(to, *x);
-}
-
-static bool to_bf16(const float *x, unsigned char *to) {
-    uint16_t h = ts_f32_to_bf16(*x);
-    memcpy(to, &h, sizeof h);
-    return (h & 0x7f80) != 0x7f80;
+static bool to_16_bits(ts_dtype t, const float *x, unsigned char *to, size_t n) {
+    uint16_t top = t == TS_F16 ? 0x7c00 : 0x7f80; /* all of them set: infinite or NaN */
+    bool fine = true;
+    for (size_t i = 0; i < n; i++) {
+        uint16_t h = t == TS_F16 ? ts_f32_to_f16(x[i]) : ts_f32_to_bf16(x[i]);
+        memcpy(to + 2 * i, &h, sizeof h);
+        fine = fine && (h & top) != top;
+    }
+    return fine;
 }
 
 static bool (*const encoders[TS_DTYPES])(const float *x, unsigned char *to) = {
-    [TS_F32] = to_f32,      [TS_F16] = to_f16,      [TS_BF16] = to_bf16,    [TS_Q8_0] = to_q8_0,
-    [TS_Q4_0] = to_q4_0,    [TS_Q4_1] = to_q4_1,    [TS_Q5_0] = to_q5_0,    [TS_Q5_1] = to_q5_1,
-    [TS_Q4_K] = ts_to_q4_k, [TS_Q5_K] = ts_to_q5_k, [TS_Q6_K] = ts_to_q6_k,
+    [TS_Q8_0] = to_q8_0, [TS_Q4_0] = to_q4_0,    [TS_Q4_1] = to_q4_1,    [TS_Q5_0] = to_q5_0,
+    [TS_Q5_1] = to_q5_1, [TS_Q4_K] = ts_to_q4_k, [TS_Q5_K] = ts_to_q5_k, [TS_Q6_K] = ts_to_q6_k,
 };
 
 bool ts_can_quantize(ts_dtype t) {
-    return t < TS_DTYPES && encoders[t];
+    return t < TS_DTYPES && (ts_dtype_block(t) == 1 || encoders[t]);
 }
 
 bool ts_quantize(ts_dtype t, const float *src, void *dst, size_t n) {
@@ -146,7 +141,9 @@ bool ts_quantize(ts_dtype t, const float *src, void *dst, size_t n) {
     float limit = block > 1 ? 1e9f : FLT_MAX;
     for (size_t i = 0; i < n; i++)
         fine = fine && fabsf(src[i]) <= limit; /* not so for NaN */
-    for (size_t i = 0; i < n; i += block, to += bytes)
+    if (t == TS_F32) memcpy(dst, src, n * sizeof *src);
+    if (t == TS_F16 || t == TS_BF16) fine = to_16_bits(t, src, dst, n) && fine;
+    for (size_t i = 0; block > 1 && i < n; i += block, to += bytes)
         fine = encoders[t](src + i, to) && fine;
     return fine;
 }
@@ -166,10 +163,15 @@ const ts_file_type *ts_file_type_named(const char *name) {
     return NULL;
 }
 
-const char *ts_file_type_names(char *out, size_t size) {
+bool ts_file_type_in_blocks(const ts_file_type *f) {
+    return ts_dtype_block(f->type) > 1;
+}
+
+const char *ts_file_type_names(bool folder, char out[TS_FILE_TYPE_LIST]) {
     size_t n = 0;
-    for (size_t i = 0; i < TS_COUNT(file_types) && n < size; i++)
-        n += (size_t)snprintf(out + n, size - n, "%s%s", i ? ", " : "", file_types[i].name);
+    for (size_t i = 0; i < TS_COUNT(file_types) && n < TS_FILE_TYPE_LIST; i++)
+        if (!folder || !ts_file_type_in_blocks(&file_types[i]))
+            n += (size_t)snprintf(out + n, TS_FILE_TYPE_LIST - n, "%s%s", n ? ", " : "", file_types[i].name);
     return out;
 }
 
@@ -178,27 +180,23 @@ static bool ends_with(const char *s, const char *end) {
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
-static bool gets_more_bits(const char *name, size_t layers) {
-    char *end;
-    if (strncmp(name, "blk.", 4) != 0) return false;
-    size_t layer = strtoul(name + 4, &end, 10), eighth = layers / 8;
-    if (strcmp(end, ".attn_v.weight") != 0 && strcmp(end, ".ffn_down.weight") != 0) return false;
-    return layer < eighth || layer >= 7 * layers / 8 || (layer - eighth) % 3 == 2;
+static bool gets_more_bits(size_t layer, size_t layers) {
+    return layer < layers / 8 || layer >= 7 * layers / 8 || (layer - layers / 8) % 3 == 2;
 }
 
-/* The type that takes the place of one whose blocks do not divide the row. */
-static ts_dtype fitting(ts_dtype t, size_t cols) {
+ts_dtype ts_dtype_fitting(ts_dtype t, size_t cols) {
     if (cols % ts_dtype_block(t) == 0) return t;
     ts_dtype small = t == TS_Q4_K ? TS_Q5_0 : t == TS_Q5_K ? TS_Q5_1 : t == TS_Q6_K ? TS_Q8_0 : t;
     return cols % ts_dtype_block(small) == 0 ? small : TS_F16;
 }
 
-ts_dtype ts_file_type_of(const ts_file_type *f, const char *name, int n_dims, size_t cols, size_t layers, bool tied) {
+ts_dtype ts_file_type_of(const ts_file_type *f, const ts_file_model *m, const char *name, int n_dims) {
     if (n_dims < 2 || !ends_with(name, ".weight")) return TS_F32;
-    ts_dtype t = f->type;
-    if (ts_dtype_block(t) > 1 && t != TS_Q8_0) {
-        bool head = strcmp(name, tied ? "token_embd.weight" : "output.weight") == 0;
-        if (head || (f->more_bits && gets_more_bits(name, layers))) t = TS_Q6_K;
-    }
-    return fitting(t, cols);
+    if (!ts_file_type_in_blocks(f) || f->type == TS_Q8_0) return f->type;
+    if (strcmp(name, m->tied ? "token_embd.weight" : "output.weight") == 0) return TS_Q6_K;
+    bool values = ends_with(name, ".attn_v.weight") || ends_with(name, ".attn_qkv.weight"),
+         down = ends_with(name, ".ffn_down.weight");
+    size_t layer = strncmp(name, "blk.", 4) == 0 ? strtoul(name + 4, NULL, 10) : 0;
+    if (f->more_bits && (values || down) && gets_more_bits(layer, m->layers)) return TS_Q6_K;
+    return values && m->large && f->type == TS_Q4_K ? TS_Q5_K : f->type;
 }

@@ -23,16 +23,31 @@ typedef struct ts_file_type {
     bool more_bits;   /* "_m": attn_v and ffn_down of about half the layers get more (see ts_file_type_of) */
 } ts_file_type;
 
-/* NULL for an unknown name. ts_file_type_names: all of them, for help and messages ("f32, f16, ..."); returns out. */
+/* NULL for an unknown name. ts_file_type_names: all of them, or those that a Hugging Face folder can have (`folder`),
+ * for messages ("f32, f16, ..."); returns out. */
 const ts_file_type *ts_file_type_named(const char *name);
-const char *ts_file_type_names(char *out, size_t size);
+enum { TS_FILE_TYPE_LIST = 128 };
+const char *ts_file_type_names(bool folder, char out[TS_FILE_TYPE_LIST]);
+/* Of whole blocks: for GGUF files only. */
+bool ts_file_type_in_blocks(const ts_file_type *f);
 
-/* The type of one tensor in such a file. `name` is GGUF's ("blk.3.attn_v.weight"), cols its row length, layers the
- * model's; tied: there is no output.weight, token_embd.weight serves as the head. llama.cpp's rules (llama-quant.cpp):
+/* What the choice of a type depends on beside the tensor. */
+typedef struct ts_file_model {
+    size_t layers;
+    bool tied;  /* there is no output.weight, token_embd.weight serves as the head */
+    bool large; /* what llama.cpp calls 70B: 80 layers of the architecture qwen2, or of llama with shared k and v */
+} ts_file_model;
+
+/* The type of one tensor in such a file, if its rows allow. `name` is GGUF's ("blk.3.attn_v.weight"). llama.cpp's rules
+ * (llama-quant.cpp, without an importance matrix):
  * - vectors, and everything that does not end in ".weight", are f32;
  * - the head (output.weight, or token_embd.weight when tied) is q6_k in every type of blocks except q8_0;
- * - "_m": attn_v and ffn_down are q6_k in the first and last eighth of the layers and every third between;
- * - a row that is no multiple of 256: q4_k becomes q5_0, q5_k q5_1, q6_k q8_0; no multiple of 32: f16. */
-ts_dtype ts_file_type_of(const ts_file_type *f, const char *name, int n_dims, size_t cols, size_t layers, bool tied);
+ * - "_m": attn_v (or attn_qkv) and ffn_down are q6_k in the first and last eighth of the layers and every third
+ * between;
+ * - where that leaves q4_k for attn_v, a large model has q5_k. */
+ts_dtype ts_file_type_of(const ts_file_type *f, const ts_file_model *m, const char *name, int n_dims);
+/* The type that takes the place of one whose blocks do not divide the row: where 256 does not, q4_k becomes q5_0, q5_k
+ * q5_1, q6_k q8_0; where 32 does not, f16. */
+ts_dtype ts_dtype_fitting(ts_dtype t, size_t cols);
 
 #endif

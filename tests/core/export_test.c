@@ -31,10 +31,10 @@ static const ts_tiny tinies[] = {
 
 static ts_export_report report;
 
-static ts_status write_as(const char *from, const char *to, ts_file_type type, bool gguf) {
+static ts_status write_as(const char *from, const char *to, const char *type, bool gguf) {
     ts_model *m;
     assert_ok(ts_model_open(&m, from, &err));
-    ts_export x = {.model = m, .out = to, .type = type};
+    ts_export x = {.model = m, .out = to, .type = ts_file_type_named(type)};
     ts_status status = gguf ? ts_export_gguf(&x, &report, &err) : ts_export_folder(&x, &report, &err);
     ts_model_close(m);
     return status;
@@ -122,7 +122,7 @@ static void there_and_back(void **state) {
     const char *dir = ts_test_path("hf"), *file = ts_test_path("m.gguf"), *out = ts_test_path("out");
     const char *out_file = ts_test_path("out.gguf"), *again = ts_test_path("again"), *third = ts_test_path("third");
     for (size_t i = 0; i < TS_COUNT(tinies); i++) {
-        ts_file_type type = tinies[i].type == TS_BF16 ? TS_FILE_BF16 : TS_FILE_F32;
+        const char *type = tinies[i].type == TS_BF16 ? "bf16" : "f32";
         ts_tiny_hf(dir, &tinies[i]);
         ts_tiny_gguf(file, &tinies[i]);
         if (i == 0) assert_ok(write_as(dir, out, type, false)); /* a folder again */
@@ -150,7 +150,7 @@ static void rounding_is_to_nearest_even(void **state) {
     const char *dir = ts_test_path("m"), *out = ts_test_path("b");
     ts_safetensors *a, *b;
     ts_tiny_hf(dir, NULL);
-    assert_ok(write_as(dir, out, TS_FILE_BF16, false));
+    assert_ok(write_as(dir, out, "bf16", false));
     char *x = ts_path_join(dir, "model.safetensors"), *y = ts_path_join(out, "model.safetensors");
     assert_ok(ts_safetensors_open(&a, x, &err));
     assert_ok(ts_safetensors_open(&b, y, &err));
@@ -170,9 +170,12 @@ static void rounding_is_to_nearest_even(void **state) {
 static void blocks_keep_the_values_near(void **state) {
     (void)state;
     static const struct {
-        ts_file_type type;
-        float step; /* largest error in parts of the block's largest value */
-    } cases[] = {{TS_FILE_Q8_0, 1 / 225.f}, {TS_FILE_Q4_0, 1 / 7.9f}, {TS_FILE_Q4_1, 1 / 14.5f}};
+        const char *file;
+        ts_dtype type; /* of the matrix looked at: rows of 96 are no blocks of 256 */
+        float step;    /* largest error in parts of the block's largest value */
+    } cases[] = {{"q8_0", TS_Q8_0, 1 / 225.f},   {"q4_0", TS_Q4_0, 1 / 7.9f},   {"q4_1", TS_Q4_1, 1 / 14.5f},
+                 {"q5_0", TS_Q5_0, 1 / 15.9f},   {"q5_1", TS_Q5_1, 1 / 29.5f},  {"q6_k", TS_Q8_0, 1 / 225.f},
+                 {"q5_k_m", TS_Q8_0, 1 / 225.f}, {"q4_k_m", TS_Q8_0, 1 / 225.f}};
     const char *dir = ts_test_path("m");
     ts_model *m;
     ts_tiny_hf(dir, NULL);
@@ -180,8 +183,9 @@ static void blocks_keep_the_values_near(void **state) {
     for (size_t i = 0; i < TS_COUNT(cases); i++) {
         const char *out = ts_test_path("q.gguf");
         ts_model *q;
-        assert_ok(write_as(dir, out, cases[i].type, true));
+        assert_ok(write_as(dir, out, cases[i].file, true));
         assert_ok(ts_model_open(&q, out, &err));
+        assert_int_equal(q->layer[1].proj[TS_DOWN].type, cases[i].type);
         assert_int_equal(q->embed.type, TS_Q8_0);
         float a[96], b[96], most = 0;
         for (size_t r = 0; r < 64; r++) {
@@ -200,30 +204,55 @@ static void blocks_keep_the_values_near(void **state) {
     ts_model_close(m);
 }
 
-/* The bytes that llama.cpp's own Python package makes of the same numbers; at ties the neighbouring code is fine. */
-static void blocks_are_ggmls(void **state) {
-    (void)state;
-    const char *const names[] = {"q8_0", "q4_0", "q4_1"};
-    ts_safetensors *s;
-    assert_ok(ts_safetensors_open(&s, ts_test_shared("golden/gguf-types/encode.safetensors"), &err));
-    const ts_tensor *x = ts_safetensors_find(s, "x");
-    size_t n = x->bytes / sizeof(float);
-    float *values = ts_malloc(x->bytes);
-    memcpy(values, x->data, x->bytes);
-    for (size_t i = 0; i < TS_COUNT(names); i++) {
-        ts_dtype type = ts_dtype_from_name(names[i]);
-        const ts_tensor *want = ts_safetensors_find(s, names[i]);
-        unsigned char *got = ts_malloc(want->bytes);
-        size_t differ = 0;
-        assert_int_equal(want->bytes, ts_row_bytes(type, n));
-        ts_export_encode(type, values, got, n);
-        for (size_t k = 0; k < want->bytes; k++)
-            differ += got[k] != ((const unsigned char *)want->data)[k];
-        if (differ > 2) fail_msg("%s: %zu of %zu bytes differ", names[i], differ, want->bytes);
-        free(got);
+static double lost(const ts_weight *a, const ts_weight *b) {
+    float x[512], y[512];
+    double sum = 0, all = 0;
+    assert_int_equal(a->cols, b->cols);
+    for (size_t r = 0; r < a->rows; r++) {
+        ts_weight_rows(a, r, 1, x);
+        ts_weight_rows(b, r, 1, y);
+        for (size_t i = 0; i < a->cols; i++) {
+            sum += pow((double)x[i] - (double)y[i], 2);
+            all += pow((double)x[i], 2);
+        }
     }
-    free(values);
-    ts_safetensors_close(s);
+    return sqrt(sum / all);
+}
+
+/* Rows of 256 and 512: each tensor of a mixture in its type, and with what that type keeps. */
+static void mixtures_are_written(void **state) {
+    (void)state;
+    static const struct {
+        const char *file;
+        ts_dtype embed, head, gate, down[3];
+        double most; /* of what gate loses */
+    } cases[] = {{"q4_k_m", TS_Q4_K, TS_Q6_K, TS_Q4_K, {TS_Q4_K, TS_Q4_K, TS_Q6_K}, .08},
+                 {"q5_k_m", TS_Q5_K, TS_Q6_K, TS_Q5_K, {TS_Q5_K, TS_Q5_K, TS_Q6_K}, .04},
+                 {"q6_k", TS_Q6_K, TS_Q6_K, TS_Q6_K, {TS_Q6_K, TS_Q6_K, TS_Q6_K}, .021},
+                 {"q4_0", TS_Q4_0, TS_Q6_K, TS_Q4_0, {TS_Q4_0, TS_Q4_0, TS_Q4_0}, .1}};
+    const char *dir = ts_test_path("wide");
+    ts_model *m, *q;
+    ts_tiny_hf(dir, &(ts_tiny){.hidden = 256, .ffn = 512, .layers = 3, .heads = 4, .untied = true});
+    assert_ok(ts_model_open(&m, dir, &err));
+    for (size_t i = 0; i < TS_COUNT(cases); i++) {
+        char *out = ts_printf("%s/%s.gguf", dir, cases[i].file);
+        assert_ok(write_as(dir, out, cases[i].file, true));
+        assert_int_equal(report.fell_back, 0);
+        assert_ok(ts_model_open(&q, out, &err));
+        assert_int_equal(q->embed.type, cases[i].embed);
+        assert_int_equal(q->head.type, cases[i].head);
+        for (size_t l = 0; l < 3; l++) {
+            assert_int_equal(q->layer[l].proj[TS_GATE].type, cases[i].gate);
+            assert_int_equal(q->layer[l].proj[TS_DOWN].type, cases[i].down[l]);
+            double gate = lost(&m->layer[l].proj[TS_GATE], &q->layer[l].proj[TS_GATE]);
+            if (!(gate < cases[i].most && gate > cases[i].most / 2))
+                fail_msg("%s: gate_proj loses %g", cases[i].file, gate);
+            assert_true(lost(&m->layer[l].proj[TS_DOWN], &q->layer[l].proj[TS_DOWN]) < .1);
+        }
+        ts_model_close(q);
+        free(out);
+    }
+    ts_model_close(m);
 }
 
 static void large_models_are_cut_into_parts(void **state) {
@@ -232,7 +261,7 @@ static void large_models_are_cut_into_parts(void **state) {
     ts_model *m;
     ts_tiny_hf(dir, &(ts_tiny){.untied = true});
     assert_ok(ts_model_open(&m, dir, &err));
-    ts_export x = {.model = m, .out = out, .type = TS_FILE_F32, .max_shard = 100000};
+    ts_export x = {.model = m, .out = out, .type = ts_file_type_named("f32"), .max_shard = 100000};
     assert_ok(ts_export_folder(&x, &report, &err));
     ts_model_close(m);
     assert_true(report.files > 2);
@@ -243,7 +272,7 @@ static void large_models_are_cut_into_parts(void **state) {
         assert_in_range(ts_file_size(path), 1, 110000);
         free(path);
     }
-    assert_ok(write_as(out, one, TS_FILE_F32, false)); /* and from the parts the one file again */
+    assert_ok(write_as(out, one, "f32", false)); /* and from the parts the one file again */
     same_weights(dir, one);
 }
 
@@ -264,7 +293,7 @@ static void merge_to(const char *from, const char *to, bool zero, bool gguf) {
     ts_model *m;
     assert_ok(ts_model_open(&m, from, &err));
     ts_adapter *a = adapter_for(m, zero);
-    ts_export x = {.model = m, .adapter = a, .out = to, .type = TS_FILE_F32};
+    ts_export x = {.model = m, .adapter = a, .out = to, .type = ts_file_type_named("f32")};
     assert_ok(gguf ? ts_export_gguf(&x, &report, &err) : ts_export_folder(&x, &report, &err));
     ts_adapter_free(a);
     ts_model_close(m);
@@ -335,12 +364,12 @@ static void what_is_in_the_way_is_refused(void **state) {
     ts_tiny_hf(dir, NULL);
     ts_tiny_hf(full, NULL);
     ts_tiny_gguf(file, NULL);
-    says(write_as(dir, full, TS_FILE_F32, false), TS_INVALID, "is there and not empty");
-    says(write_as(dir, file, TS_FILE_F32, false), TS_INVALID, "is there already");
-    says(write_as(dir, file, TS_FILE_F32, true), TS_INVALID, "is there already");
+    says(write_as(dir, full, "f32", false), TS_INVALID, "is there and not empty");
+    says(write_as(dir, file, "f32", false), TS_INVALID, "is there already");
+    says(write_as(dir, file, "f32", true), TS_INVALID, "is there already");
     const char *empty = ts_test_path("empty");
     assert_ok(ts_mkdirs(empty, &err));
-    assert_ok(write_as(dir, empty, TS_FILE_F32, false));
+    assert_ok(write_as(dir, empty, "f32", false));
     same_weights(dir, empty);
 }
 
@@ -356,7 +385,7 @@ static void stopped_or_full_leaves_nothing(void **state) {
     small.rlim_max = old.rlim_max;
     for (int gguf = 0; gguf < 2; gguf++) {
         char *out = ts_path_join(place, gguf ? "out.gguf" : "out");
-        ts_export x = {.model = m, .out = out, .type = TS_FILE_F32, .progress = &progress};
+        ts_export x = {.model = m, .out = out, .type = ts_file_type_named("f32"), .progress = &progress};
         progress.cancel = true;
         says(gguf ? ts_export_gguf(&x, &report, &err) : ts_export_folder(&x, &report, &err), TS_CANCELLED, "stopped");
         nothing_left(place);
@@ -380,11 +409,11 @@ static void what_f16_cannot_hold_is_refused(void **state) {
     assert_ok(ts_model_open(&m, dir, &err));
     ts_adapter *a = adapter_for(m, false);
     a->lora[1][TS_UP].a[3] = 1e8f;
-    ts_export x = {.model = m, .adapter = a, .out = out, .type = TS_FILE_F16};
+    ts_export x = {.model = m, .adapter = a, .out = out, .type = ts_file_type_named("f16")};
     says(ts_export_folder(&x, &report, &err), TS_INVALID,
-         "model.layers.1.mlp.up_proj.weight has a value that does not fit");
+         "model.layers.1.mlp.up_proj.weight has a value that is too large for f16");
     a->lora[1][TS_UP].a[3] = INFINITY;
-    x.type = TS_FILE_F32;
+    x.type = ts_file_type_named("f32");
     says(ts_export_folder(&x, &report, &err), TS_INVALID, "not finite after merging");
     nothing_left(place);
     ts_adapter_free(a);
@@ -397,7 +426,7 @@ int main(void) {
         cmocka_unit_test(there_and_back),
         cmocka_unit_test(rounding_is_to_nearest_even),
         cmocka_unit_test(blocks_keep_the_values_near),
-        cmocka_unit_test(blocks_are_ggmls),
+        cmocka_unit_test(mixtures_are_written),
         cmocka_unit_test(large_models_are_cut_into_parts),
         cmocka_unit_test(an_adapter_of_zeros_changes_no_bit),
         cmocka_unit_test(merged_equals_active),

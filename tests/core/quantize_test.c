@@ -104,41 +104,57 @@ static void mixtures_follow_llama_cpp(void **state) {
     static const struct {
         const char *file, *name;
         int n_dims;
-        size_t cols;
-        bool tied;
+        bool tied, large;
         ts_dtype type;
     } cases[] = {
-        {"q4_k_m", "blk.0.attn_norm.weight", 1, 512, false, TS_F32},
-        {"q4_k_m", "blk.0.attn_q.bias", 1, 512, false, TS_F32},
-        {"q4_k_m", "blk.0.attn_q.weight", 2, 512, false, TS_Q4_K},
-        {"q4_k_m", "blk.0.attn_v.weight", 2, 512, false, TS_Q6_K}, /* the first eighth of 30 layers is 0 to 2 */
-        {"q4_k_m", "blk.2.ffn_down.weight", 2, 512, false, TS_Q6_K},
-        {"q4_k_m", "blk.3.ffn_down.weight", 2, 512, false, TS_Q4_K},
-        {"q4_k_m", "blk.5.ffn_down.weight", 2, 512, false, TS_Q6_K}, /* every third from 5 on */
-        {"q4_k_m", "blk.25.attn_v.weight", 2, 512, false, TS_Q4_K},
-        {"q4_k_m", "blk.26.attn_v.weight", 2, 512, false, TS_Q6_K},  /* the last eighth begins at 7 * 30 / 8 */
-        {"q4_k_m", "blk.3.ffn_down.weight", 2, 576, false, TS_Q5_0}, /* rows that 256 does not divide */
-        {"q4_k_m", "blk.5.ffn_down.weight", 2, 576, false, TS_Q8_0},
-        {"q4_k_m", "blk.3.ffn_down.weight", 2, 40, false, TS_F16},
-        {"q5_k_m", "blk.3.ffn_down.weight", 2, 576, false, TS_Q5_1},
-        {"q4_k_m", "token_embd.weight", 2, 512, false, TS_Q4_K},
-        {"q4_k_m", "token_embd.weight", 2, 512, true, TS_Q6_K},
-        {"q4_0", "output.weight", 2, 512, false, TS_Q6_K},
-        {"q8_0", "output.weight", 2, 512, false, TS_Q8_0},
-        {"f16", "output.weight", 2, 512, false, TS_F16},
-        {"q4_0", "blk.5.attn_v.weight", 2, 512, false, TS_Q4_0},
-        {"q8_0", "rope_freqs.weight", 1, 32, false, TS_F32},
+        {"q4_k_m", "blk.0.attn_norm.weight", 1, false, false, TS_F32},
+        {"q4_k_m", "blk.0.attn_q.bias", 1, false, false, TS_F32},
+        {"q4_k_m", "blk.0.attn_q.weight", 2, false, false, TS_Q4_K},
+        {"q4_k_m", "blk.0.attn_v.weight", 2, false, false, TS_Q6_K}, /* the first eighth of 30 layers is 0 to 2 */
+        {"q4_k_m", "blk.2.ffn_down.weight", 2, false, false, TS_Q6_K},
+        {"q4_k_m", "blk.3.ffn_down.weight", 2, false, false, TS_Q4_K},
+        {"q4_k_m", "blk.5.ffn_down.weight", 2, false, false, TS_Q6_K}, /* every third from 5 on */
+        {"q4_k_m", "blk.25.attn_v.weight", 2, false, false, TS_Q4_K},
+        {"q4_k_m", "blk.25.attn_v.weight", 2, false, true, TS_Q5_K},
+        {"q4_k_m", "blk.25.attn_k.weight", 2, false, true, TS_Q4_K},
+        {"q4_k_m", "blk.26.attn_v.weight", 2, false, false, TS_Q6_K}, /* the last eighth begins at 7 * 30 / 8 */
+        {"q4_k_m", "blk.26.attn_v.weight", 2, false, true, TS_Q6_K},
+        {"q4_k_m", "blk.26.attn_qkv.weight", 2, false, false, TS_Q6_K},
+        {"q4_k_m", "blk.25.attn_qkv.weight", 2, false, false, TS_Q4_K},
+        {"q4_k_m", "token_embd.weight", 2, false, false, TS_Q4_K},
+        {"q4_k_m", "token_embd.weight", 2, true, false, TS_Q6_K},
+        {"q5_k_m", "blk.5.ffn_down.weight", 2, false, false, TS_Q6_K},
+        {"q5_k_m", "blk.25.attn_v.weight", 2, false, true, TS_Q5_K},
+        {"q4_0", "output.weight", 2, false, false, TS_Q6_K},
+        {"q8_0", "output.weight", 2, false, false, TS_Q8_0},
+        {"f16", "output.weight", 2, false, false, TS_F16},
+        {"q4_0", "blk.5.attn_v.weight", 2, false, false, TS_Q4_0},
+        {"q8_0", "rope_freqs.weight", 1, false, false, TS_F32},
     };
-    char names[256];
+    char names[TS_FILE_TYPE_LIST];
     for (size_t i = 0; i < TS_COUNT(cases); i++) {
         const ts_file_type *f = ts_file_type_named(cases[i].file);
+        ts_file_model m = {.layers = 30, .tied = cases[i].tied, .large = cases[i].large};
         assert_non_null(f);
-        ts_dtype t = ts_file_type_of(f, cases[i].name, cases[i].n_dims, cases[i].cols, 30, cases[i].tied);
+        ts_dtype t = ts_file_type_of(f, &m, cases[i].name, cases[i].n_dims);
         if (t != cases[i].type) fail_msg("%s in a %s file is %s", cases[i].name, cases[i].file, ts_dtype_name(t));
-        assert_non_null(strstr(ts_file_type_names(names, sizeof names), cases[i].file));
+        assert_non_null(strstr(ts_file_type_names(false, names), cases[i].file));
     }
+    assert_string_equal(ts_file_type_names(true, names), "f32, f16, bf16");
     assert_null(ts_file_type_named("q4"));
     assert_int_equal(ts_file_type_named("q4_k_m")->number, 15);
+}
+
+static void blocks_that_do_not_fit_give_way(void **state) {
+    (void)state;
+    static const struct {
+        ts_dtype type;
+        size_t cols;
+        ts_dtype gets;
+    } cases[] = {{TS_Q4_K, 512, TS_Q4_K}, {TS_Q4_K, 576, TS_Q5_0}, {TS_Q5_K, 576, TS_Q5_1}, {TS_Q6_K, 576, TS_Q8_0},
+                 {TS_Q4_K, 40, TS_F16},   {TS_Q4_0, 96, TS_Q4_0},  {TS_Q4_0, 40, TS_F16},   {TS_BF16, 41, TS_BF16}};
+    for (size_t i = 0; i < TS_COUNT(cases); i++)
+        assert_int_equal(ts_dtype_fitting(cases[i].type, cases[i].cols), cases[i].gets);
 }
 
 /* The bytes that the `gguf` package writes. A weight on the border of two codes may get either. */
@@ -170,7 +186,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_type_keeps_what_its_bits_allow), cmocka_unit_test(what_fits_is_kept),
         cmocka_unit_test(values_out_of_range_are_reported),    cmocka_unit_test(mixtures_follow_llama_cpp),
-        cmocka_unit_test(bytes_are_those_of_the_oracle),
+        cmocka_unit_test(blocks_that_do_not_fit_give_way),     cmocka_unit_test(bytes_are_those_of_the_oracle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
