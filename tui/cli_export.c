@@ -241,7 +241,7 @@ static void print_people(const struct act *a) {
     printf("%s: %zu tensors as %s, %.1f MB%s\n", a->o->out, r->tensors, a->x.type->name, (double)r->bytes / 1e6,
            r->files > 1 ? " in parts" : "");
     if (r->fell_back)
-        printf("%zu matri%s took another type, because their rows are no whole blocks (%s)\n", r->fell_back,
+        printf("%zu matri%s took another type, because the rows are no whole blocks (%s)\n", r->fell_back,
                r->fell_back == 1 ? "x" : "ces", r->fallback);
     if (a->x.adapter)
         printf("merged into %zu matrices: largest change %.3g, RMS %.3g of %.3g (%.2f %%); %.1f %% of the weights keep "

@@ -368,8 +368,8 @@ static void attention_task(void *ctx, size_t i, int worker) {
     unsigned char *keys = cache_keys(n, cache, s->layer, kv), *values = cache_values(n, cache, s->layer, kv);
     float *scores = ts_scratch_of(&n->scratch, worker), *scratch = scores + group * len;
     float *out = scratch + 4 * d, *packed = out + group * stride(n);
-    ts_norm_heads(n, w->q_norm, q, group, q);
-    ts_norm_heads(n, w->k_norm, k, 1, k);
+    ts_norm_heads(n, ts_adapter_norm(s->rows[row].adapter, w->q_norm), q, group, q);
+    ts_norm_heads(n, ts_adapter_norm(s->rows[row].adapter, w->k_norm), k, 1, k);
     ts_rope_heads(n, w, q, group, at, at + 1, false);
     ts_rope_heads(n, w, k, 1, at, at + 1, false);
     put_token(n, cache, keys + at * bytes, k);
@@ -399,22 +399,23 @@ static void attention_task(void *ctx, size_t i, int worker) {
 
 /* ---- the step ---- */
 
-/* x += W in, through the norm that the family may have there. */
-static void join(const step *s, int group, const float *in, const float *norm) {
-    linear(s, group, in, norm ? s->b->norm : s->b->x, !norm);
-    if (!norm) return;
-    ts_norm_rows(s->n, s->b->norm, norm, s->m, s->b->norm);
-    for (size_t i = 0; i < s->m; i++)
-        ts_kernels_get()->add(s->b->x + i * s->n->h, s->b->norm + i * s->n->h, s->n->h);
-}
-
-static void norm_rows(const step *s, const float *w) {
+/* The norm of x into the buffer for it, each row with its own adapter's weights. */
+static void norm_rows(const step *s, const float *x, const float *w) {
     for (size_t r = 0, end; r < s->m; r = end) {
         const float *own = ts_adapter_norm(s->rows[r].adapter, w);
         for (end = same_adapter(s, r); end < s->m && ts_adapter_norm(s->rows[end].adapter, w) == own;)
             end = same_adapter(s, end);
-        ts_norm_rows(s->n, s->b->x + r * s->n->h, own, end - r, s->b->norm + r * s->n->h);
+        ts_norm_rows(s->n, x + r * s->n->h, own, end - r, s->b->norm + r * s->n->h);
     }
+}
+
+/* x += W in, through the norm that the family may have there. */
+static void join(const step *s, int group, const float *in, const float *norm) {
+    linear(s, group, in, norm ? s->b->norm : s->b->x, !norm);
+    if (!norm) return;
+    norm_rows(s, s->b->norm, norm);
+    for (size_t i = 0; i < s->m; i++)
+        ts_kernels_get()->add(s->b->x + i * s->n->h, s->b->norm + i * s->n->h, s->n->h);
 }
 
 static ts_status prepare(const step *s, ts_err *err) {
@@ -444,16 +445,16 @@ ts_status ts_decode_step(ts_net *n, ts_decoder_bufs *b, const ts_decode_row *row
     }
     for (s.layer = 0; s.layer < n->m->config.layers; s.layer++) {
         const ts_layer *w = &n->m->layer[s.layer];
-        norm_rows(&s, w->attn_norm);
+        norm_rows(&s, b->x, w->attn_norm);
         linear(&s, TS_GROUP_QKV, b->norm, b->qkv, false);
         ts_parallel(m * n->m->config.kv_heads, attention_task, &s);
         join(&s, TS_GROUP_O, b->o, w->attn_post_norm);
-        norm_rows(&s, w->ffn_norm);
+        norm_rows(&s, b->x, w->ffn_norm);
         linear(&s, TS_GROUP_GU, b->norm, b->gu, false);
         ts_gated_rows(n, b->gu, m, b->act);
         join(&s, TS_GROUP_DOWN, b->act, w->ffn_post_norm);
     }
-    norm_rows(&s, n->m->final_norm);
+    norm_rows(&s, b->x, n->m->final_norm);
     linear(&s, -1, b->norm, b->logits, false);
     for (size_t i = 0; i < m; i++)
         rows[i].cache->len++;

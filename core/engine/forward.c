@@ -189,16 +189,19 @@ void ts_post_norm_rows(ts_net *n, const float *a, const float *w, const float *x
     ts_rows(rows, 16, post_norm_rows, &c);
 }
 
-/* The norm of the layers: each row with its own adapter's weights. */
-static void norm_pass(const ts_pass *p, const float *x, const float *w, float *y) {
+/* y = norm(x), or add + norm(x): each row with its own adapter's weights. */
+static void norm_pass(const ts_pass *p, const float *x, const float *w, const float *add, float *y) {
     size_t h = p->net->h;
     for (size_t k = 0, end; k < p->batch->n_spans; k = end) {
         const ts_stretch *s = &p->batch->spans[k];
         const float *own = ts_adapter_norm(s->adapter, w);
         for (end = k + 1; end < p->batch->n_spans && ts_adapter_norm(p->batch->spans[end].adapter, w) == own; end++) {
         }
-        size_t rows = p->batch->spans[end - 1].end - s->first;
-        ts_norm_rows(p->net, x + s->first * h, own, rows, y + s->first * h);
+        size_t rows = p->batch->spans[end - 1].end - s->first, at = s->first * h;
+        if (add)
+            ts_post_norm_rows(p->net, x + at, own, add + at, rows, y + at);
+        else
+            ts_norm_rows(p->net, x + at, own, rows, y + at);
     }
 }
 
@@ -222,10 +225,10 @@ void ts_norm_heads(const ts_net *n, const float *w, const float *x, size_t heads
         ts_kernels_get()->rmsnorm(x + h * d, w, d, n->m->config.rms_eps, y + h * d);
 }
 
-static void norm_row(const ts_net *n, const ts_layer *w, float *q, float *raw) {
+static void norm_row(const ts_net *n, const ts_layer *w, const ts_adapter *a, float *q, float *raw) {
     memcpy(raw, q, (n->hd + n->kd) * sizeof *raw);
-    ts_norm_heads(n, w->q_norm, raw, n->m->config.heads, q);
-    ts_norm_heads(n, w->k_norm, raw + n->hd, n->m->config.kv_heads, q + n->hd);
+    ts_norm_heads(n, ts_adapter_norm(a, w->q_norm), raw, n->m->config.heads, q);
+    ts_norm_heads(n, ts_adapter_norm(a, w->k_norm), raw + n->hd, n->m->config.kv_heads, q + n->hd);
 }
 
 /* q and k of a row: normed, the raw ones kept, and turned. */
@@ -238,7 +241,8 @@ static void place_rows(void *ctx, size_t first, size_t end, int worker) {
         const ts_run *run = &c->b->runs[r];
         for (size_t i = TS_MAX(first, run->first); i < TS_MIN(end, run->first + run->n); i++) {
             float *q = c->y + i * n->qkv;
-            if (n->qk_norms) norm_row(n, c->layer, q, (float *)(uintptr_t)c->x + i * (n->hd + n->kd));
+            if (n->qk_norms)
+                norm_row(n, c->layer, ts_row_adapter(c->b, i), q, (float *)(uintptr_t)c->x + i * (n->hd + n->kd));
             ts_rope_heads(n, c->layer, q, m->heads + m->kv_heads, run->before + i - run->first, run->length, false);
         }
     }
@@ -266,7 +270,7 @@ static void join(const ts_pass *p, size_t l, int group, const float *in, const f
                  float *y) {
     float *u = p->net->bufs.layer[l].u;
     ts_group_forward(p, l, group, in, norm ? raw : y, u, norm ? NULL : x);
-    if (norm) ts_post_norm_rows(p->net, raw, norm, x, p->batch->rows, y);
+    if (norm) norm_pass(p, raw, norm, x, y);
 }
 
 static void layer_forward(const ts_pass *p, size_t l) {
@@ -275,7 +279,7 @@ static void layer_forward(const ts_pass *p, size_t l) {
     const ts_layer *w = &n->m->layer[l];
     ts_acts *a = &b->layer[l];
     size_t rows = p->batch->rows;
-    norm_pass(p, a->x, w->attn_norm, b->norm);
+    norm_pass(p, a->x, w->attn_norm, NULL, b->norm);
     ts_group_forward(p, l, TS_GROUP_QKV, b->norm, a->qkv, a->u, NULL);
     rows_ctx c = {.n = n, .b = p->batch, .layer = w, .x = a->raw, .y = a->qkv};
     if (w->rope >= 0 || n->qk_norms) ts_rows(rows, 16, place_rows, &c);
@@ -285,7 +289,7 @@ static void layer_forward(const ts_pass *p, size_t l) {
     }
     ts_attention_forward(n, p->batch, w->window, a->qkv, a->o, a->lse);
     join(p, l, TS_GROUP_O, a->o, a->x, w->attn_post_norm, a->attn_out, a->mid);
-    norm_pass(p, a->mid, w->ffn_norm, b->norm);
+    norm_pass(p, a->mid, w->ffn_norm, NULL, b->norm);
     ts_group_forward(p, l, TS_GROUP_GU, b->norm, a->gu, a->u, NULL);
     ts_gated_rows(n, a->gu, rows, b->act);
     join(p, l, TS_GROUP_DOWN, b->act, a->mid, w->ffn_post_norm, a->mlp_out, b->layer[l + 1].x);

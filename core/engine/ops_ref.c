@@ -170,7 +170,7 @@ static double *ref_attention(const ref *r, size_t layer, const double *x) {
         for (size_t h = 0; h < c->heads + c->kv_heads; h++) {
             double *head = qkv + i * ld + h * d;
             const float *norm = h < c->heads ? w->q_norm : w->k_norm;
-            if (norm) ref_norm_one(r, head, d, norm);
+            if (norm) ref_norm_one(r, head, d, ts_adapter_norm(r->a, norm));
             ref_rope(r, w, head, i);
         }
     for (size_t i = 0; i < r->n; i++)

@@ -103,9 +103,6 @@ static ts_status check_shapes(const ts_adapter_settings *s, const ts_model *m, c
         TS_TRY(check_numbers(shapes[i].r, shapes[i].alpha, err));
         if (s->dora && ts_module_at(m, i).kind == TS_MODULE_EMBED)
             return ts_fail(err, TS_UNSUPPORTED, "DoRA on embed_tokens is not done; leave it out of the target modules");
-        if (m->config.embed_scale != 1 && ts_module_at(m, i).kind == TS_MODULE_EMBED)
-            return ts_fail(err, TS_UNSUPPORTED, "LoRA on the scaled embedding of a %s model is not done yet",
-                           m->config.family);
     }
     if (!adapted)
         return ts_fail(err, TS_INVALID, "the adapter has no target modules; name some, for example all-linear");

@@ -11,8 +11,10 @@
  * constant The embedding is row-wise: E[id] + s B A[:, id], A [r, vocab], B [hidden, r]. Saved modules (norms,
  * embedding, head) replace the model's while the adapter is active. On a model whose head is its embedding, an adapted
  * or saved embedding changes the input side only. r, alpha and which modules are adapted may differ from layer to
- * layer. Not read, and refused by name: trained biases, lora_bias, DoRA on the embedding, initialisations that change
- * the base, saved modules of other kinds. Written tensors are F32 (saved modules keep their type).
+ * layer. Of an embedding that is scaled
+ * (Gemma) the change is scaled too. Not read, and refused by name: trained biases, lora_bias, DoRA on the embedding,
+ * initialisations that change the base, saved modules of other kinds. Written tensors are F32 (saved modules keep their
+ * type).
  *
  * An adapter is bound to the model it was made for, which must stay open. One that is not being trained may be read by
  * any number of threads. */
@@ -36,7 +38,8 @@ typedef struct ts_lora {
 typedef struct ts_saved {
     char name[64];        /* "model.norm": its path without ".weight" */
     const void *replaces; /* the model's own values */
-    ts_weight weight;     /* [1, hidden] f32 for a norm */
+    ts_weight weight;     /* as stored; [1, n] f32 for a norm */
+    const float *factors; /* of a norm: as they are used (Gemma's 1 + w added up); else NULL */
     bool base;            /* stored beside LoRA on it, as base_layer.weight; not trained */
 } ts_saved;
 
@@ -67,7 +70,7 @@ typedef struct ts_adapter {
     size_t n_params;
     float *gains; /* all g and 1 / n */
     size_t n_gains;
-    float *norms;                /* saved norms */
+    float *norms;                /* saved norms: stored values, then factors */
     struct ts_safetensors *file; /* where saved modules are mapped; NULL: none */
 } ts_adapter;
 

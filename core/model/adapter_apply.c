@@ -15,7 +15,7 @@ static const ts_saved *saved_for(const ts_adapter *a, const void *own) {
 
 const float *ts_adapter_norm(const ts_adapter *a, const float *own) {
     const ts_saved *s = saved_for(a, own);
-    return s ? s->weight.data : own;
+    return s ? s->factors : own;
 }
 
 /* The embedding and the head of a tied model are the same values, so the structs stand for them. */

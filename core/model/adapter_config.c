@@ -78,7 +78,7 @@ ts_status ts_settings_read(ts_adapter_settings *s, const ts_json *c, const char 
     s->dropout = ts_json_num(ts_json_get(c, "lora_dropout"), 0);
     s->rslora = ts_json_is_true(ts_json_get(c, "use_rslora"));
     s->dora = ts_json_is_true(ts_json_get(c, "use_dora"));
-    s->targets = unset(targets) ? ts_strdup("[\"q_proj\",\"v_proj\"]") : text_of(targets);
+    s->targets = text_of(targets);
     s->exclude = text_of(ts_json_get(c, "exclude_modules"));
     s->layers = text_of(ts_json_get(c, "layers_to_transform")); /* layer 0 is a number, so it is not taken for unset */
     s->layers_pattern = text_of(ts_json_get(c, "layers_pattern"));

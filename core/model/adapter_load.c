@@ -2,6 +2,7 @@
  * expected tensor must be there in its shape, and nothing else. */
 #include "core/base/file.h"
 #include "core/model/adapter_private.h"
+#include "core/model/model_private.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -71,16 +72,23 @@ ts_status ts_adapter_finite(const ts_adapter *a, const char *path, ts_err *err) 
 
 /* ---- names ---- */
 
-bool ts_norm_at(const ts_model *m, size_t i, char path[TS_MODULE_PATH], const float **values) {
-    size_t layer = i / 2;
-    if (i > 2 * m->config.layers) return false;
-    if (i == 2 * m->config.layers) {
-        snprintf(path, TS_MODULE_PATH, "model.norm");
+bool ts_norm_at(const ts_model *m, size_t i, char path[TS_MODULE_PATH], const float **values, size_t *n) {
+    const ts_config *c = &m->config;
+    size_t layer = i / TS_NORMS;
+    ts_norm norm = (ts_norm)(i % TS_NORMS);
+    *n = c->hidden;
+    path[0] = 0;
+    if (i > TS_NORMS * c->layers) return false;
+    if (i == TS_NORMS * c->layers) {
+        snprintf(path, TS_MODULE_PATH, "%s.norm", c->modules);
         *values = m->final_norm;
         return true;
     }
-    snprintf(path, TS_MODULE_PATH, "model.layers.%zu.%s_layernorm", layer, i % 2 ? "post_attention" : "input");
-    *values = i % 2 ? m->layer[layer].ffn_norm : m->layer[layer].attn_norm;
+    const char *name = ts_norm_name(ts_family_of(m), false, norm);
+    if (!name) return true;
+    snprintf(path, TS_MODULE_PATH, "%s.layers.%zu.%s", c->modules, layer, name);
+    *values = *ts_norm_of(&m->layer[layer], norm);
+    if (norm >= TS_Q_NORM) *n = c->head_dim;
     return true;
 }
 
@@ -145,19 +153,15 @@ static ts_status list_saved(const loader *x, ts_adapter *a) {
     ts_json *save = a->settings.save ? ts_json_parse(a->settings.save, strlen(a->settings.save), x->err) : NULL;
     char path[TS_MODULE_PATH];
     const float *values;
+    size_t n;
     if (!save) return TS_OK;
     ts_status status = refuse_projections(x, save);
-    const ts_layer *layer = &x->m->layer[0];
-    bool other_norms = layer->attn_post_norm || layer->ffn_post_norm || layer->q_norm || layer->k_norm;
-    for (size_t i = 0; status == TS_OK && ts_norm_at(x->m, i, path, &values); i++)
-        if (ts_save_matches(save, path)) add_saved(a, path, values, 1, c->hidden, false);
-    if (status == TS_OK && a->n_saved && other_norms)
-        status = ts_fail(x->err, TS_UNSUPPORTED,
-                         "the adapter %s saves norms (modules_to_save) of a %s model, which is not done yet", x->dir,
-                         c->family);
-    if (ts_save_matches(save, "model.embed_tokens"))
-        add_saved(a, "model.embed_tokens", &x->m->embed, c->vocab, c->hidden, false);
-    if (ts_save_matches(save, "lm_head")) add_saved(a, "lm_head", &x->m->head, c->vocab, c->hidden, false);
+    for (size_t i = 0; ts_norm_at(x->m, i, path, &values, &n); i++)
+        if (*path && ts_save_matches(save, path)) add_saved(a, path, values, 1, n, false);
+    ts_module_path(x->m, (ts_module){.kind = TS_MODULE_EMBED}, path);
+    if (ts_save_matches(save, path)) add_saved(a, path, &x->m->embed, c->vocab, c->hidden, false);
+    ts_module_path(x->m, (ts_module){.kind = TS_MODULE_HEAD}, path);
+    if (ts_save_matches(save, path)) add_saved(a, path, &x->m->head, c->vocab, c->hidden, false);
     if (status == TS_OK && a->n_saved == 0)
         status = ts_fail(x->err, TS_UNSUPPORTED,
                          "the adapter %s saves modules that the model %s does not have (modules_to_save %s)", x->dir,
@@ -169,21 +173,28 @@ static ts_status list_saved(const loader *x, ts_adapter *a) {
 /* The whole matrix that PEFT stores beside LoRA on the embedding or the head (save_embedding_layers). */
 static void list_base_layers(const ts_safetensors *s, ts_adapter *a) {
     const ts_model *m = a->model;
-    if (ts_safetensors_find(s, PREFIX "model.embed_tokens.base_layer.weight"))
-        add_saved(a, "model.embed_tokens", &m->embed, m->config.vocab, m->config.hidden, true);
-    if (ts_safetensors_find(s, PREFIX "lm_head.base_layer.weight"))
-        add_saved(a, "lm_head", &m->head, m->config.vocab, m->config.hidden, true);
+    const ts_module modules[] = {{.kind = TS_MODULE_EMBED}, {.kind = TS_MODULE_HEAD}};
+    for (size_t i = 0; i < TS_COUNT(modules); i++) {
+        char path[TS_MODULE_PATH], key[160];
+        ts_module_path(m, modules[i], path);
+        snprintf(key, sizeof key, PREFIX "%s.base_layer.weight", path);
+        if (ts_safetensors_find(s, key))
+            add_saved(a, path, ts_module_weight(m, modules[i]), m->config.vocab, m->config.hidden, true);
+    }
 }
 
 /* Norms are converted, matrices stay where they are mapped. */
 static ts_status take_saved(ts_adapter *a, size_t *norms, const ts_tensor *t, ts_saved *saved) {
     ts_weight *w = &saved->weight;
     if (w->rows == 1) {
-        float *to = a->norms + *norms;
+        float *to = a->norms + *norms, *factors = to + w->cols;
         ts_dequantize(t->type, t->data, to, w->cols);
-        *norms += w->cols;
+        for (size_t i = 0; i < w->cols; i++)
+            factors[i] = to[i] + (ts_family_of(a->model)->norms_from_one ? 1 : 0);
+        *norms += 2 * w->cols;
         w->type = TS_F32;
         w->data = to;
+        saved->factors = factors;
     } else {
         w->type = t->type;
         w->data = t->data;
@@ -228,7 +239,7 @@ static ts_status take_all(const loader *x, const ts_safetensors *s, ts_adapter *
     size_t n = 0, cap = 0, norms = 0;
     ts_slot slot;
     ts_status status = TS_OK;
-    a->norms = ts_calloc(a->n_saved + 1, x->m->config.hidden * sizeof *a->norms);
+    a->norms = ts_calloc(a->n_saved + 1, 2 * TS_MAX(x->m->config.hidden, x->m->config.head_dim) * sizeof *a->norms);
     for (size_t i = 0; status == TS_OK && ts_adapter_slot(a, i, &slot); i++) {
         if (!*slot.key) continue;
         TS_PUSH(keys, n, cap, ts_arena_strndup(&arena, slot.key, strlen(slot.key)));
@@ -267,6 +278,20 @@ out:
 
 /* ---- the folder ---- */
 
+/* target_modules null: what PEFT has for the family (constants.py). Elsewhere it refuses such an adapter itself. */
+static ts_status default_targets(const loader *x, ts_adapter_settings *s) {
+    const ts_family *f = ts_family_of(x->m);
+    bool wrapped = f->hf_wrapper && strcmp(x->m->config.architecture, f->hf_wrapper) == 0;
+    if (s->targets) return TS_OK;
+    if (!f->peft_targets || wrapped)
+        return ts_fail(x->err, TS_UNSUPPORTED,
+                       "the adapter %s names no target_modules, and PEFT has none of its own for a %s model; name them "
+                       "in adapter_config.json",
+                       x->dir, wrapped ? f->hf_wrapper_type : f->name);
+    s->targets = ts_strdup("[\"q_proj\",\"v_proj\"]");
+    return TS_OK;
+}
+
 static ts_status load_peft(ts_adapter **out, const loader *x, const char *path) {
     ts_adapter_settings settings = {0};
     ts_shape *shapes = NULL;
@@ -274,6 +299,7 @@ static ts_status load_peft(ts_adapter **out, const loader *x, const char *path) 
     ts_status status = config ? TS_OK : x->err->code;
     if (!config) goto out;
     TS_GOTO(ts_settings_read(&settings, config, x->dir, x->err));
+    TS_GOTO(default_targets(x, &settings));
     status = ts_adapter_select(&shapes, &settings, x->m, false, x->err);
     if (status == TS_OK) status = ts_adapter_alloc(out, &settings, x->m, shapes, x->err);
     if (status != TS_OK) {

@@ -16,8 +16,9 @@ void ts_module_size(const ts_model *m, ts_module module, size_t *rows, size_t *c
 const ts_weight *ts_module_weight(const ts_model *m, ts_module module);
 ts_lora *ts_adapter_lora(const ts_adapter *a, ts_module module);
 
-/* Norm i of the model: its path and values; false behind the last. */
-bool ts_norm_at(const ts_model *m, size_t i, char path[TS_MODULE_PATH], const float **values);
+/* Norm i of the model: its path ("" for one that the family does not have), values and their number; false behind the
+ * last. */
+bool ts_norm_at(const ts_model *m, size_t i, char path[TS_MODULE_PATH], const float **values, size_t *n);
 
 /* What each module gets: rank 0 = not adapted. */
 typedef struct ts_shape {
@@ -37,7 +38,8 @@ TS_MUST_USE ts_status ts_adapter_alloc(ts_adapter **out, const ts_adapter_settin
 void ts_settings_copy(ts_adapter_settings *to, const ts_adapter_settings *from);
 float ts_lora_scale(size_t r, double alpha, bool rslora);
 
-/* adapter_config.c: adapter_config.json, read with everything that is not done refused by name, and written. */
+/* adapter_config.c: adapter_config.json, read with everything that is not done refused by name, and written. Targets
+ * that are null stay so: the model's family decides. */
 TS_MUST_USE ts_status ts_settings_read(ts_adapter_settings *s, const ts_json *config, const char *dir, ts_err *err);
 void ts_settings_write(const ts_adapter_settings *s, ts_buf *out);
 

@@ -12,6 +12,7 @@ const ts_family ts_family_llama = {.name = "llama",
                                    .hf_architecture = "LlamaForCausalLM",
                                    .hf_model_type = "llama",
                                    .gguf_architecture = "llama",
+                                   .peft_targets = true,
                                    .bias = TS_BIAS_CONFIG,
                                    .gguf_interleaved = true,
                                    .gguf = gguf_window};
@@ -26,5 +27,8 @@ static ts_status mistral(const ts_hf *r) {
     return ts_hf_windows(r, 4096, every_layer);
 }
 
-const ts_family ts_family_mistral = {
-    .name = "mistral", .hf_architecture = "MistralForCausalLM", .hf_model_type = "mistral", .hf = mistral};
+const ts_family ts_family_mistral = {.name = "mistral",
+                                     .peft_targets = true,
+                                     .hf_architecture = "MistralForCausalLM",
+                                     .hf_model_type = "mistral",
+                                     .hf = mistral};

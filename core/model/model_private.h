@@ -30,6 +30,7 @@ typedef struct ts_family {
     bool gelu;             /* the activation must be the tanh form of gelu, else silu */
     bool scaled_embedding; /* by the square root of the hidden size */
     bool partial_rotary;   /* partial_rotary_factor counts */
+    bool peft_targets;     /* PEFT's targets are q_proj and v_proj where an adapter names none; else it has none */
     bool tied;             /* what absent settings mean, as in the family's config class in transformers */
     double theta;          /* 0: 10000 */
     size_t heads, kv_heads, head_dim, vocab, context; /* 0: must be there, heads, hidden / heads, must be there, 2048 */

@@ -236,6 +236,52 @@ static void what_is_not_done_is_refused_by_name(void **state) {
     ts_model_close(m);
 }
 
+/* PEFT writes whole paths where its search for short names finds none, as with all-linear on a small model. */
+static void whole_paths_as_targets_are_read(void **state) {
+    (void)state;
+    ts_model *m = tiny(NULL);
+    const char *dir = ts_test_dir();
+    ts_adapter *a = fresh(m, 4, QV, false), *b;
+    assert_ok(ts_adapter_save(a, dir, &err));
+    replace_config(dir, "\"q_proj\",\n    \"v_proj\"",
+                   "\"model.layers.0.self_attn.q_proj\", \"layers.1.self_attn.q_proj\", "
+                   "\"model.layers.0.self_attn.v_proj\", \"self_attn.v_proj\"");
+    assert_ok(ts_adapter_load(&b, dir, m, &err));
+    assert_memory_equal(a->block, b->block, a->n_params * sizeof(float));
+    ts_adapter_free(b);
+    /* a name is whole parts of a path */
+    replace_config(dir, "\"layers.1.self_attn.q_proj\"", "\"ayers.1.self_attn.q_proj\"");
+    refused(dir, m, TS_FORMAT, "2 unexpected|layers.1.self_attn.q_proj.lora_A.weight");
+    ts_adapter_free(a);
+    ts_model_close(m);
+}
+
+/* What PEFT's table has for the model's type, and a refusal where it has nothing. */
+static void no_targets_are_those_of_the_family(void **state) {
+    (void)state;
+    static const struct {
+        const char *family, *refused;
+    } cases[] = {{"mistral", NULL}, {"qwen3", NULL},          {"gemma2", NULL},
+                 {"gemma3", NULL},  {"smollm3", "a smollm3"}, {"phi3", "a phi3"}};
+    for (size_t i = 0; i < TS_COUNT(cases); i++) {
+        ts_model *m = tiny(&(ts_tiny){.family = cases[i].family});
+        const char *dir = ts_test_dir(), *names = "[\n    \"q_proj\",\n    \"v_proj\"\n  ]";
+        bool fused = m->config.fused;
+        ts_adapter *a = fresh(m, 4, fused ? 1 << TS_Q : QV, false), *b;
+        assert_ok(ts_adapter_save(a, dir, &err));
+        replace_config(dir, fused ? "[\n    \"qkv_proj\"\n  ]" : names, "null");
+        if (cases[i].refused) {
+            refused(dir, m, TS_UNSUPPORTED, cases[i].refused);
+        } else {
+            assert_ok(ts_adapter_load(&b, dir, m, &err));
+            assert_memory_equal(a->block, b->block, a->n_params * sizeof(float));
+            ts_adapter_free(b);
+        }
+        ts_adapter_free(a);
+        ts_model_close(m);
+    }
+}
+
 static void values_that_are_not_finite_are_refused(void **state) {
     (void)state;
     ts_model *m = tiny(NULL);
@@ -553,6 +599,8 @@ int main(void) {
         cmocka_unit_test(the_config_is_written_as_peft_writes_it),
         cmocka_unit_test(adapters_for_another_model_are_refused),
         cmocka_unit_test(what_is_not_done_is_refused_by_name),
+        cmocka_unit_test(whole_paths_as_targets_are_read),
+        cmocka_unit_test(no_targets_are_those_of_the_family),
         cmocka_unit_test(values_that_are_not_finite_are_refused),
         cmocka_unit_test(targets_as_names_expression_or_all),
         cmocka_unit_test(every_form_is_written_and_read_alike),

@@ -10,7 +10,7 @@ typedef struct family {
     ts_safetensors *logits;
     ts_model *m;
     ts_net *n;
-    ts_adapter *adapter;
+    ts_adapter *adapter, *saved;
     golden_batch batch;
     double noise_logits, noise_nll, noise_grad; /* float32 against float64 in transformers */
 } family;
@@ -37,11 +37,12 @@ static ts_json *read_golden(const char *dir) {
     return v;
 }
 
-static void open_adapter(family *f, const char *name) {
-    char *inner = ts_path_join(name, "adapter"), *path = folder_of(inner);
-    assert_ok(ts_adapter_load(&f->adapter, path, f->m, &err));
-    free(inner);
+static ts_adapter *open_adapter(const family *f, const char *name) {
+    ts_adapter *a;
+    char *path = ts_path_join(f->dir, name);
+    assert_ok(ts_adapter_load(&a, path, f->m, &err));
     free(path);
+    return a;
 }
 
 static void open_family(family *f, const char *name) {
@@ -51,7 +52,8 @@ static void open_family(family *f, const char *name) {
     assert_ok(ts_safetensors_open(&f->logits, tensors, &err));
     assert_ok(ts_model_open(&f->m, f->dir, &err));
     assert_ok(ts_net_new(&f->n, f->m, NULL, &err));
-    open_adapter(f, name);
+    f->adapter = open_adapter(f, "adapter");
+    f->saved = open_adapter(f, "adapter-saved");
     for (const ts_json *s = ts_json_child(member(f->golden, "sequences")); s; s = ts_json_next(s))
         golden_add(&f->batch, member(s, "ids"), member(s, "labels"));
     const ts_json *noise = member(f->golden, "noise");
@@ -64,6 +66,7 @@ static void open_family(family *f, const char *name) {
 static void close_family(family *f) {
     golden_batch_release(&f->batch);
     ts_adapter_free(f->adapter);
+    ts_adapter_free(f->saved);
     ts_net_free(f->n);
     ts_model_close(f->m);
     ts_safetensors_close(f->logits);
@@ -100,9 +103,9 @@ static double nll_tolerance(const family *f) { /* a token */
     return TS_MAX(3e-6, 4 * f->noise_nll);
 }
 
-/* Both sequences in one batch; the model alone and with its adapter. */
+/* Both sequences in one batch; the model alone and with each adapter. */
 static void check_nll(const family *f) {
-    const ts_json *alone = ts_json_child(member(f->golden, "sequences")), *lora = ts_json_get(f->golden, "lora");
+    const ts_json *alone = ts_json_child(member(f->golden, "sequences"));
     double nll[8];
     size_t count[8], tokens = 0;
     ts_assert(f->batch.n <= TS_COUNT(nll));
@@ -112,11 +115,13 @@ static void check_nll(const family *f) {
         tokens += count[i];
     }
     assert_int_equal(tokens, (size_t)number(f->golden, "label_tokens"));
-    if (!f->adapter) return;
-    assert_ok(ts_net_nll(f->n, f->adapter, f->batch.seqs, f->batch.n, nll, count, NULL, NULL, &err));
-    for (size_t i = 0; i < f->batch.n; i++)
-        assert_near(nll[i], golden_at(member(lora, "nll"), i), (double)count[i] * nll_tolerance(f),
-                    "NLL with the adapter");
+    for (int k = 0; k < 2; k++) {
+        const ts_json *want = member(member(f->golden, k ? "saved" : "lora"), "nll");
+        assert_ok(ts_net_nll(f->n, k ? f->saved : f->adapter, f->batch.seqs, f->batch.n, nll, count, NULL, NULL, &err));
+        for (size_t i = 0; i < f->batch.n; i++)
+            assert_near(nll[i], golden_at(want, i), (double)count[i] * nll_tolerance(f),
+                        k ? "NLL with other norms and embedding" : "NLL with the adapter");
+    }
 }
 
 /* "model.layers.1.mlp.up_proj.lora_A.weight": that gradient and its length. */
@@ -153,7 +158,6 @@ static void check_gradient(const family *f, const ts_adapter *grad, const ts_jso
 
 static void check_gradients(const family *f) {
     static const ts_dropout none;
-    if (!f->adapter) return;
     ts_adapter *grad = golden_zeros(f->adapter);
     double nll;
     size_t count, checked = 0;
@@ -234,7 +238,8 @@ static void check_generation(const family *f) {
     check_continuation(f, "greedy");
     check_continuation(f, "long");
     check_decoding(f, NULL, prompt, n, 16);
-    if (f->adapter) check_decoding(f, f->adapter, prompt, n, 16);
+    check_decoding(f, f->adapter, prompt, n, 16);
+    check_decoding(f, f->saved, prompt, n, 16);
     free(prompt);
 }
 

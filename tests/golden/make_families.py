@@ -6,6 +6,7 @@ A folder FAMILY holds
     config.json, generation_config.json, model.safetensors   as transformers 5 writes them; the weights in bf16
     config4.json        the same settings as transformers 4 wrote them: a model with either gives the same bits
     adapter/            a PEFT adapter on all linear layers, A and B random
+    adapter-saved/      one on the embedding and v_proj (qkv_proj) that replaces every norm (modules_to_save)
     golden.json         see below
     golden.safetensors  logits.0, logits.1: [tokens, vocab] of the two sequences
 
@@ -16,6 +17,7 @@ golden.json (of gemma3-nested only {"same_as": "gemma3"}: no goldens of its own)
     long        the same from 28 tokens to 40: past the length at which dynamic and longrope change
     grad        {parameter: [norm, probe]} of the sum of the NLL
     lora        {nll of each sequence, grad {tensor: [norm, probe]}} with the adapter
+    saved       {nll of each sequence} with the other one
     noise       how far float32 is from float64: the largest difference of a logit, of an NLL a token, and of a LoRA
                 gradient (over its norm)
 A probe is the sum of g[i] * (i * 7919 % 97 - 48) / 48 over the flat gradient g: a norm does not see a wrong order or
@@ -261,8 +263,23 @@ def adapt(model, family):
     return model.eval()
 
 
+def adapt_saved(model, family):
+    """The model with LoRA on its embedding, and other norms."""
+    names = {n.split(".")[-1] for n, _ in model.named_modules()}
+    config = peft.LoraConfig(r=2, lora_alpha=6, target_modules=["embed_tokens", *names & {"v_proj", "qkv_proj"}],
+                             modules_to_save=["norm"], task_type="CAUSAL_LM")
+    model = peft.get_peft_model(model, config, autocast_adapter_dtype=False)
+    model.peft_config["default"].base_model_name_or_path = family
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            g = torch.Generator().manual_seed(zlib.crc32(f"{family}/saved/{name}".encode()))
+            drawn = torch.randn(p.shape, generator=g, dtype=torch.float64) * 0.25
+            p.data.copy_((drawn if "lora_" in name else p.data.double() + drawn).to(torch.bfloat16))
+    return model.eval()
+
+
 def save_adapter(model, folder):
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, save_embedding_layers=False)
     os.remove(os.path.join(folder, "README.md"))
     path = os.path.join(folder, "adapter_model.safetensors")
     save_file({n: t.to(torch.bfloat16) for n, t in load_file(path).items()}, path, metadata={"format": "pt"})
@@ -359,6 +376,10 @@ def make(family):
     lora32 = measure(single, rows)
     with Float64():
         lora = measure(adapt(double, family), rows)
+        saved = adapt_saved(build(config, weights, True), family)
+        with torch.no_grad():
+            other = [nll_sum(saved, *row)[0].item() for row in rows]
+    save_adapter(saved, os.path.join(folder, "adapter-saved"))
     check_generation4(folder, rows, logits32)
 
     tokens = sum(t != -100 for _, labels in rows for t in labels)
@@ -372,7 +393,7 @@ def make(family):
         "torch": torch.__version__, "transformers": transformers.__version__, "peft": peft.__version__},
         "sequences": [{"ids": i, "labels": l, "nll": n} for (i, l), n in zip(rows, nll)],
         "label_tokens": tokens, "loss": sum(nll) / tokens, "greedy": continuation, "long": longer, "grad": grads,
-        "lora": {"nll": lora[0], "grad": mine}, "noise": noise}
+        "lora": {"nll": lora[0], "grad": mine}, "saved": {"nll": other}, "noise": noise}
     text = json.dumps(rounded(golden), separators=(",", ":"))
     with open(os.path.join(folder, "golden.json"), "w") as f:
         f.write(text.replace('],"', '],\n"').replace('},"', '},\n"').replace('{"ids"', '\n{"ids"') + "\n")
