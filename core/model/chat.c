@@ -145,8 +145,24 @@ static size_t token_at(const ts_ids *starts, size_t at) {
     return low;
 }
 
-static void label_span(ts_example *e, const ts_ids *starts, const ts_span *s) {
+static bool only_space(const char *s, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        if (!strchr(" \t\r\n", s[i])) return false;
+    return true;
+}
+
+/* Does the token in front of `first` hold the first word of the span behind white space of the template? */
+static bool holds_first_word(const ts_ids *starts, size_t first, const ts_span *s, const ts_buf *text) {
+    if (first == 0) return false;
+    size_t begin = (size_t)starts->items[first - 1], end = first < starts->n ? (size_t)starts->items[first] : text->len;
+    end = TS_MIN(end, s->end);
+    return end > s->start && only_space(text->data + begin, s->start - begin) &&
+           !only_space(text->data + s->start, end - s->start);
+}
+
+static void label_span(ts_example *e, const ts_ids *starts, const ts_span *s, const ts_buf *text) {
     size_t first = token_at(starts, s->start), end = token_at(starts, s->end);
+    first -= holds_first_word(starts, first, s, text);
     for (size_t i = first; i < end; i++)
         e->labels.items[i] = e->ids.items[i];
 }
@@ -167,7 +183,7 @@ static void label_all(const ts_chat *c, const ts_json *messages, const ts_render
         const ts_span *s = &r->spans[i];
         bool last = i + 1 == r->n_spans || r->spans[i + 1].message != s->message;
         if (!r->generation && strcmp(role_of(messages, s->message), "assistant") != 0) continue;
-        label_span(e, starts, s);
+        label_span(e, starts, s, &r->text);
         if (last && !r->generation && c->end_of_turn >= 0) label_end(c, e, starts, r, i);
     }
     for (size_t i = 1; i < e->labels.n; i++)
@@ -198,12 +214,6 @@ ts_status ts_chat_prompt(const ts_chat *c, const ts_json *messages, const ts_jso
 }
 
 /* ---- opening ---- */
-
-static bool only_space(const char *s, size_t n) {
-    for (size_t i = 0; i < n; i++)
-        if (!strchr(" \t\r\n", s[i])) return false;
-    return true;
-}
 
 /* The special token that stands behind an assistant's answer, white space between them allowed. */
 static int32_t probe(const ts_chat *c, const char *conversation) {

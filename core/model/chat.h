@@ -2,8 +2,12 @@
  * which message it came from.
  *
  * Training labels: a token is supervised if its first byte lies in an assistant message's content, plus the end-of-turn
- * token behind it (always). `{% generation %}` blocks, where a template has them, replace that rule. Labels are aligned
- * with ids (not shifted); -100 = not supervised. No marker is searched for in the text. */
+ * token behind it (always), plus a token that begins with white space of the template and goes on with the content's
+ * first word: Llama 2 writes "[/INST] Yes" and has one token for " Yes", which generation has to produce because the
+ * prompt ends before the space; left out, no answer's first word would be learnt. (transformers' assistant mask takes
+ * the token that holds the first character of the answer too.) `{% generation %}` blocks, where a template has them,
+ * replace that rule. Labels are aligned with ids (not shifted); -100 = not supervised. No marker is searched for in the
+ * text. */
 #ifndef TS_MODEL_CHAT_H
 #define TS_MODEL_CHAT_H
 

@@ -222,6 +222,17 @@ static void labels(void **state) {
          "[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"a\"},{\"role\":\"user\","
          "\"content\":\"q\"},{\"role\":\"assistant\",\"content\":\"\"}]",
          "(a)<|end|>|()<|end|>|"},
+        /* one token for the template's space and the first word: learnt, or no first word would be */
+        {"{% for m in messages %}{{ m.role + ': ' + m.content + '<|end|>' }}{% endfor %}",
+         "[{\"role\":\"user\",\"content\":\"the\"},{\"role\":\"assistant\",\"content\":\"the router\"}]",
+         " the router<|end|>"},
+        /* but not where other characters of the template are in it, or nothing but white space of the answer */
+        {"{% for m in messages %}{{ m.role + ': t' + m.content + '<|end|>' }}{% endfor %}",
+         "[{\"role\":\"user\",\"content\":\"he\"},{\"role\":\"assistant\",\"content\":\"he router\"}]",
+         " router<|end|>"},
+        {"{% for m in messages %}{{ m.role + ':  ' + m.content + '<|end|>' }}{% endfor %}",
+         "[{\"role\":\"user\",\"content\":\"the\"},{\"role\":\"assistant\",\"content\":\" the router\"}]",
+         " the router<|end|>"},
         /* a list of parts, as multimodal templates take it */
         {"{% for m in messages %}{{ m.role + ':\\n' }}{% for p in m.content %}{{ p.text }}{% endfor %}<|end|>{% endfor "
          "%}",
