@@ -2,6 +2,8 @@
 
 #include "core/base/utf8.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 ts_js ts_js_over(const char *text, size_t n) {
@@ -140,6 +142,22 @@ bool ts_js_int(ts_js *j, int64_t *v) {
         return ts_js_fail(j, "a whole number should stand here");
     j->at = p;
     *v = negative ? -sum : sum;
+    return true;
+}
+
+bool ts_js_num(ts_js *j, double *v) {
+    char digits[64], *rest;
+    size_t n = 0;
+    ts_js_peek(j);
+    if (j->problem) return false;
+    while (j->at + n < j->end && n + 1 < sizeof digits && j->at[n] && strchr("+-.eE0123456789", j->at[n])) {
+        digits[n] = j->at[n];
+        n++;
+    }
+    digits[n] = 0;
+    *v = strtod(digits, &rest); /* tui/main.c keeps the decimal point a point */
+    if (n == 0 || *rest || !isfinite(*v)) return ts_js_fail(j, "a number should stand here");
+    j->at += n;
     return true;
 }
 

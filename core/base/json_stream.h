@@ -30,6 +30,7 @@ bool ts_js_key(ts_js *j, const char **s, size_t *n);
 bool ts_js_item(ts_js *j); /* goes to the next element, or leaves the array and answers false */
 bool ts_js_str(ts_js *j, const char **s, size_t *n);
 bool ts_js_int(ts_js *j, int64_t *v);
+bool ts_js_num(ts_js *j, double *v); /* a finite number */
 /* Steps over one value; its text, unchecked inside, is [*s, *s + *n) where s is not NULL. */
 bool ts_js_skip(ts_js *j, const char **s, size_t *n);
 /* Says that what was read makes no sense (`problem` is a constant sentence); answers false. */

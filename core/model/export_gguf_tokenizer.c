@@ -84,6 +84,10 @@ static bool prepends(const ts_tokenizer *t) {
 }
 
 static ts_status put_kind(const ts_tokenizer *t, const char *path, ts_gguf_writer *w, struct tokens *k, ts_err *err) {
+    if (t->unigram.n || t->word_prefix || t->word_suffix)
+        return ts_fail(err, TS_UNSUPPORTED,
+                       "%s: its tokenizer is %s, which we do not write into GGUF files; write a folder instead", path,
+                       t->unigram.n ? "a Unigram model" : "BPE with marks for where a word begins or ends");
     const char *pre = t->byte_level ? ts_tokenizer_pre_name(t) : "default";
     if (!pre)
         return ts_fail(err, TS_UNSUPPORTED,

@@ -190,6 +190,9 @@ static size_t word_begin(const char *text, size_t n, size_t from, const bool but
 
 bool ts_space_begins(ts_tokenizer *t) {
     static const bool none[256];
+    /* a Unigram's sums would be rounded elsewhere, and names with a prefix or suffix ask where a word begins and ends
+     */
+    if (t->unigram.n || t->word_prefix || t->word_suffix) return false;
     if (t->byte_level || t->ignore_merges || ts_vocab_find(&t->vocab, MARK, MARK_N) < 0) return false;
     for (size_t i = 0; i < t->vocab.n; i++) {
         const ts_vocab_name *name = &t->vocab.names[i];

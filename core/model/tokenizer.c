@@ -59,6 +59,7 @@ static void free_scratch(const ts_tokenizer *t, ts_scratch *s) {
     ts_buf_release(&s->name);
     free(s->symbols);
     free(s->heap);
+    free(s->best);
     free(s->cache);
     free(s);
 }
@@ -73,6 +74,10 @@ void ts_tokenizer_free(ts_tokenizer *t) {
     ts_vocab_release(&t->vocab);
     free(t->merges.slots);
     free(t->scores);
+    ts_unigram_release(&t->unigram);
+    free(t->word_prefix);
+    free(t->word_suffix);
+    free(t->decode_suffix);
     release_steps(&t->normalizer);
     release_steps(&t->pre);
     release_steps(&t->decoder);
@@ -204,15 +209,17 @@ ts_status ts_tokenizer_finish(ts_tokenizer *t, const char *what, ts_err *err) {
     for (size_t i = 0; i < t->n_added; i++)
         if (t->added[i].special) t->special[t->added[i].id] = true;
     t->space_begins = ts_space_begins(t);
+    if (t->unigram.n) ts_unigram_build(t);
     build_byte_tables(t);
     normalize_added(t);
     ts_added_build(t, &t->raw_set, false);
     ts_added_build(t, &t->normal_set, true);
     free(t->kind);
     t->kind = ts_printf("%s, %zu tokens",
-                        t->byte_level ? "byte-level BPE"
-                        : t->scores   ? "SentencePiece BPE"
-                                      : "BPE",
+                        t->byte_level  ? "byte-level BPE"
+                        : t->scores    ? "SentencePiece BPE"
+                        : t->unigram.n ? "Unigram"
+                                       : "BPE",
                         t->vocab.used);
     return TS_OK;
 }
@@ -274,7 +281,10 @@ static void encode_word(const ts_tokenizer *t, ts_scratch *s, ts_range range, ts
         return;
     }
     if (slot) slot->n = 0;
-    ts_bpe(t, s, word, n, false);
+    if (t->unigram.n)
+        ts_unigram_word(t, s, word, n, false);
+    else
+        ts_bpe(t, s, word, n, false);
     for (size_t i = 0; i < s->n_symbols; i++) {
         const ts_symbol *y = &s->symbols[i];
         if (y->len) put(sink, y->id, ts_flow_from(&s->a, range.start + y->start));

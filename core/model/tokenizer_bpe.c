@@ -43,8 +43,9 @@ static bool earlier(const ts_candidate *a, const ts_candidate *b) {
 static void heap_push(ts_scratch *s, ts_candidate c) {
     TS_GROW(s->heap, s->cap_heap, s->n_heap + 1);
     size_t i = s->n_heap++;
-    for (; i && earlier(&c, &s->heap[(i - 1) / 2]); i = (i - 1) / 2)
+    for (; i && earlier(&c, &s->heap[(i - 1) / 2]); i = (i - 1) / 2, s->heap_steps++)
         s->heap[i] = s->heap[(i - 1) / 2];
+    s->heap_steps++;
     s->heap[i] = c;
 }
 
@@ -55,8 +56,10 @@ static ts_candidate heap_pop(ts_scratch *s) {
         if (child + 1 < s->n_heap && earlier(&s->heap[child + 1], &s->heap[child])) child++;
         if (!earlier(&s->heap[child], &last)) break;
         s->heap[i] = s->heap[child];
+        s->heap_steps++;
         i = child;
     }
+    s->heap_steps++;
     s->heap[i] = last;
     return top;
 }
@@ -143,16 +146,30 @@ static void add_character(const ts_tokenizer *t, ts_scratch *s, int32_t id, cons
     add_symbol(s, id, start, len);
 }
 
+/* continuing_subword_prefix and end_of_word_suffix: the name of a character says where in the word it stands. */
+static void begin_name(const ts_tokenizer *t, ts_scratch *s, bool first) {
+    ts_buf_reset(&s->name);
+    if (t->word_prefix && !first) ts_buf_add(&s->name, t->word_prefix, t->word_prefix_n);
+}
+
+static void end_name(const ts_tokenizer *t, ts_scratch *s, bool last) {
+    if (t->word_suffix && last) ts_buf_add(&s->name, t->word_suffix, t->word_suffix_n);
+}
+
 static void split_bytes(const ts_tokenizer *t, ts_scratch *s, const char *word, size_t n, ts_symbol *unk) {
+    bool plain = !t->word_prefix && !t->word_suffix;
     for (size_t i = 0; i < n; i++) {
         unsigned char byte = (unsigned char)word[i];
-        if (t->byte_ids[byte] >= 0 && !unk->len) {
-            add_symbol(s, t->byte_ids[byte], i, 1);
+        int32_t id = t->byte_ids[byte];
+        if (plain && id >= 0 && !unk->len) {
+            add_symbol(s, id, i, 1);
             continue;
         }
-        ts_buf_reset(&s->name);
+        begin_name(t, s, i == 0);
         ts_utf8_put(&s->name, ts_byte_char(byte));
-        add_character(t, s, t->byte_ids[byte], s->name.data, s->name.len, i, 1, unk);
+        end_name(t, s, i + 1 == n);
+        if (!plain) id = ts_vocab_find(&t->vocab, s->name.data, s->name.len);
+        add_character(t, s, id, s->name.data, s->name.len, i, 1, unk);
     }
 }
 
@@ -160,7 +177,16 @@ static void split_characters(const ts_tokenizer *t, ts_scratch *s, const char *w
     for (size_t i = 0; i < n;) {
         uint32_t cp;
         size_t len = ts_utf8_decode(word + i, n - i, &cp);
-        add_character(t, s, ts_vocab_find(&t->vocab, word + i, len), word + i, len, i, len, unk);
+        const char *name = word + i;
+        size_t name_n = len;
+        if (t->word_prefix || t->word_suffix) {
+            begin_name(t, s, i == 0);
+            ts_buf_add(&s->name, word + i, len);
+            end_name(t, s, i + len == n);
+            name = s->name.data;
+            name_n = s->name.len;
+        }
+        add_character(t, s, ts_vocab_find(&t->vocab, name, name_n), name, name_n, i, len, unk);
         i += len;
     }
 }

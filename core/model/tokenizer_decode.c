@@ -2,7 +2,8 @@
  *
  * Byte-level: tokens are bytes, joined, then read as UTF-8; what could still become a character waits.
  * Otherwise: the decoder's steps change each token by itself; a run of <0xHH> tokens becomes characters, or one U+FFFD
- * per byte if any of it is invalid, so the whole run waits; then the start of the text may lose a space. */
+ * per byte if any of it is invalid, so the whole run waits; then the start of the text may lose a space. With
+ * BPEDecoder the last token waits. */
 #include "core/base/utf8.h"
 #include "core/model/tokenizer_impl.h"
 
@@ -77,16 +78,16 @@ static int fallback_byte(const char *s, size_t n) {
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-static void replace_all(ts_buf *token, const ts_step *step) {
+static void replace_all(ts_buf *token, const char *a, size_t a_n, const char *b, size_t b_n) {
     ts_buf done = TS_BUF_INIT;
     size_t at = 0;
-    while (step->a_n && token->len - at >= step->a_n) {
-        const char *hit = memmem(token->data + at, token->len - at, step->a, step->a_n);
+    while (a_n && token->len - at >= a_n) {
+        const char *hit = memmem(token->data + at, token->len - at, a, a_n);
         if (!hit) break;
         size_t from = (size_t)(hit - token->data);
         ts_buf_add(&done, token->data + at, from - at);
-        ts_buf_add(&done, step->b, step->b_n);
-        at = from + step->a_n;
+        ts_buf_add(&done, b, b_n);
+        at = from + a_n;
     }
     if (at < token->len) ts_buf_add(&done, token->data + at, token->len - at);
     ts_buf_release(token);
@@ -110,7 +111,7 @@ static void apply_steps(const ts_tokenizer *t, ts_buf *token, bool first) {
             strip_token(token, step);
             continue;
         }
-        replace_all(token, step);
+        replace_all(token, step->a, step->a_n, step->b, step->b_n);
         if (step->kind == TS_DEC_METASPACE && first && step->scheme != TS_PREPEND_NEVER && token->len &&
             token->data[0] == ' ') {
             memmove(token->data, token->data + 1, token->len - 1);
@@ -137,10 +138,19 @@ static void push_text_token(ts_decoder *d, const char *name, size_t n, ts_buf *o
     ts_buf_release(&token);
 }
 
+/* BPEDecoder: the suffix is a space, but nothing in the last token, so a token waits for the next one. */
+static void settle_suffixed(ts_decoder *d, bool last, ts_buf *out) {
+    replace_all(&d->pending, d->t->decode_suffix, d->t->decode_suffix_n, " ", !last);
+    if (d->pending.len) put_text(d, d->pending.data, d->pending.len, out);
+    ts_buf_reset(&d->pending);
+}
+
 void ts_decoder_push(ts_decoder *d, int32_t id, ts_buf *out) {
     const ts_tokenizer *t = d->t;
     if (id < 0) {
-        if (t->decode_bytes)
+        if (t->decode_suffix)
+            settle_suffixed(d, true, out);
+        else if (t->decode_bytes)
             settle_bytes(d, true, out);
         else
             settle_run(d, out);
@@ -148,7 +158,10 @@ void ts_decoder_push(ts_decoder *d, int32_t id, ts_buf *out) {
     }
     if ((size_t)id >= t->vocab.n || !t->vocab.names[id].at || (d->skip_special && t->special[id])) return;
     const ts_vocab_name *name = &t->vocab.names[id];
-    if (t->decode_bytes) {
+    if (t->decode_suffix) {
+        settle_suffixed(d, false, out);
+        ts_buf_add(&d->pending, t->vocab.text.data + name->at, name->n);
+    } else if (t->decode_bytes) {
         add_token_bytes(t->vocab.text.data + name->at, name->n, &d->pending);
         settle_bytes(d, false, out);
     } else {

@@ -3,7 +3,8 @@
  *
  * The steps of encode, as in Hugging Face's tokenizers:
  *   text -> repaired UTF-8 -> cut at added tokens -> each piece normalised -> cut at added tokens that are looked for
- *   in normalised text -> pre-tokenizer steps cut it into words -> each word by BPE -> post-processor adds ids
+ *   in normalised text -> pre-tokenizer steps cut it into words -> each word by BPE or as a Unigram model ->
+ *   post-processor adds ids
  * Byte-level pre-tokenizers write every byte as one printable character (alphabet below). We keep the bytes and map
  * only where names are looked up. */
 #ifndef TS_MODEL_TOKENIZER_IMPL_H
@@ -65,6 +66,7 @@ typedef struct ts_merge_batch {
     const ts_vocab *vocab;
     ts_merges *merges;
     int32_t rank; /* of items[0] */
+    size_t cut;   /* bytes that the right side loses in the name of both: continuing_subword_prefix */
     ts_buf text;
     ts_merge_name items[TS_MERGE_BATCH];
     size_t n;
@@ -74,6 +76,19 @@ typedef struct ts_merge_batch {
 bool ts_merge_batch_add(ts_merge_batch *b, const char *joined, size_t left_n, size_t n, const char *where);
 bool ts_merge_batch_end(ts_merge_batch *b); /* those still waiting */
 void ts_merge_batch_release(ts_merge_batch *b);
+
+/* The scores of a Unigram model and its names in order. */
+typedef struct ts_unigram {
+    double *scores; /* by id; added tokens have none */
+    size_t n, cap;  /* 0: the model is BPE */
+    double unknown; /* the score of a character that is no name */
+    int32_t *sorted;
+    size_t n_sorted;
+    uint32_t first[257]; /* by first byte: where those names begin in sorted */
+} ts_unigram;
+/* Longer names are refused, so that a hostile file cannot make a search out of each place of a text: sentencepiece's
+ * trainer stops at 16 characters. */
+enum { TS_PIECE_MAX = 1024 };
 
 typedef enum ts_step_kind {
     /* normalizers */
@@ -135,6 +150,9 @@ struct ts_scratch;
 struct ts_tokenizer {
     ts_vocab vocab;
     ts_merges merges;
+    ts_unigram unigram;
+    char *word_prefix, *word_suffix; /* BPE: in the names of what does not begin a word, or ends one; NULL: none */
+    size_t word_prefix_n, word_suffix_n;
     float *scores; /* SentencePiece vocabularies of GGUF: any two neighbours whose text together is a name merge */
     ts_steps normalizer, pre, decoder;
     size_t n_matchers;
@@ -150,8 +168,10 @@ struct ts_tokenizer {
     int32_t byte_ids[256];     /* byte-level: id of the byte's character, -1 */
     int32_t fallback_ids[256]; /* id of <0xHH>, -1 */
     bool decode_bytes, decode_fallback, decode_fuse, decode_joins; /* joins: no decoder, a space between tokens */
-    size_t strip_left;                                             /* spaces taken from the start of the whole text */
-    ts_ids prefix, suffix;                                         /* the post-processor */
+    char *decode_suffix;                                           /* BPEDecoder: what a space stands for; NULL: none */
+    size_t decode_suffix_n;
+    size_t strip_left;     /* spaces taken from the start of the whole text */
+    ts_ids prefix, suffix; /* the post-processor */
     int32_t bos, eos;
     char *chat_template, *kind;
     pthread_mutex_t lock; /* guards idle */
@@ -230,6 +250,12 @@ typedef struct ts_symbol {
     int32_t prev, next; /* -1 */
     size_t start;
 } ts_symbol;
+/* The best way to the byte in front of which it stands. */
+typedef struct ts_best {
+    double score;
+    int32_t id, from; /* the last name and where it begins; -1: no way leads here */
+    int32_t next;     /* on the way chosen */
+} ts_best;
 typedef struct ts_candidate {
     int32_t rank, at, id;
 } ts_candidate;
@@ -255,6 +281,9 @@ typedef struct ts_scratch {
     size_t n_symbols, cap_symbols;
     ts_candidate *heap;
     size_t n_heap, cap_heap;
+    size_t heap_steps; /* counted for the test of how the cost grows */
+    ts_best *best;
+    size_t cap_best;
     ts_word_slot *cache;
 } ts_scratch;
 
@@ -276,6 +305,10 @@ bool ts_space_begins(ts_tokenizer *t);
 /* tokenizer_bpe.c: the tokens of one word become s->symbols[0..n_symbols), merged ones with len 0. `slow` takes the
  * obvious way through the whole word for each merge; the tests compare. */
 void ts_bpe(const ts_tokenizer *t, ts_scratch *s, const char *word, size_t n, bool slow);
+/* tokenizer_unigram.c: the same for Unigram models; `slow` looks up every stretch of the word. */
+void ts_unigram_word(const ts_tokenizer *t, ts_scratch *s, const char *word, size_t n, bool slow);
+void ts_unigram_build(ts_tokenizer *t); /* after the scores are there */
+void ts_unigram_release(ts_unigram *u);
 /* tokenizer_added.c */
 void ts_added_build(ts_tokenizer *t, ts_added_set *set, bool normalized);
 void ts_added_release(ts_added_set *set);

@@ -24,7 +24,8 @@ typedef struct reading {
     const char *merges; /* where merges stand that came before the vocabulary */
     size_t merges_n;
     ts_buf type, unk, joined;
-    bool has_vocab, has_merges;
+    bool has_vocab, has_pieces, has_merges;
+    int64_t unk_id;      /* -1: none */
     const char *refused; /* a setting of the model that we do not do */
 } reading;
 
@@ -46,6 +47,27 @@ static bool read_vocab(ts_js *j, ts_vocab *v) {
         free(copy);
         if (!ok) return false;
     }
+    return !j->problem;
+}
+
+/* A Unigram's vocabulary: [name, score], the id is the place. */
+static bool read_piece(ts_js *j, ts_tokenizer *t) {
+    const char *name;
+    size_t n;
+    double score;
+    if (!ts_js_array(j) || !ts_js_item(j) || !ts_js_str(j, &name, &n)) return false;
+    if (n > TS_PIECE_MAX) return ts_js_fail(j, "no piece of a Unigram vocabulary is that long");
+    if (!ts_vocab_add(&t->vocab, name, n, (int64_t)t->unigram.n))
+        return ts_js_fail(j, "the vocabulary is larger than we take");
+    if (!ts_js_item(j) || !ts_js_num(j, &score)) return false;
+    TS_PUSH(t->unigram.scores, t->unigram.n, t->unigram.cap, score);
+    return !ts_js_item(j) && !j->problem;
+}
+
+static bool read_pieces(ts_js *j, ts_tokenizer *t) {
+    if (!ts_js_array(j)) return false;
+    while (ts_js_item(j))
+        if (!read_piece(j, t)) return ts_js_fail(j, "a piece of a Unigram vocabulary should be a name and a score");
     return !j->problem;
 }
 
@@ -76,7 +98,7 @@ static bool read_merge(ts_js *j, reading *r, size_t *left_n) {
 
 static bool read_merges(ts_js *j, reading *r) {
     ts_tokenizer *t = r->t;
-    ts_merge_batch batch = {.vocab = &t->vocab, .merges = &t->merges};
+    ts_merge_batch batch = {.vocab = &t->vocab, .merges = &t->merges, .cut = t->word_prefix_n};
     size_t left_n = 0;
     bool fine = true;
     if (!ts_js_array(j)) return false;
@@ -108,6 +130,18 @@ static bool read_bool(ts_js *j, bool *out) {
     return ts_js_skip(j, NULL, NULL);
 }
 
+/* continuing_subword_prefix or end_of_word_suffix; null and "" are none. */
+static bool read_affix(ts_js *j, const reading *r, char **to, size_t *to_n) {
+    ts_buf text = TS_BUF_INIT;
+    bool fine = read_text(j, &text);
+    if (fine && text.len && r->has_merges)
+        fine = ts_js_fail(j, "this should stand in front of the merges, whose names it belongs to");
+    else if (fine && text.len)
+        ts_step_text(to, to_n, text.data, text.len);
+    ts_buf_release(&text);
+    return fine;
+}
+
 /* A setting that must be null or empty. */
 static bool read_refused(ts_js *j, reading *r, const char *name) {
     const char *s;
@@ -125,8 +159,13 @@ static bool read_model_key(ts_js *j, reading *r, const char *key, size_t n) {
     if (key_is(key, n, "byte_fallback")) return read_bool(j, &t->byte_fallback);
     if (key_is(key, n, "ignore_merges")) return read_bool(j, &t->ignore_merges);
     if (key_is(key, n, "dropout")) return read_refused(j, r, "dropout");
-    if (key_is(key, n, "continuing_subword_prefix")) return read_refused(j, r, "continuing_subword_prefix");
-    if (key_is(key, n, "end_of_word_suffix")) return read_refused(j, r, "end_of_word_suffix");
+    if (key_is(key, n, "continuing_subword_prefix")) return read_affix(j, r, &t->word_prefix, &t->word_prefix_n);
+    if (key_is(key, n, "end_of_word_suffix")) return read_affix(j, r, &t->word_suffix, &t->word_suffix_n);
+    if (key_is(key, n, "unk_id") && ts_js_peek(j) != 'n') return ts_js_int(j, &r->unk_id);
+    if (key_is(key, n, "vocab") && ts_js_peek(j) == '[') {
+        r->has_pieces = true;
+        return read_pieces(j, t);
+    }
     if (key_is(key, n, "vocab") && ts_js_peek(j) == '{') {
         r->has_vocab = true;
         return read_vocab(j, &t->vocab);
@@ -167,13 +206,24 @@ static ts_status read_all(reading *r, const char *text, size_t n, ts_err *err) {
     return ts_js_finish(&j, r->what, err);
 }
 
+static ts_status check_unigram(reading *r, ts_err *err) {
+    ts_tokenizer *t = r->t;
+    if (!t->unigram.n) return ts_fail(err, TS_FORMAT, "%s: its model has no vocab", r->what);
+    if (r->unk_id < 0 || (uint64_t)r->unk_id >= t->unigram.n)
+        return ts_fail(err, TS_FORMAT, "%s: its Unigram model names no unknown token (unk_id)", r->what);
+    t->unk = (int32_t)r->unk_id;
+    return TS_OK;
+}
+
 static ts_status check_model(reading *r, ts_err *err) {
     const char *type = r->type.len ? r->type.data : r->has_merges ? "BPE" : "of no stated type";
+    if (strcmp(type, "Unigram") == 0 && !r->has_vocab) return check_unigram(r, err);
     if (strcmp(type, "BPE") != 0)
-        return ts_fail(err, TS_UNSUPPORTED, "%s: its model is %s; only BPE tokenizers are done", r->what, type);
+        return ts_fail(err, TS_UNSUPPORTED, "%s: its model is %s; only BPE and Unigram tokenizers are done", r->what,
+                       type);
     if (r->refused)
         return ts_fail(err, TS_UNSUPPORTED, "%s: its model sets %s, which is not done", r->what, r->refused);
-    if (!r->has_vocab) return ts_fail(err, TS_FORMAT, "%s: its model has no vocab", r->what);
+    if (!r->has_vocab || r->has_pieces) return ts_fail(err, TS_FORMAT, "%s: its model has no vocab", r->what);
     if (r->unk.len) {
         r->t->unk = ts_vocab_find(&r->t->vocab, r->unk.data, r->unk.len);
         if (r->t->unk < 0)
@@ -339,6 +389,8 @@ static ts_status read_pre(reading *r, const ts_json *v, ts_err *err) {
     if (steps->n && steps->items[steps->n - 1].kind == TS_PRE_BYTE_LEVEL)
         return ts_fail(err, TS_UNSUPPORTED, "%s: the pre-tokenizer %s stands behind ByteLevel, which is not done",
                        r->what, type);
+    if (strcmp(type, "ByteLevel") == 0 && r->t->unigram.n)
+        return unsupported(r, "pre-tokenizer", "ByteLevel of a Unigram model", err);
     if (strcmp(type, "ByteLevel") == 0) return read_byte_level(r, v, err);
     if (strcmp(type, "Metaspace") == 0) return read_metaspace(r, v, err);
     if (strcmp(type, "Whitespace") == 0) return read_whitespace(r, true, err);
@@ -439,7 +491,11 @@ static ts_status read_decoder(reading *r, const ts_json *v, ts_err *err) {
         return TS_OK;
     }
     if (t->decode_fuse) return read_text_decoder(r, v, err);
-    if (t->decode_bytes || (t->decode_fallback && strcmp(type, "Strip") != 0))
+    if (strcmp(type, "BPEDecoder") == 0 && !t->decode_bytes && !t->decode_fallback && !t->decoder.n) {
+        text_of(v, "suffix", "</w>", &t->decode_suffix, &t->decode_suffix_n);
+        return TS_OK;
+    }
+    if (t->decode_bytes || t->decode_suffix || (t->decode_fallback && strcmp(type, "Strip") != 0))
         return ts_fail(err, TS_UNSUPPORTED, "%s: the decoder %s stands where it is not done", r->what, type);
     if (strcmp(type, "ByteLevel") == 0) {
         if (t->decoder.n) return unsupported(r, "decoder", "ByteLevel behind others", err);
@@ -503,7 +559,7 @@ static ts_status read_small_part(reading *r, int part, ts_err *err) {
 }
 
 ts_status ts_tokenizer_parse_json(ts_tokenizer *t, const char *text, size_t n, const char *what, ts_err *err) {
-    reading r = {.t = t, .what = what};
+    reading r = {.t = t, .what = what, .unk_id = -1};
     ts_status status;
     t->decode_joins = true;
     TS_GOTO(read_all(&r, text, n, err));

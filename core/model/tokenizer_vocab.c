@@ -131,11 +131,12 @@ const ts_merge *ts_merges_find(const ts_merges *m, int32_t left, int32_t right) 
 /* ---- many at once ---- */
 
 static void names_of(const ts_merge_batch *b, const ts_merge_name *m, const char *name[3], size_t n[3]) {
-    name[0] = name[2] = b->text.data + m->at;
+    name[0] = b->text.data + m->at;
     name[1] = name[0] + m->left_n;
+    name[2] = b->cut ? name[0] + m->n : name[0];
     n[0] = m->left_n;
     n[1] = m->n - m->left_n;
-    n[2] = m->n;
+    n[2] = m->n - b->cut;
 }
 
 /* Three rounds, each asking for what the next one reads: slots, places of names, names. */
@@ -193,6 +194,12 @@ bool ts_merge_batch_add(ts_merge_batch *b, const char *joined, size_t left_n, si
     if (b->n == TS_MERGE_BATCH && !flush(b)) return false;
     b->items[b->n++] = (ts_merge_name){.at = b->text.len, .left_n = (uint32_t)left_n, .n = (uint32_t)n, .where = where};
     ts_buf_add(&b->text, joined, n);
+    if (b->cut) { /* the name of both stands behind */
+        if (n - left_n < b->cut) b->bad = &b->items[b->n - 1];
+        if (b->bad) return false;
+        ts_buf_add(&b->text, joined, left_n);
+        ts_buf_add(&b->text, joined + left_n + b->cut, n - left_n - b->cut);
+    }
     return true;
 }
 

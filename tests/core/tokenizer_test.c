@@ -6,6 +6,7 @@
 #include "core/base/utf8.h"
 #include "tests/support.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -185,21 +186,23 @@ static void check_own(const ts_tokenizer *t, const ts_json *line) {
     ts_ids_release(&ids);
 }
 
-typedef struct pair {
-    ts_tokenizer *bytes, *pieces;
-} pair;
+typedef struct own_set {
+    ts_tokenizer *bytes, *pieces, *unigram; /* NULL: its lines are left out */
+} own_set;
 
 static void check_own_line(const ts_json *line, void *with) {
-    pair *p = with;
-    bool bytes = strcmp(ts_json_str(ts_json_get(line, "tokenizer"), ""), "bytes") == 0;
-    if (bytes ? p->bytes != NULL : p->pieces != NULL) check_own(bytes ? p->bytes : p->pieces, line);
+    own_set *p = with;
+    const char *name = ts_json_str(ts_json_get(line, "tokenizer"), "");
+    ts_tokenizer *t = strcmp(name, "bytes") == 0 ? p->bytes : strcmp(name, "pieces") == 0 ? p->pieces : p->unigram;
+    if (t) check_own(t, line);
 }
 
 static void own_tokenizers(void **state) {
-    pair p = {own("bytes"), own("pieces")};
+    own_set p = {own("bytes"), own("pieces"), own("unigram")};
     (void)state;
-    assert_int_equal(for_each_line("tests/data/tokenizers/cases.jsonl", check_own_line, &p), 136);
+    assert_int_equal(for_each_line("tests/data/tokenizers/cases.jsonl", check_own_line, &p), 204);
     assert_string_equal(ts_tokenizer_kind(p.bytes), "byte-level BPE, 702 tokens");
+    assert_string_equal(ts_tokenizer_kind(p.unigram), "Unigram, 600 tokens");
     assert_string_equal(ts_tokenizer_token(p.bytes, 1), "<|end|>");
     assert_string_equal(ts_tokenizer_token(p.bytes, 99999), "");
     assert_int_equal(ts_tokenizer_id(p.bytes, "<|end|>"), 1);
@@ -209,6 +212,7 @@ static void own_tokenizers(void **state) {
     assert_false(ts_tokenizer_is_special(p.bytes, -1));
     ts_tokenizer_free(p.bytes);
     ts_tokenizer_free(p.pieces);
+    ts_tokenizer_free(p.unigram);
 }
 
 /* The base's file with some of its parts replaced. */
@@ -255,7 +259,7 @@ static void check_variant(const ts_json *line, void *with) {
 /* Every kind of step, against Hugging Face's. */
 static void variants(void **state) {
     (void)state;
-    assert_int_equal(for_each_line("tests/data/tokenizers/variants.jsonl", check_variant, NULL), 58);
+    assert_int_equal(for_each_line("tests/data/tokenizers/variants.jsonl", check_variant, NULL), 70);
 }
 
 /* RobertaProcessing inside a template: ids in front and behind, the later step outside. */
@@ -366,7 +370,7 @@ static void own_tokenizer_from_gguf(void **state) {
     gguf_key(&b, "tokenizer.ggml.eos_token_id", G_INT32);
     gguf_raw(&b, 1, 4);
     assert_ok(open_gguf(&t, &b, 7, &err));
-    for_each_line("tests/data/tokenizers/cases.jsonl", check_own_line, &(pair){t, NULL});
+    for_each_line("tests/data/tokenizers/cases.jsonl", check_own_line, &(own_set){t, NULL, NULL});
     assert_int_equal(ts_tokenizer_eos(t), 1);
     assert_int_equal(ts_tokenizer_bos(t), -1);
     assert_string_equal(ts_tokenizer_template(t), "{{ messages }}");
@@ -564,6 +568,36 @@ static void heap_and_search_agree(void **state) {
     ts_buf_release(&text);
 }
 
+/* The sorted list against every stretch looked up: names that begin alike, unknown characters, white space. */
+static void unigram_ways_agree(void **state) {
+    ts_tokenizer *t = own("unigram");
+    ts_buf text = TS_BUF_INIT;
+    ts_scratch s = {0};
+    ts_rand r;
+    (void)state;
+    ts_rand_seed(&r, 13);
+    for (int round = 0; round < 300; round++) {
+        ts_ids slow = {0}, fast = {0};
+        random_text(&r, &text, (size_t)ts_rand_below(&r, 20));
+        for (size_t i = 0, n = (size_t)ts_rand_below(&r, 60); i < n; i++)
+            ts_buf_puts(&text, ts_tokenizer_token(t, (int32_t)ts_rand_below(&r, 600)));
+        for (int pass = 0; pass < 2; pass++) {
+            ts_ids *ids = pass ? &fast : &slow;
+            ts_unigram_word(t, &s, ts_buf_str(&text), text.len, pass == 0);
+            for (size_t i = 0; i < s.n_symbols; i++)
+                TS_PUSH(ids->items, ids->n, ids->cap, s.symbols[i].id);
+        }
+        assert_int_equal(slow.n, fast.n);
+        if (slow.n) assert_memory_equal(slow.items, fast.items, slow.n * sizeof *slow.items);
+        ts_ids_release(&slow);
+        ts_ids_release(&fast);
+    }
+    free(s.symbols);
+    free(s.best);
+    ts_buf_release(&text);
+    ts_tokenizer_free(t);
+}
+
 /* Cutting at the spaces of a SentencePiece-like vocabulary gives what the document as one word gives. */
 static void words_or_one_word(void **state) {
     ts_tokenizer *t = own("pieces");
@@ -590,20 +624,33 @@ static void words_or_one_word(void **state) {
     ts_tokenizer_free(t);
 }
 
-/* Quadratic merging would take minutes here. */
+/* How the cost of a word grows, counted in steps of the heap. Each of n characters enters one candidate and each merge
+ * two, so at most 3 n go in and out, with log2(3 n) + 1 steps at most: the bound is n log n, and a search through the
+ * word for each merge (no steps of the heap at all) is seen too. */
 static void a_megabyte_in_one_word(void **state) {
     ts_tokenizer *t = own("pieces");
     ts_buf text = TS_BUF_INIT, back = TS_BUF_INIT;
+    ts_scratch s = {0};
     ts_ids ids = {0};
     (void)state;
     t->space_begins = false;
-    while (text.len < 1 << 20)
-        ts_buf_puts(&text, "hold the button for ten seconds and wait ");
+    for (size_t n = 1 << 12; n <= 1 << 20; n <<= 4) {
+        while (text.len < n)
+            ts_buf_puts(&text, "hold the button for ten seconds and wait ");
+        s.heap_steps = 0;
+        ts_bpe(t, &s, text.data, text.len, false);
+        double most = 2 * 3 * (double)text.len * (log2(3 * (double)text.len) + 1);
+        assert_true(s.heap_steps > text.len / 2);
+        assert_true((double)s.heap_steps < most);
+    }
     ts_tokenizer_encode(t, text.data, text.len, false, &ids, NULL);
     assert_true(ids.n < text.len / 2);
     ts_tokenizer_decode(t, ids.items, ids.n, false, &back);
     assert_string_equal(back.data, text.data);
     ts_ids_release(&ids);
+    ts_buf_release(&s.name);
+    free(s.symbols);
+    free(s.heap);
     ts_buf_release(&text);
     ts_buf_release(&back);
     ts_tokenizer_free(t);
@@ -666,7 +713,18 @@ static void refusals(void **state) {
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0}", TS_FORMAT, "line 1, column 39"},
         {"{}", TS_UNSUPPORTED, "of no stated type"},
         {"{\"model\":{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}}", TS_UNSUPPORTED, "WordPiece"},
-        {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0]]}}", TS_UNSUPPORTED, "Unigram"},
+        {"{\"model\":{\"type\":\"WordLevel\",\"vocab\":{\"a\":0}}}", TS_UNSUPPORTED, "WordLevel"},
+        {"{\"model\":{\"type\":\"Unigram\",\"vocab\":[[\"a\",0]]}}", TS_FORMAT, "unk_id"},
+        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":1,\"vocab\":[[\"a\",0]]}}", TS_FORMAT, "unk_id"},
+        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[]}}", TS_FORMAT, "no vocab"},
+        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"a\"]]}}", TS_FORMAT, "a name and a score"},
+        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"a\",1,2]]}}", TS_FORMAT, "a name and a score"},
+        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"a\",1e999]]}}", TS_FORMAT, "a number"},
+        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"a\",\"b\"]]}}", TS_FORMAT, "a number"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":[[\"a\",0]]}}", TS_FORMAT, "no vocab"},
+        {"{\"model\":{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"a\",0]]},\"pre_tokenizer\":{\"type\":"
+         "\"ByteLevel\"}}",
+         TS_UNSUPPORTED, "ByteLevel of a Unigram"},
         {"{\"model\":{\"type\":\"BPE\",\"merges\":[]}}", TS_FORMAT, "no vocab"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{},\"merges\":[]}}", TS_FORMAT, "empty"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":-1}}}", TS_FORMAT, "token id"},
@@ -676,8 +734,11 @@ static void refusals(void **state) {
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[\"ab\"]}}", TS_FORMAT, "a space between"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[[\"a\"]]}}", TS_FORMAT, "two strings"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"unk_token\":\"u\"}}", TS_FORMAT, "unknown token u"},
-        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"end_of_word_suffix\":\"</w>\"}}", TS_UNSUPPORTED,
-         "end_of_word_suffix"},
+        {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0},\"merges\":[],\"end_of_word_suffix\":\"</w>\"}}", TS_FORMAT,
+         "in front of the merges"},
+        {"{\"model\":{\"type\":\"BPE\",\"continuing_subword_prefix\":\"##\",\"vocab\":{\"a\":0,\"#\":1},\"merges\":["
+         "\"a #\"]}}",
+         TS_FORMAT, "not in the vocabulary"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0}},\"normalizer\":{\"type\":\"Precompiled\"}}", TS_UNSUPPORTED,
          "normalizer Precompiled"},
         {"{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0}},\"pre_tokenizer\":{\"type\":\"BertPreTokenizer\"}}",
@@ -765,6 +826,7 @@ int main(void) {
         cmocka_unit_test(starts_survive_normalising),
         cmocka_unit_test(invalid_utf8_is_a_replacement_character),
         cmocka_unit_test(heap_and_search_agree),
+        cmocka_unit_test(unigram_ways_agree),
         cmocka_unit_test(words_or_one_word),
         cmocka_unit_test(a_megabyte_in_one_word),
         cmocka_unit_test(threads_share_one),

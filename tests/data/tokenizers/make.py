@@ -2,6 +2,7 @@
 
 Run by hand with `tokenizers` installed: python3 tests/data/tokenizers/make.py
   bytes/, pieces/   a byte-level and a SentencePiece-like BPE (tokenizer.json)
+  unigram/          a Unigram
   cases.jsonl       {tokenizer, text, plain, special, kept, skipped}
   variants.jsonl    {base, parts, texts: [{text, ids, decoded}]}: one line for each kind of step, put in place of the base's
 """
@@ -45,6 +46,17 @@ def make_pieces():
     t.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
     t.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
                                    decoders.Strip(" ", 1, 0)])
+    return t
+
+
+def make_unigram():
+    t = Tokenizer(models.Unigram())
+    t.normalizer = normalizers.NFKC()
+    t.pre_tokenizer = pre_tokenizers.Metaspace()
+    t.decoder = decoders.Metaspace()
+    t.train_from_iterator(corpus(), trainers.UnigramTrainer(vocab_size=600, special_tokens=["<unk>", "<s>", "</s>"],
+                                                            unk_token="<unk>", show_progress=False))
+    t.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 2)])
     return t
 
 
@@ -114,6 +126,42 @@ def variants():
     yield "pieces", {"decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}]}}, texts
 
 
+def affixed(names, merges, prefix, suffix, **more):
+    return {"type": "BPE", "dropout": None, "unk_token": "<unk>", "continuing_subword_prefix": prefix, "end_of_word_suffix": suffix,
+            "fuse_unk": False, "byte_fallback": False, "ignore_merges": False, "vocab": {n: i for i, n in enumerate(names)},
+            "merges": merges, **more}
+
+
+def word_variants():
+    """BPE whose names say where in a word they stand, and Unigram models by hand: ties, unknown characters, bytes."""
+    some = ["hello hell", "low lower  slower", "l lo w", "he x hexx é", "xl lx llo", "", " ", "o\nlow"]
+    plain = {"normalizer": None, "added_tokens": [], "post_processor": None}
+    spaces = {"type": "WhitespaceSplit"}
+    marked = ["<unk>", "h", "##e", "##l", "##o", "l", "##w", "he", "##ll", "hell", "##lo", "lo", "low", "##r", "##er", "##x"]
+    joins = [["h", "##e"], ["##l", "##l"], ["he", "##ll"], ["##l", "##o"], ["l", "##o"], ["lo", "##w"], ["##e", "##r"]]
+    for more in [{}, {"fuse_unk": True}, {"ignore_merges": True}]:
+        yield "pieces", {**plain, "model": affixed(marked, joins, "##", None, **more), "pre_tokenizer": spaces, "decoder": None}, some
+    ends = ["<unk>", "h", "e", "l", "o", "w", "r", "s", "o</w>", "w</w>", "r</w>", "l</w>", "lo", "low</w>", "er</w>", "ll", "he", "lo</w>",
+            "<0x78>", "<0x3C>", "<0x2F>", "<0x77>", "<0x3E>"]
+    joins = [["l", "o"], ["lo", "w</w>"], ["e", "r</w>"], ["l", "l"], ["h", "e"], ["l", "o</w>"]]
+    for more in [{}, {"byte_fallback": True}]:
+        yield "pieces", {**plain, "model": affixed(ends, joins, "", "</w>", **more), "pre_tokenizer": spaces,
+                         "decoder": {"type": "BPEDecoder", "suffix": "</w>"}}, some
+    both = ["<unk>", "h", "@e", "@l", "@o</w>", "l", "@o", "@w</w>", "lo", "low</w>", "he", "Ġ", "@l</w>", "l</w>", "@h"]
+    joins = [["l", "@o"], ["lo", "@w</w>"], ["h", "@e"]]
+    yield "bytes", {**plain, "model": affixed(both, joins, "@", "</w>"), "pre_tokenizer": {
+        "type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}}, some
+    some = ["ab aab", "aaaa baa", "a é b", "xy xyz ab<0x41>", "zz zé z", "<unk> a<unk>z", "", "日本 a", "abaabbab" * 30]
+    meta = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
+    bytes_of = [["<0x%02X>" % b, 0.0] for b in "zé日本".encode()]
+    flat = [["<unk>", 0.0], ["▁", -2.0], ["a", -1.5], ["b", -1.75], ["aa", -3.0], ["ab", -3.25], ["▁a", -3.5], ["ba", -3.0], ["aab", -4.5], ["xy", -9.0]]
+    high = [["<unk>", 30.0], ["▁", 40.0], ["a", 41.5], ["xy", 31.0], ["zz", 30.0], ["b", 50.0], ["ab", 91.5]]
+    for vocab, byte_fallback, pre in [(flat, False, meta), (flat, False, None), (flat + bytes_of, True, meta), (high, False, meta),
+                                      (flat + [["ab", -1.0]], False, meta), (flat, True, {**meta, "split": False})]:
+        yield "unigram", {**plain, "model": {"type": "Unigram", "unk_id": 0, "vocab": vocab, "byte_fallback": byte_fallback},
+                          "pre_tokenizer": pre}, some
+
+
 def variant(base, parts, texts):
     d = json.loads(base.to_str())
     parts = json.loads(json.dumps(parts))
@@ -132,7 +180,7 @@ def main():
     # trained once: another version of the library may train another vocabulary, and every id would change
     bases = {name: Tokenizer.from_file(os.path.join(here, name, "tokenizer.json"))
              if os.path.exists(os.path.join(here, name, "tokenizer.json")) else make()
-             for name, make in [("bytes", make_bytes), ("pieces", make_pieces)]}
+             for name, make in [("bytes", make_bytes), ("pieces", make_pieces), ("unigram", make_unigram)]}
     with open(os.path.join(here, "cases.jsonl"), "w", encoding="utf-8") as f:
         for name, t in bases.items():
             os.makedirs(os.path.join(here, name), exist_ok=True)
@@ -146,7 +194,7 @@ def main():
                                     "kept": t.decode(ids, skip_special_tokens=False), "skipped": t.decode(ids)},
                                    ensure_ascii=False) + "\n")
     with open(os.path.join(here, "variants.jsonl"), "w", encoding="utf-8") as f:
-        for base, parts, some in variants():
+        for base, parts, some in [*variants(), *word_variants()]:
             parts, done = variant(bases[base], parts, some)
             f.write(json.dumps({"base": base, "parts": parts, "texts": done}, ensure_ascii=False) + "\n")
 
