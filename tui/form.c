@@ -84,6 +84,7 @@ static void draw_field(ts_form_field *at, ts_canvas *c, int x, int y, bool on) {
         return;
     }
     ts_editor_draw(&at->editor, c, (ts_rect){x, y, at->width, 1}, on ? TS_R_FIELD_ON : TS_R_FIELD, on);
+    if (at->empty && !at->editor.text.len) ts_put(c, x, y, at->width, TS_R_DIM, at->empty);
 }
 
 void ts_form_draw(ts_form *f, ts_canvas *c, int x, int y) {

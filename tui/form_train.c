@@ -21,23 +21,24 @@ static const struct setting {
     const char *label, *option, *key;
     const char *const *choices;
     bool whole_row;
+    const char *empty;
 } settings[] = {
-    {"rows", "where", "where", NULL, true},
-    {"model", NULL, "model", NULL, true},
-    {"template", "template", "template", NULL, true},
-    {"targets", "target-modules", "target_modules", NULL, true},
-    {"rank r", "r", "r", NULL, false},
-    {"alpha", "lora-alpha", "lora_alpha", NULL, false},
-    {"dropout", "lora-dropout", "lora_dropout", NULL, false},
-    {"epochs", "epochs", "epochs", NULL, false},
-    {"steps", "max-steps", "max_steps", NULL, false},
-    {"batch", "batch-size", "batch_size", NULL, false},
-    {"rate", "learning-rate", "learning_rate", NULL, false},
-    {"schedule", "schedule", "schedule", schedules, false},
-    {"warm-up", "warmup-ratio", "warmup_ratio", NULL, false},
-    {"length", "max-length", "max_length", NULL, false},
-    {"held out", "valid", "valid_fraction", NULL, false},
-    {"seed", "seed", "seed", NULL, false},
+    {"rows", "where", "where", NULL, true, NULL},
+    {"model", NULL, "model", NULL, true, NULL},
+    {"template", "template", "template", NULL, true, "the model's own"},
+    {"targets", "target-modules", "target_modules", NULL, true, NULL},
+    {"rank r", "r", "r", NULL, false, NULL},
+    {"alpha", "lora-alpha", "lora_alpha", NULL, false, NULL},
+    {"dropout", "lora-dropout", "lora_dropout", NULL, false, NULL},
+    {"epochs", "epochs", "epochs", NULL, false, NULL},
+    {"steps", "max-steps", "max_steps", NULL, false, NULL},
+    {"batch", "batch-size", "batch_size", NULL, false, NULL},
+    {"rate", "learning-rate", "learning_rate", NULL, false, NULL},
+    {"schedule", "schedule", "schedule", schedules, false, NULL},
+    {"warm-up", "warmup-ratio", "warmup_ratio", NULL, false, NULL},
+    {"length", "max-length", "max_length", NULL, false, NULL},
+    {"held out", "valid", "valid_fraction", NULL, false, NULL},
+    {"seed", "seed", "seed", NULL, false, NULL},
 };
 enum { SETTINGS = sizeof settings / sizeof *settings, START = SETTINGS, CANCEL };
 
@@ -359,8 +360,8 @@ static void fill(struct train_form *t, const ts_run_settings *s) {
             ts_buf_puts(&value, ts_json_str(v, ""));
         else if (v && !ts_json_is_null(v))
             ts_json_print(v, &value);
-        ts_form_add(&t->form, (ts_form_field){.label = settings[i].label, .choices = settings[i].choices},
-                    ts_buf_str(&value));
+        ts_form_field field = {.label = settings[i].label, .choices = settings[i].choices, .empty = settings[i].empty};
+        ts_form_add(&t->form, field, ts_buf_str(&value));
     }
     ts_json_free(root);
     ts_buf_release(&json);
