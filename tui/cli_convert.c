@@ -63,6 +63,7 @@ static int run_convert(const ts_cmd *cmd, const void *opts) {
     if (!o->out) return ts_cmd_usage(cmd, "--out is missing");
     if (!o->adapter) return ts_cmd_export(cmd, o);
     ts_err err;
+    if (o->template) return ts_cmd_usage(cmd, "--template is for models; an adapter's file holds none");
     if (o->type) return ts_cmd_usage(cmd, "--type is for models; an adapter is always written as f32");
     return convert_adapter(cmd, o, &err) == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);
 }
@@ -73,6 +74,8 @@ static const ts_opt convert_table[] = {
     {"adapter", TS_OPT_TEXT, CONVERT(adapter), "A", "write this adapter (folder, .gguf, run:3) instead of the model"},
     {"out", TS_OPT_TEXT, CONVERT(out), "OUT", "a new folder, or a file that ends in .gguf"},
     {"type", TS_OPT_TEXT, CONVERT(type), "TYPE", TS_EXPORT_TYPES},
+    {"template", TS_OPT_TEXT, CONVERT(template), "NAME|FILE",
+     "chat template to write instead of the model's own: alpaca, chatml, llama2, plain"},
     {"max-shard-size", TS_OPT_NUM, CONVERT(max_shard_gb), "GB", "folder: largest weights file"},
     {"no-verify", TS_OPT_FLAG, CONVERT(no_verify), NULL, "do not open and compare what was written"},
     {"workspace", TS_OPT_TEXT, CONVERT(ws), "WS", "where run:N is looked up (this folder)"},

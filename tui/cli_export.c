@@ -4,6 +4,8 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/engine/net.h"
+#include "core/model/chat.h"
+#include "core/model/chat_templates.h"
 #include "core/model/tokenizer.h"
 #include "eval/runs.h"
 
@@ -149,6 +151,7 @@ struct act {
     bool gguf;
     ts_progress progress;
     double began;
+    ts_buf template;
 };
 
 static bool ends_with(const char *s, const char *end) {
@@ -284,6 +287,30 @@ static int choose_type(struct act *a) {
     return 0;
 }
 
+/* The template that is not the model's own, into a->template; `dir` is the adapter's, or NULL. */
+static ts_status choose_template(struct act *a, const char *dir, ts_err *err) {
+    char *spec = NULL;
+    ts_buf source = TS_BUF_INIT;
+    ts_tokenizer *t = NULL;
+    ts_chat *chat = NULL;
+    ts_status status;
+    TS_TRY(ts_runs_template(NULL, a->o->template, &dir, 1, &spec, err));
+    if (!spec) return TS_OK;
+    TS_GOTO(ts_chat_template_read(spec, &source, err));
+    TS_GOTO(ts_tokenizer_open(&t, a->x.model->path, err));
+    ts_chat_template_portable(t, ts_buf_str(&source), &a->template);
+    TS_GOTO(ts_chat_open(&chat, t, ts_buf_str(&a->template), err));
+    a->x.chat_template = ts_buf_str(&a->template);
+    ts_cmd_note(a->cmd, "the chat template %s takes the place of the model's own", spec);
+out:
+    if (status != TS_OK) ts_wrap(err, status, "--template %s", spec);
+    ts_chat_free(chat);
+    ts_tokenizer_free(t);
+    ts_buf_release(&source);
+    free(spec);
+    return status;
+}
+
 int ts_cmd_export(const ts_cmd *cmd, const struct export_opts *o) {
     struct act a = {.cmd = cmd, .o = o, .gguf = ends_with(o->out, ".gguf"), .began = ts_now()};
     ts_model *m = NULL;
@@ -303,6 +330,7 @@ int ts_cmd_export(const ts_cmd *cmd, const struct export_opts *o) {
         TS_GOTO(ts_adapter_load(&adapter, dir, m, &err));
         a.x.adapter = adapter;
     }
+    TS_GOTO(choose_template(&a, dir, &err));
     warn_base(&a);
     if (!o->type && ts_model_quantised(m)) ts_cmd_note(cmd, "writing %s; --type chooses another", a.x.type->name);
     TS_GOTO(write_and_check(&a, &err));
@@ -314,5 +342,6 @@ out:
     ts_adapter_free(adapter);
     ts_model_close(m);
     free(dir);
+    ts_buf_release(&a.template);
     return code ? code : status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);
 }

@@ -6,7 +6,7 @@
 #include "tui/cli.h"
 
 struct export_opts {
-    const char *model, *adapter, *out, *type, *ws;
+    const char *model, *adapter, *out, *type, *template, *ws;
     double max_shard_gb;
     bool no_verify;
 };
@@ -17,7 +17,8 @@ struct export_opts {
     "q5_1, q5_0, q4_k_m, q4_1, q4_0"
 
 /* Writes o->model with o->adapter (NULL: none) merged into it to o->out, then opens the result and compares it with the
- * source. The exit code. */
+ * source. The chat template written is o->template (a name or file; "": the model's own), else the one that the adapter
+ * was trained with, else the model's own. The exit code. */
 int ts_cmd_export(const ts_cmd *cmd, const struct export_opts *o);
 
 /* How far two models are apart on a few fixed texts. `a_adapter` is active in a. */

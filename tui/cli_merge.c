@@ -16,6 +16,8 @@ static const ts_opt merge_table[] = {
     {"adapter", TS_OPT_TEXT, MERGE(adapter), "A", "PEFT folder, run:3 or run:3/best"},
     {"out", TS_OPT_TEXT, MERGE(out), "OUT", "a new folder, or a file that ends in .gguf"},
     {"type", TS_OPT_TEXT, MERGE(type), "TYPE", TS_EXPORT_TYPES},
+    {"template", TS_OPT_TEXT, MERGE(template), "NAME|FILE",
+     "chat template to write instead of the run's or the model's own: alpaca, chatml, llama2, plain"},
     {"max-shard-size", TS_OPT_NUM, MERGE(max_shard_gb), "GB", "folder: largest weights file"},
     {"no-verify", TS_OPT_FLAG, MERGE(no_verify), NULL, "do not open and compare what was written"},
     {"workspace", TS_OPT_TEXT, MERGE(ws), "WS", "where run:N is looked up (this folder)"},

@@ -267,6 +267,24 @@ static void find_ends(ts_chat *c) {
     ts_ids_release(&none);
 }
 
+static void set_variable(const char *name, const char *text, const char *source, ts_buf *out) {
+    if (!strstr(source, name)) return;
+    ts_buf_printf(out, "{%%- set %s = '", name);
+    for (; *text; text++) {
+        if (strchr("'\\", *text)) ts_buf_putc(out, '\\');
+        ts_buf_putc(out, *text);
+    }
+    ts_buf_puts(out, "' %}");
+}
+
+void ts_chat_template_portable(const ts_tokenizer *t, const char *source, ts_buf *out) {
+    ts_chat c = {.t = t};
+    find_ends(&c);
+    set_variable("text_begin", c.begin, source, out);
+    set_variable("turn_end", c.end, source, out);
+    ts_buf_puts(out, source);
+}
+
 static ts_status no_template(ts_err *err) {
     char names[TS_TEMPLATE_NAMES];
     ts_chat_template_names(names);

@@ -51,6 +51,9 @@ TS_MUST_USE ts_status ts_chat_example(const ts_chat *c, const ts_json *messages,
 TS_MUST_USE ts_status ts_chat_prompt(const ts_chat *c, const ts_json *messages, const ts_json *vars, ts_ids *ids,
                                      ts_err *err);
 void ts_example_release(ts_example *e);
+/* Appends `source` for other programs: the variables that only we give a template (chat_templates.h) are set in front
+ * of it to what they are for `t`. */
+void ts_chat_template_portable(const ts_tokenizer *t, const char *source, ts_buf *out);
 /* Token that ends an assistant turn in this template (-1 if none was found); belongs to the stop set. */
 int32_t ts_chat_end_of_turn(const ts_chat *c);
 

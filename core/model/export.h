@@ -27,7 +27,10 @@ typedef struct ts_export {
     const char *out;           /* the folder or file: must not be there, an empty folder may */
     const ts_file_type *type;  /* of the matrices (quantize.h says which gets what); vectors of GGUF files are f32 */
     uint64_t max_shard;        /* folder: largest weights file in bytes, 0: 5 GB as transformers has it */
-    ts_progress *progress;     /* in bytes read; NULL: nobody watches */
+    /* the Jinja source that takes the place of the model's chat template (chat_template.jinja, which goes before the
+     * one in tokenizer_config.json, or tokenizer.chat_template); NULL: the model's own */
+    const char *chat_template;
+    ts_progress *progress; /* in bytes read; NULL: nobody watches */
 } ts_export;
 
 typedef struct ts_export_report {

@@ -113,9 +113,14 @@ static ts_status put_keys(const ts_exporting *e, ts_gguf_writer *w, ts_err *err)
     ts_gguf_put_u32(w, "general.file_type", e->x->type->number);
     if (ts_file_type_in_blocks(e->x->type)) ts_gguf_put_u32(w, "general.quantization_version", 2);
     TS_TRY(put_model(&k, err));
-    if (!g) return ts_export_gguf_tokenizer(m, w, err);
-    for (size_t i = 0; i < ts_gguf_keys(g); i++)
-        if (of_tokenizer(ts_gguf_key(g, i))) ts_gguf_put_copy(w, g, i);
+    if (!g) return ts_export_gguf_tokenizer(e->x, w, err);
+    const char *own = e->x->chat_template;
+    for (size_t i = 0; i < ts_gguf_keys(g); i++) {
+        const char *key = ts_gguf_key(g, i);
+        bool other = own && strcmp(key, "tokenizer.chat_template") == 0;
+        if (of_tokenizer(key) && !other) ts_gguf_put_copy(w, g, i);
+    }
+    if (own) ts_gguf_put_str(w, "tokenizer.chat_template", own, strlen(own));
     return TS_OK;
 }
 

@@ -139,9 +139,11 @@ static void put_ends(const ts_model *m, const ts_tokenizer *t, ts_gguf_writer *w
     if (t->chat_template) put_text(w, "tokenizer.chat_template", t->chat_template);
 }
 
-ts_status ts_export_gguf_tokenizer(const ts_model *m, ts_gguf_writer *w, ts_err *err) {
+ts_status ts_export_gguf_tokenizer(const ts_export *x, ts_gguf_writer *w, ts_err *err) {
+    const ts_model *m = x->model;
     ts_tokenizer *t;
     TS_TRY(ts_tokenizer_open(&t, m->path, err));
+    ts_tokenizer_set_template(t, x->chat_template);
     struct tokens k = {.t = t, .n = m->config.vocab};
     ts_status status = TS_OK;
     if (t->vocab.n > k.n)

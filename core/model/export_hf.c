@@ -114,7 +114,7 @@ static ts_status write_all(ts_exporting *e, ts_err *err) {
     ts_status status = TS_OK;
     cut(e, &s);
     TS_GOTO(ts_export_config(e, e->temp, err));
-    TS_GOTO(ts_export_tokenizer(e->x->model, e->temp, err));
+    TS_GOTO(ts_export_tokenizer(e->x, e->temp, err));
     for (size_t i = 0; i < s.n; i++)
         TS_GOTO(write_shard(e, &s.items[i], err));
     if (s.n > 1) TS_GOTO(write_index(e, &s, err));

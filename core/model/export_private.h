@@ -58,9 +58,9 @@ TS_MUST_USE ts_status ts_export_check_out(const char *out, bool folder, ts_err *
 /* export_config.c: config.json and generation_config.json into the folder. */
 TS_MUST_USE ts_status ts_export_config(const ts_exporting *e, const char *dir, ts_err *err);
 /* export_tokenizer.c: tokenizer.json, tokenizer_config.json (and what a folder has beside them) into the folder. */
-TS_MUST_USE ts_status ts_export_tokenizer(const ts_model *m, const char *dir, ts_err *err);
+TS_MUST_USE ts_status ts_export_tokenizer(const ts_export *x, const char *dir, ts_err *err);
 
 /* export_gguf_tokenizer.c: the keys tokenizer.* of the model's tokenizer, read from a folder. */
-TS_MUST_USE ts_status ts_export_gguf_tokenizer(const ts_model *m, ts_gguf_writer *w, ts_err *err);
+TS_MUST_USE ts_status ts_export_gguf_tokenizer(const ts_export *x, ts_gguf_writer *w, ts_err *err);
 
 #endif

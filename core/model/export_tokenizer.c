@@ -319,11 +319,25 @@ static ts_status write_files(const ts_model *m, const ts_tokenizer *t, const cha
     return status;
 }
 
-ts_status ts_export_tokenizer(const ts_model *m, const char *dir, ts_err *err) {
-    ts_tokenizer *t;
-    if (!m->store->gguf) return copy_files(m->path, dir, err);
-    TS_TRY(ts_tokenizer_open(&t, m->path, err));
-    ts_status status = write_files(m, t, dir, err);
-    ts_tokenizer_free(t);
+static ts_status write_template(const char *source, const char *dir, ts_err *err) {
+    char *path = ts_path_join(dir, "chat_template.jinja");
+    ts_status status = ts_file_write(path, source, strlen(source), err);
+    free(path);
+    return status;
+}
+
+ts_status ts_export_tokenizer(const ts_export *x, const char *dir, ts_err *err) {
+    const ts_model *m = x->model;
+    ts_tokenizer *t = NULL;
+    ts_status status;
+    if (m->store->gguf) {
+        TS_TRY(ts_tokenizer_open(&t, m->path, err));
+        ts_tokenizer_set_template(t, x->chat_template);
+        status = write_files(m, t, dir, err);
+        ts_tokenizer_free(t);
+    } else {
+        status = copy_files(m->path, dir, err);
+    }
+    if (status == TS_OK && x->chat_template) status = write_template(x->chat_template, dir, err);
     return status;
 }

@@ -415,6 +415,12 @@ const char *ts_tokenizer_template(const ts_tokenizer *t) {
     return t->chat_template;
 }
 
+void ts_tokenizer_set_template(ts_tokenizer *t, const char *source) {
+    if (!source) return;
+    free(t->chat_template);
+    t->chat_template = ts_strdup(source);
+}
+
 const char *ts_tokenizer_kind(const ts_tokenizer *t) {
     return t->kind;
 }

@@ -212,6 +212,8 @@ TS_MUST_USE ts_status ts_tokenizer_parse_json(ts_tokenizer *t, const char *text,
 const char *ts_tokenizer_pre_name(const ts_tokenizer *t);
 TS_MUST_USE ts_status ts_tokenizer_read_gguf(ts_tokenizer *t, const char *path, ts_err *err);
 ts_tokenizer *ts_tokenizer_new(void);
+/* Takes a copy of `source` in place of the template that it has; NULL: nothing happens. */
+void ts_tokenizer_set_template(ts_tokenizer *t, const char *source);
 
 /* Text on its way through the steps, knowing where in the caller's text each byte came from: a view of it until a step
  * changes something, then a copy with a map. */
