@@ -20,22 +20,44 @@ const char *ts_reason_of_fault(ts_json_fault fault);
 typedef struct ts_parts {
     ts_buf instruction, input, output, system, messages, extra;
     bool has_system, is_messages;
-    const char *detail; /* of a refusal: what was found, a constant */
+    const char *detail; /* of a refusal: what was found, a constant or `words` */
+    char words[120];
 } ts_parts;
 void ts_parts_reset(ts_parts *p);
 void ts_parts_release(ts_parts *p);
 ts_draft ts_parts_draft(const ts_parts *p); /* borrows */
 
+/* The texts of an example, as the columns of a format. */
+typedef enum ts_part { TS_PART_INSTRUCTION, TS_PART_INPUT, TS_PART_OUTPUT, TS_PART_SYSTEM, TS_PARTS } ts_part;
+
 typedef struct ts_format {
     const char *name, *shape; /* shape: for people, `{"instruction","input","output"}` */
-    const char *const *needs; /* members that tell this format from the others; NULL at the end */
+    /* Members that tell this format from the others; NULL at the end. Of a conversation the first is its list. */
+    const char *const *needs;
     /* Fills p; NULL, or the code of the reason why not. */
     const char *(*read)(const struct ts_format *f, ts_jview row, ts_parts *p);
-    const char *const *names; /* of instruction, input, output, system (NULL: has none) for formats of plain fields */
+    const char *names[TS_PARTS]; /* of the plain texts; NULL: has none */
 } ts_format;
-extern const ts_format ts_formats[]; /* ends with name NULL */
-const ts_format *ts_format_find(const char *name);
+/* Ends with name NULL. Several rows may have one name: they are variants of one format. */
+extern const ts_format ts_formats[];
+const ts_format *ts_format_find(const char *name); /* the first of that name */
 /* Has the row (a checked value) the members that the format needs? */
 bool ts_format_fits(const ts_format *f, ts_jview row);
+/* Is it a column that some format needs or names? */
+bool ts_format_names(const char *column, size_t n);
+/* Appends the names, each once, with ", " between. */
+void ts_format_list(ts_buf *out);
+
+/* A format made of a person's words, "output=answer1": which column holds which text. */
+typedef struct ts_mapping {
+    ts_format format; /* reads rows by the mapping */
+    const char *needs[TS_PARTS + 1];
+    char *columns[TS_PARTS]; /* its own */
+    char *list;              /* column of the messages, or NULL */
+    bool by_number;          /* all columns are numbers: the file has no header */
+} ts_mapping;
+/* pairs: n of "FIELD=COLUMN", FIELD one of instruction, input, output, system, messages. TS_INVALID with a sentence. */
+TS_MUST_USE ts_status ts_mapping_make(ts_mapping *m, const char *const *pairs, size_t n, ts_err *err);
+void ts_mapping_release(ts_mapping *m);
 
 #endif

@@ -2,12 +2,13 @@
 
 #include "core/base/clock.h"
 #include "core/base/file.h"
-#include "core/base/hash.h"
+#include "core/base/utf8.h"
 #include "dataset/db.h"
 #include "dataset/formats.h"
 #include "dataset/splitter.h"
 
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -69,7 +70,10 @@ struct importing {
     int64_t next_id; /* the counter is brought up to it once, at the end */
     /* of the file being read */
     ts_import_file *file;
+    ts_mapping mapping;
+    ts_split_options split;
     const ts_format *format;
+    bool any; /* rows of other formats are read as what they are */
     int64_t batch;
     ts_parts parts;
     ts_buf first_keys;       /* of its first object, for the sentence when nothing fits */
@@ -97,6 +101,40 @@ static void note_fault(struct importing *im, const char *code, int64_t line) {
     im->fault_line = line;
 }
 
+static const struct {
+    const char *name;
+    ts_file_kind kind;
+} kinds[] = {{"json", TS_FILE_JSON}, {"csv", TS_FILE_CSV}, {"tsv", TS_FILE_TSV}, {"text", TS_FILE_TEXT}};
+
+bool ts_import_format_known(const char *name) {
+    if (strcmp(name, "auto") == 0 || ts_format_find(name)) return true;
+    for (size_t i = 0; i < TS_COUNT(kinds); i++)
+        if (strcmp(kinds[i].name, name) == 0) return true;
+    return false;
+}
+
+/* The format that was asked for; NULL when it is to be found out. */
+static const ts_format *named_format(const struct importing *im) {
+    return im->options->format ? ts_format_find(im->options->format) : NULL;
+}
+
+static bool is_wanted(const struct importing *im, const ts_format *f) {
+    const ts_format *named = named_format(im);
+    return !named || strcmp(f->name, named->name) == 0;
+}
+
+/* What the options say before any file is opened. */
+static ts_status choose_how(struct importing *im, ts_err *err) {
+    const char *format = im->options->format ? im->options->format : "auto";
+    if (!ts_import_format_known(format)) return ts_fail(err, TS_INVALID, "there is no import format \"%.40s\"", format);
+    for (size_t i = 0; i < TS_COUNT(kinds); i++)
+        if (strcmp(kinds[i].name, format) == 0) im->split.kind = kinds[i].kind;
+    if (!im->options->n_map) return TS_OK;
+    TS_TRY(ts_mapping_make(&im->mapping, im->options->map, im->options->n_map, err));
+    im->split.no_header = im->mapping.by_number;
+    return TS_OK;
+}
+
 /* The format that most of the first rows have. NULL when none fits any. */
 static ts_status detect(struct importing *im, const char *path, ts_err *err) {
     ts_splitter *sp = NULL;
@@ -104,24 +142,26 @@ static ts_status detect(struct importing *im, const char *path, ts_err *err) {
     ts_piece piece;
     bool more = true;
     ts_status status;
-    TS_TRY(ts_splitter_open(&sp, path, err));
+    TS_TRY(ts_splitter_open(&sp, path, &im->split, err));
     ts_buf_reset(&im->first_keys);
     im->first_fault = NULL;
     for (int i = 0; i < SAMPLE_ROWS; i++) {
         size_t at;
         TS_GOTO(ts_splitter_next(sp, &piece, &more, err));
         if (!more) break;
-        ts_json_fault fault = piece.too_large ? TS_JSON_FINE : ts_json_check(piece.text, piece.n, &at);
-        if (piece.too_large || fault != TS_JSON_FINE) {
-            note_fault(im, piece.too_large ? "too_large" : ts_reason_of_fault(fault), piece.line);
+        const char *code = piece.too_large ? "too_large" : piece.fault;
+        if (!code) code = ts_reason_of_fault(ts_json_check(piece.text, piece.n, &at));
+        if (code) {
+            note_fault(im, code, piece.line);
             continue;
         }
         ts_jview row = ts_jview_of(piece.text, piece.n);
         note_keys(&im->first_keys, row);
         for (size_t f = 0; ts_formats[f].name; f++)
-            votes[f] += ts_format_fits(&ts_formats[f], row);
+            votes[f] += is_wanted(im, &ts_formats[f]) && ts_format_fits(&ts_formats[f], row);
     }
-    im->format = NULL;
+    im->format = named_format(im); /* when none of its rows fits, they are refused with the reason */
+    im->any = !im->format;
     for (size_t f = 0; ts_formats[f].name; f++)
         if (votes[f] > best) {
             best = votes[f];
@@ -135,13 +175,13 @@ out:
 
 static ts_status nothing_fits(const struct importing *im, const char *path, ts_err *err) {
     ts_buf list = TS_BUF_INIT;
-    for (const ts_format *f = ts_formats; f->name; f++)
-        ts_buf_printf(&list, "%s%s %s", list.len ? "; " : "", f->name, f->shape);
+    ts_format_list(&list);
     ts_status status;
     if (im->first_keys.len)
         status = ts_fail(err, TS_FORMAT,
-                         "%s has no row we can read: its first object has %s. Known: %s. Nothing was imported", path,
-                         im->first_keys.data, list.data);
+                         "%s has no row we can read: its first object has %s. Known are %s; --map output=COLUMN and so "
+                         "on reads other names. Nothing was imported",
+                         path, im->first_keys.data, list.data);
     else if (im->first_fault)
         status = ts_fail(err, TS_FORMAT, "%s has no row we can read: at line %lld, %s. Nothing was imported", path,
                          (long long)im->fault_line, im->first_fault);
@@ -160,15 +200,35 @@ static ts_status reject(struct importing *im, const ts_piece *piece, const char 
     sqlite3_stmt *s =
         ts_db_stmt(im->st, "INSERT INTO reject(batch,line,code,detail,text,cut) VALUES(?1,?2,?3,?4,?5,?6)", err);
     if (s) {
-        size_t n = TS_MIN(piece->n, (size_t)KEPT_TEXT);
+        size_t n = TS_MIN(piece->n_raw, (size_t)KEPT_TEXT);
         sqlite3_bind_int64(s, 1, im->batch);
         sqlite3_bind_int64(s, 2, piece->line);
         sqlite3_bind_text(s, 3, code, -1, SQLITE_STATIC);
         sqlite3_bind_text(s, 4, im->parts.detail, -1, SQLITE_STATIC);
-        sqlite3_bind_blob64(s, 5, piece->text, n, SQLITE_STATIC);
-        sqlite3_bind_int(s, 6, piece->too_large || n < piece->n);
+        sqlite3_bind_blob64(s, 5, piece->raw, n, SQLITE_STATIC);
+        sqlite3_bind_int(s, 6, piece->too_large || n < piece->n_raw);
     }
     return ts_db_step(im->st, s, "keep a rejected row", err);
+}
+
+static const char *not_utf8(struct importing *im, const ts_piece *piece) {
+    size_t at = ts_utf8_check(piece->raw, piece->n_raw);
+    if (at < piece->n_raw)
+        snprintf(im->parts.words, sizeof im->parts.words, "byte 0x%02x, %zu bytes into the row",
+                 (unsigned char)piece->raw[at], at);
+    im->parts.detail = im->parts.words;
+    return "bad_utf8";
+}
+
+/* A row that is not what the file's other rows are: perhaps it is of another format. */
+static const char *read_as_other(struct importing *im, ts_jview row, const char *code) {
+    if (!im->any || ts_format_fits(im->format, row)) return code;
+    for (const ts_format *f = ts_formats; f->name; f++) {
+        if (f == im->format || !ts_format_fits(f, row)) continue;
+        ts_parts_reset(&im->parts);
+        return f->read(f, row, &im->parts);
+    }
+    return code;
 }
 
 /* NULL when the row was read into im->parts, else the code of the refusal. */
@@ -177,10 +237,14 @@ static const char *read_row(struct importing *im, const ts_piece *piece) {
     ts_parts_reset(&im->parts);
     if (piece->too_large) return "too_large";
     ts_json_fault fault = ts_json_check(piece->text, piece->n, &at);
+    if (fault == TS_JSON_UTF8) return not_utf8(im, piece);
+    im->parts.detail = piece->detail;
+    if (piece->fault) return piece->fault;
     if (fault != TS_JSON_FINE) return ts_reason_of_fault(fault);
     ts_jview row = ts_jview_of(piece->text, piece->n);
     if (ts_jview_kind(row) != '{') return "data_type";
-    return im->format->read(im->format, row, &im->parts);
+    const char *code = im->format->read(im->format, row, &im->parts);
+    return code ? read_as_other(im, row, code) : NULL;
 }
 
 static ts_status import_row(struct importing *im, const ts_piece *piece, ts_err *err) {
@@ -234,14 +298,16 @@ static ts_status import_file(struct importing *im, ts_import_file *file, ts_err 
     const char *path = file->path;
     ts_status status;
     im->file = file;
-    if (im->options->format && strcmp(im->options->format, "auto") != 0)
-        im->format = ts_format_find(im->options->format);
-    else
+    im->any = false;
+    if (im->options->n_map) {
+        im->format = &im->mapping.format;
+    } else {
         TS_TRY(detect(im, path, err));
+    }
     if (!im->format) return nothing_fits(im, path, err);
     file->format = im->format->name;
     TS_TRY(ts_db_next(im->st, "batch", 1, &im->batch, err));
-    TS_GOTO(ts_splitter_open(&sp, path, err));
+    TS_GOTO(ts_splitter_open(&sp, path, &im->split, err));
     TS_GOTO(import_pieces(im, sp, err));
     im->done_bytes += ts_splitter_offset(sp);
     if (!file->imported && !file->known) {
@@ -279,7 +345,7 @@ static ts_status clear_dropped(ts_store *st, ts_err *err) {
 static ts_status look_at_files(struct importing *im, const char *const *paths, size_t n, ts_err *err) {
     for (size_t i = 0; i < n; i++) {
         ts_splitter *sp = NULL;
-        TS_TRY(ts_splitter_open(&sp, paths[i], err));
+        TS_TRY(ts_splitter_open(&sp, paths[i], &im->split, err));
         ts_splitter_close(sp);
         im->total_bytes += TS_MAX(ts_file_size(paths[i]), 0);
     }
@@ -307,8 +373,7 @@ ts_status ts_import(ts_store *st, const char *const *paths, size_t n, const ts_i
     ts_status status;
     for (size_t i = 0; i < n; i++)
         results[i] = (ts_import_file){.path = paths[i]};
-    if (im.options->format && strcmp(im.options->format, "auto") != 0 && !ts_format_find(im.options->format))
-        return ts_fail(err, TS_INVALID, "there is no import format \"%.40s\"", im.options->format);
+    TS_GOTO(choose_how(&im, err));
     ts_progress_what(progress, "importing");
     TS_GOTO(look_at_files(&im, paths, n, err));
     TS_GOTO(ts_act_begin(&act, st, TS_KIND_IMPORT, "import", err));
@@ -322,6 +387,7 @@ ts_status ts_import(ts_store *st, const char *const *paths, size_t n, const ts_i
 out:
     if (status != TS_OK) ts_act_abandon(&act);
     free(im.known.slots);
+    ts_mapping_release(&im.mapping);
     ts_parts_release(&im.parts);
     ts_buf_release(&im.first_keys);
     return status;

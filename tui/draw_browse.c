@@ -62,7 +62,7 @@ static void draw_empty(const struct browse *b, ts_canvas *c, ts_rect r) {
         second = "Esc clears it, & changes it.";
     } else if (b->view) {
         first = "No examples yet.";
-        second = ":import FILE reads JSON or JSON lines, + writes the first one by hand.";
+        second = ":import FILE reads JSON, CSV or text, + writes the first one by hand.";
     }
     ts_put(c, r.x + 3, r.y + 2, r.w - 4, TS_R_STRONG, first);
     ts_put(c, r.x + 3, r.y + 3, r.w - 4, TS_R_TEXT, second);

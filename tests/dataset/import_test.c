@@ -144,8 +144,9 @@ static void bad_files_leave_nothing(void **state) {
         {file_of("", 0), "is empty", TS_FORMAT},
         {file_of("hello", 5), "not JSON", TS_FORMAT},
         {file_of("[{\"instruction\":\"a\",\"output\":\"b\"}, {\"instr", 42), "cut short", TS_FORMAT},
-        {file_of("{\"text\":\"a\"}", 12), "text", TS_FORMAT},
-        {file_of("\xff\xfe{\0", 4), "UTF-16", TS_FORMAT},
+        {file_of("{\"title\":\"a\"}", 13), "title", TS_FORMAT},
+        {file_of("\xff\xfe{\0", 4), "line 1, the row ends in the middle", TS_FORMAT},
+        {file_of("{\0}\0", 4), "UTF-16", TS_FORMAT},
         {file_of("[1,2]", 5), "no row", TS_FORMAT},
     };
     assert_ok(ts_store_hash(st, before, &err));

@@ -93,7 +93,7 @@ static ts_status pieces(const char *text, size_t n, ts_buf *out) {
     ts_piece p;
     bool more;
     ts_buf_reset(out);
-    TS_TRY(ts_splitter_open_bytes(&s, text, n, &err));
+    TS_TRY(ts_splitter_open_bytes(&s, text, n, "the text", NULL, &err));
     ts_status status;
     while ((status = ts_splitter_next(s, &p, &more, &err)) == TS_OK && more) {
         ts_buf_printf(out, "%lld:", (long long)p.line);
@@ -119,6 +119,7 @@ static void splits_all_shapes(void **state) {
         {"{\"a\":1}\nnot json\n{\"b\":2}\n", "1:{\"a\":1}|2:not json|3:{\"b\":2}|"},
         {"[1, \"x\\\"]\", null]", "1:1|1:\"x\\\"]\"|1:null|"},
         {"{\"a\":1}", "1:{\"a\":1}|"},
+        {"{\"a\":1}\r\r{\"b\":2}\r", "1:{\"a\":1}|3:{\"b\":2}|"},
     };
     ts_buf out = TS_BUF_INIT;
     for (size_t i = 0; i < TS_COUNT(cases); i++) {
@@ -170,7 +171,7 @@ static void rows_across_windows(void **state) {
     }
     ts_buf_puts(&text, "]\n");
     assert_ok(ts_file_write(path, text.data, text.len, &err));
-    assert_ok(ts_splitter_open(&s, path, &err));
+    assert_ok(ts_splitter_open(&s, path, NULL, &err));
     for (;; rows++) {
         char start[32];
         size_t at;
