@@ -276,7 +276,7 @@ ts_status ts_row_dismiss(ts_store *st, int64_t id, const char *rule, bool on, ts
     ts_row row;
     ts_arena arena = TS_ARENA_INIT;
     ts_status status;
-    if (ts_rule_find(rule, strlen(rule)) == ts_rule_count())
+    if (!ts_rule_exists(rule, strlen(rule)))
         return ts_fail(err, TS_INVALID, "there is no score \"%.40s\"; `tunesmith score` lists them", rule);
     TS_TRY(ts_act_begin(&a, st, TS_KIND_CHANGES, "dismiss a finding", err));
     a.value = 1;

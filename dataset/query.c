@@ -82,10 +82,12 @@ static bool find_field(const char *name, size_t n, struct field *out, char **sql
             *out = fields[i];
             return true;
         }
+    if (!ts_rule_exists(name, n)) return false; /* its name is letters, digits and _ */
     size_t rule = ts_rule_find(name, n);
-    if (rule == ts_rule_count()) return false;
-    *sql = ts_printf(rule_sql, ts_rules[rule].name);
-    *out = (struct field){ts_rules[rule].name, NUMBER, *sql, NULL};
+    char own[TS_RULE_NAME] = "";
+    memcpy(own, name, TS_MIN(n, sizeof own - 1));
+    *sql = ts_printf(rule_sql, own);
+    *out = (struct field){rule < ts_rule_count() ? ts_rules[rule].name : "a rule of your own", NUMBER, *sql, NULL};
     return true;
 }
 

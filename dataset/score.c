@@ -29,6 +29,12 @@ const ts_rule ts_rules[] = {
     {"html", 0.3, "HTML tags left in the text", "tasks about HTML"},
     {"nonascii", 0.1, "a large share of characters that are not ASCII in an English set",
      "names, formulas, other languages"},
+    {"unclosed", 0.5, "a code block or bracket that is never closed", "brackets that stand for themselves"},
+    {"secret", 0.9, "an API key, a private key, a password in the text", "made-up keys in examples"},
+    {"profanity", 0.3, "coarse English words; other languages are not looked at", "quotations"},
+    {"variety", 0.2, "few different words (MTLD under 22; texts of 50 words or more)", "drills, lists of like items"},
+    {"readability", 0.1, "very long words and sentences (ARI above 22; texts of 30 words or more)",
+     "technical terms, lists without full stops"},
     {NULL, 0, NULL, NULL},
 };
 
@@ -53,7 +59,8 @@ ts_status ts_score_refresh(ts_store *st, int64_t id, ts_err *err) {
     while (sqlite3_step(s) == SQLITE_ROW) {
         ts_text name = ts_db_text(s, 0);
         size_t rule = ts_rule_find(name.s, name.n);
-        if (rule < ts_rule_count()) overall *= 1 - ts_rules[rule].weight * sqlite3_column_double(s, 1);
+        if (ts_rule_exists(name.s, name.n))
+            overall *= 1 - (rule < ts_rule_count() ? ts_rules[rule].weight : 1) * sqlite3_column_double(s, 1);
     }
     sqlite3_reset(s);
     s = ts_db_stmt(st, "UPDATE metric SET score=?2 WHERE id=?1 AND score IS NOT NULL", err);

@@ -29,6 +29,8 @@ enum {
     P_REPEAT_TASK,
     P_CODE,
     P_MAKE_TASK,
+    P_SECRET,
+    P_PASSWORD,
     P_COUNT
 };
 
@@ -69,6 +71,15 @@ static const char *const patterns[P_COUNT] = {
     [P_MAKE_TASK] = "\\b(?:create|generate|write|compose|construct|suggest|invent|imagine|provide|give|name|make|come "
                     "up|design|list|output|"
                     "rewrite|rephrase|edit|paraphrase|summarize|summarise|identify|classify|describe)\\b",
+    /* the makers' own prefixes; they are told by case */
+    [P_SECRET] =
+        "-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----|"
+        "(?-i)\\b(?:(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{36}|github_pat_\\w{22}|"
+        "glpat-[\\w-]{20}|xox[abprs]-[0-9A-Za-z-]{10}|AIza[\\w-]{35}|sk-(?:[a-z]+-)*[A-Za-z0-9_-]{20}|"
+        "[srp]k_(?:live|test)_[0-9A-Za-z]{16}|hf_[A-Za-z]{30}|npm_[A-Za-z0-9]{36}|SG\\.[\\w-]{16,}\\.[\\w-]{16}|"
+        "eyJ[\\w-]{10,}\\.eyJ[\\w-]{10,}\\.[\\w-]{10})",
+    [P_PASSWORD] = "\\b(?:api[_ -]?key|secret(?:[_ -]?key)?|access[_ -]?token|auth[_ -]?token|passw(?:or)?d|pwd)"
+                   "[\"']?\\s*(?:[:=]|\\bis\\b)\\s*[\"'`]?(?=[^\\s\"'`]*\\d)(?=[^\\s\"'`]*[a-z])[^\\s\"'`(){}<>,;]{8,}",
     [P_CODE] = "```|[{};]\\s*$|^\\s*(?:def|class|import|return|for|while|if|#include|SELECT|public|var|let|const)\\b.*["
                ":;({]\\s*$",
 };
@@ -117,6 +128,8 @@ void ts_score_set_release(ts_score_set *set) {
         ts_regex_free(set->patterns[i]);
     for (size_t i = 0; i < set->n_checks; i++)
         ts_regex_free(set->checks[i]);
+    for (size_t i = 0; i < set->n_own; i++)
+        ts_regex_free(set->own[i].pattern);
     free(set->checks);
     free(set->df);
 }
@@ -128,6 +141,8 @@ void ts_scorer_init(ts_scorer *s, const ts_score_set *set) {
     s->checks = ts_calloc(TS_MAX(set->n_checks, 1), sizeof *s->checks);
     for (size_t i = 0; i < set->n_checks; i++)
         s->checks[i] = ts_matcher_new(set->checks[i]);
+    for (size_t i = 0; i < set->n_own; i++)
+        s->own[i] = ts_matcher_new(set->own[i].pattern);
 }
 
 void ts_scorer_release(ts_scorer *s) {
@@ -135,6 +150,8 @@ void ts_scorer_release(ts_scorer *s) {
         ts_matcher_free(s->patterns[i]);
     for (size_t i = 0; i < s->set->n_checks; i++)
         ts_matcher_free(s->checks[i]);
+    for (size_t i = 0; i < s->set->n_own; i++)
+        ts_matcher_free(s->own[i]);
     free(s->checks);
     ts_words_release(&s->words);
     ts_buf_release(&s->a);
@@ -454,10 +471,20 @@ static double rule_nonascii(ts_scorer *s, const ts_score_text *t) {
     return letters >= 20 && foreign * 10 > letters ? TS_MIN(1, 2.0 * (double)foreign / (double)letters) : 0;
 }
 
+static double rule_secret(ts_scorer *s, const ts_score_text *t) {
+    if (has(s, P_SECRET, t->answer, NULL) || has(s, P_SECRET, t->prompt, NULL)) return 1;
+    return has(s, P_PASSWORD, t->answer, NULL) ? 0.7 : has(s, P_PASSWORD, t->prompt, NULL) ? 0.4 : 0;
+}
+
+bool ts_score_special(ts_scorer *s, const ts_score_text *t) {
+    return has(s, P_REPEAT_TASK, t->prompt, NULL) || has(s, P_CODE, t->answer, NULL);
+}
+
 static double (*const rules[])(ts_scorer *s, const ts_score_text *t) = {
-    rule_empty,      rule_placeholder, rule_refusal, rule_echo,  rule_truncated,
-    rule_repetition, rule_language,    rule_format,  rule_email, rule_phone,
-    rule_url,        rule_mismatch,    rule_length,  rule_html,  rule_nonascii,
+    rule_empty,       rule_placeholder, rule_refusal,      rule_echo,       rule_truncated,
+    rule_repetition,  rule_language,    rule_format,       rule_email,      rule_phone,
+    rule_url,         rule_mismatch,    rule_length,       rule_html,       rule_nonascii,
+    ts_rule_unclosed, rule_secret,      ts_rule_profanity, ts_rule_variety, ts_rule_readability,
 };
 
 double ts_score_row(ts_scorer *s, const ts_score_text *t, float values[TS_MAX_RULES]) {
@@ -467,6 +494,10 @@ double ts_score_row(ts_scorer *s, const ts_score_text *t, float values[TS_MAX_RU
         double v = i == 0 || values[0] == 0 || t->answer.n ? rules[i](s, t) : 0;
         values[i] = (float)v;
         overall *= 1 - ts_rules[i].weight * v;
+    }
+    for (size_t i = 0; i < s->set->n_own; i++) {
+        values[TS_COUNT(rules) + i] = ts_score_own(s, i, t);
+        overall *= 1 - (double)values[TS_COUNT(rules) + i];
     }
     return overall;
 }

@@ -84,7 +84,7 @@ static void take_survey(struct scoring *sc, size_t first) {
 static void take_scores(struct scoring *sc, size_t first) {
     for (size_t i = 0; i < sc->n; i++) {
         sc->scores[first + i] = sc->rows[i].gone ? NAN : sc->overall[i];
-        for (size_t r = 0; r < ts_rule_count() && !sc->rows[i].gone; r++) {
+        for (size_t r = 0; r < ts_rule_count() + sc->set.n_own && !sc->rows[i].gone; r++) {
             struct finding f = {sc->rows[i].id, r, sc->values[i][r]};
             if (f.value > 0) TS_PUSH(sc->findings, sc->n_findings, sc->cap_findings, f);
         }
@@ -121,12 +121,16 @@ static void conclude_survey(struct scoring *sc) {
 
 /* ---- writing ---- */
 
+static const char *name_of(const struct scoring *sc, size_t rule) {
+    return rule < ts_rule_count() ? ts_rules[rule].name : sc->set.own[rule - ts_rule_count()].name;
+}
+
 static ts_status write_findings(struct scoring *sc, ts_err *err) {
     for (size_t i = 0; i < sc->n_findings; i++) {
         sqlite3_stmt *s = ts_db_stmt(sc->st, "INSERT INTO score VALUES(?1,?2,?3)", err);
         if (s) {
             sqlite3_bind_int64(s, 1, sc->findings[i].id);
-            sqlite3_bind_text(s, 2, ts_rules[sc->findings[i].rule].name, -1, SQLITE_STATIC);
+            sqlite3_bind_text(s, 2, name_of(sc, sc->findings[i].rule), -1, SQLITE_STATIC);
             sqlite3_bind_double(s, 3, round(sc->findings[i].value * 1e4) / 1e4);
         }
         TS_TRY(ts_db_step(sc->st, s, "keep the scores", err));
@@ -174,24 +178,58 @@ out:
     return status;
 }
 
-static void report_on(struct scoring *sc, ts_score_report *report) {
-    double sum = 0;
-    for (size_t i = 0; i < ts_view_count(sc->view); i++)
-        if (sc->scores[i] == sc->scores[i]) {
-            sum += sc->scores[i];
-            report->rows++;
-        }
-    report->mean = report->rows ? sum / (double)report->rows : NAN;
-    for (size_t r = 0; r < ts_rule_count(); r++) {
-        sqlite3_stmt *s = ts_db_stmt(sc->st,
-                                     "SELECT count(*) FROM score s WHERE rule=?1 AND NOT EXISTS"
-                                     "(SELECT 1 FROM dismissed x WHERE x.id=s.id AND x.rule=s.rule)",
-                                     NULL);
-        if (!s) break;
-        sqlite3_bind_text(s, 1, ts_rules[r].name, -1, SQLITE_STATIC);
-        if (sqlite3_step(s) == SQLITE_ROW) report->hits[r] = sqlite3_column_int64(s, 0);
-        sqlite3_reset(s);
+/* Findings that are kept and not dismissed, by rule and tenth. */
+static void report_findings(struct scoring *sc, ts_score_report *report) {
+    sqlite3_stmt *s = ts_db_stmt(sc->st,
+                                 "SELECT rule,min(9,cast(value*10 AS INTEGER)),count(*) FROM score s WHERE NOT EXISTS"
+                                 "(SELECT 1 FROM dismissed x WHERE x.id=s.id AND x.rule=s.rule) GROUP BY 1,2",
+                                 NULL);
+    while (s && sqlite3_step(s) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(s, 0);
+        size_t rule = 0, n = ts_rule_count() + sc->set.n_own;
+        while (rule < n && strcmp(name_of(sc, rule), name) != 0)
+            rule++;
+        if (rule == n) continue;
+        report->bins[rule][sqlite3_column_int(s, 1)] += sqlite3_column_int64(s, 2);
+        report->hits[rule] += sqlite3_column_int64(s, 2);
     }
+    if (s) sqlite3_reset(s);
+    report->n_own = sc->set.n_own;
+    for (size_t i = 0; i < sc->set.n_own; i++)
+        memcpy(report->own[i], sc->set.own[i].name, TS_RULE_NAME);
+}
+
+static int by_score(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The overall scores as they are kept, dismissals aside. */
+static void report_overall(struct scoring *sc, ts_score_report *report) {
+    sqlite3_stmt *s = ts_db_stmt(sc->st, "SELECT score FROM metric WHERE score IS NOT NULL", NULL);
+    double *all = NULL, sum = 0;
+    size_t n = 0, cap = 0;
+    while (s && sqlite3_step(s) == SQLITE_ROW)
+        TS_PUSH(all, n, cap, sqlite3_column_double(s, 0));
+    if (s) sqlite3_reset(s);
+    if (n) qsort(all, n, sizeof *all, by_score);
+    for (size_t i = 0; i < n; i++) {
+        sum += all[i];
+        report->overall.bins[TS_MIN((size_t)(all[i] * TS_SCORE_BINS), (size_t)TS_SCORE_BINS - 1)]++;
+    }
+    double *const out[] = {&report->overall.p5, &report->overall.p25, &report->overall.p50, &report->overall.p75,
+                           &report->overall.p95};
+    static const int per_cent[] = {5, 25, 50, 75, 95};
+    for (size_t i = 0; i < TS_COUNT(out); i++)
+        *out[i] = n ? all[(n - 1) * (size_t)per_cent[i] / 100] : NAN;
+    report->rows = (int64_t)n;
+    report->mean = n ? sum / (double)n : NAN;
+    free(all);
+}
+
+static void report_on(struct scoring *sc, ts_score_report *report) {
+    report_findings(sc, report);
+    report_overall(sc, report);
     memccpy(report->language, ts_language_name(sc->set.language), 0, sizeof report->language);
     report->checked_format = sc->set.n_checks > 0;
 }
@@ -201,6 +239,11 @@ static ts_status read_checks(struct scoring *sc, ts_err *err) {
     ts_status status = TS_OK;
     if (ts_setting_get(sc->st, "check", &path)) status = ts_score_set_checks(&sc->set, path.data, err);
     if (status != TS_OK) ts_wrap(err, status, "the setting check");
+    ts_buf_reset(&path);
+    if (status == TS_OK && ts_setting_get(sc->st, "rules", &path)) {
+        status = ts_score_set_own(&sc->set, path.data, err);
+        if (status != TS_OK) ts_wrap(err, status, "the setting rules");
+    }
     ts_buf_release(&path);
     return status;
 }

@@ -120,6 +120,7 @@ static const struct setting {
     {"model", "the model to tune; its tokenizer counts tokens"},
     {"template", "chat template instead of the model's: alpaca, chatml, llama2, plain or a file"},
     {"check", "file with one PCRE2 pattern per line that every answer must match"},
+    {"rules", "file with scores of your own, one a line: name field points pattern"},
     {"language", "main language of the answers, if the majority should not decide (en, de, fr, ...)"},
     {"sides", "what compare shows, separated by blanks"},
 };
@@ -130,6 +131,9 @@ static const char config_more[] =
     "  template   chat template instead of the model's (base models have none): alpaca, chatml, llama2, plain or a "
     "file\n"
     "  check      file with one PCRE2 pattern per line that every answer must match\n"
+    "  rules      file with scores of your own, one a line: name, prompt|answer|both, points (1 to 100 per cent of "
+    "the\n"
+    "             score), PCRE2 pattern; in queries they are fields: my_NAME>0\n"
     "  language   main language of the answers, if the majority should not decide (en, de, fr, ...)\n"
     "  sides      what compare shows, separated by blanks\n"
     "  train.X    default of train's option --X, for example train.epochs\n"

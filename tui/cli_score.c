@@ -22,7 +22,26 @@ static int dismiss(const ts_cmd *cmd, const struct score_opts *o, ts_store *st) 
     return status == TS_OK ? ts_cmd_done(cmd, &done, "nothing to change") : ts_cmd_fail(cmd, &err);
 }
 
+static void put_bins(ts_jw *w, const char *key, const int64_t *bins) {
+    ts_jw_key(w, key);
+    ts_jw_arr(w);
+    for (int i = 0; i < TS_SCORE_BINS; i++)
+        ts_jw_int(w, bins[i]);
+    ts_jw_end_arr(w);
+}
+
+static bool unused(const ts_score_report *r, size_t rule) {
+    return rule < ts_rule_count() && strcmp(ts_rules[rule].name, "format") == 0 && !r->checked_format;
+}
+
+static const char *name_of(const ts_score_report *r, size_t rule) {
+    return rule < ts_rule_count() ? ts_rules[rule].name : r->own[rule - ts_rule_count()];
+}
+
 static void print_json(const ts_score_report *r, ts_buf *out) {
+    const ts_score_spread *o = &r->overall;
+    const double values[] = {o->p5, o->p25, o->p50, o->p75, o->p95};
+    static const char *const names[] = {"p5", "p25", "p50", "p75", "p95"};
     ts_jw w = ts_jw_to(out);
     ts_jw_obj(&w);
     ts_jw_kint(&w, "rows", r->rows);
@@ -30,26 +49,66 @@ static void print_json(const ts_score_report *r, ts_buf *out) {
     ts_jw_kstr(&w, "language", r->language);
     ts_jw_key(&w, "scores");
     ts_jw_obj(&w);
-    for (size_t i = 0; i < ts_rule_count(); i++) {
-        ts_jw_key(&w, ts_rules[i].name);
-        if (strcmp(ts_rules[i].name, "format") == 0 && !r->checked_format)
+    for (size_t i = 0; i < ts_rule_count() + r->n_own; i++) {
+        ts_jw_key(&w, name_of(r, i));
+        if (unused(r, i))
             ts_jw_null(&w);
         else
             ts_jw_int(&w, r->hits[i]);
     }
     ts_jw_end_obj(&w);
+    ts_jw_key(&w, "percentiles");
+    ts_jw_obj(&w);
+    for (size_t i = 0; i < TS_COUNT(values); i++)
+        ts_jw_knum(&w, names[i], values[i]);
+    ts_jw_end_obj(&w);
+    ts_jw_key(&w, "histograms"); /* tenths; of a rule only what is above 0 */
+    ts_jw_obj(&w);
+    put_bins(&w, "score", o->bins);
+    for (size_t i = 0; i < ts_rule_count() + r->n_own; i++)
+        if (!unused(r, i)) put_bins(&w, name_of(r, i), r->bins[i]);
+    ts_jw_end_obj(&w);
     ts_jw_end_obj(&w);
     ts_cmd_print_line(out);
 }
 
+/* Ten columns of one character, as high as the share of the largest. */
+static void put_bars(ts_buf *out, const int64_t *bins) {
+    static const char *const bars[] = {" ",
+                                       "\xe2\x96\x81",
+                                       "\xe2\x96\x82",
+                                       "\xe2\x96\x83",
+                                       "\xe2\x96\x84",
+                                       "\xe2\x96\x85",
+                                       "\xe2\x96\x86",
+                                       "\xe2\x96\x87",
+                                       "\xe2\x96\x88"};
+    int64_t most = 1;
+    for (int i = 0; i < TS_SCORE_BINS; i++)
+        most = TS_MAX(most, bins[i]);
+    for (int i = 0; i < TS_SCORE_BINS; i++)
+        ts_buf_puts(out, bars[bins[i] ? 1 + bins[i] * 7 / most : 0]);
+}
+
 static void print_text(const ts_score_report *r, ts_buf *out) {
+    const ts_score_spread *o = &r->overall;
     ts_buf_printf(out, "%lld rows scored, mean %.2f, main language %s", (long long)r->rows, r->mean, r->language);
     ts_cmd_print_line(out);
-    for (size_t i = 0; i < ts_rule_count(); i++) {
-        if (strcmp(ts_rules[i].name, "format") == 0 && !r->checked_format)
-            ts_buf_printf(out, "       -  %-12s no check file is set (config WS check FILE)", ts_rules[i].name);
-        else
-            ts_buf_printf(out, "%8lld  %-12s %s", (long long)r->hits[i], ts_rules[i].name, ts_rules[i].finds);
+    if (r->rows) {
+        ts_buf_printf(out, "score  0 |");
+        put_bars(out, o->bins);
+        ts_buf_printf(out, "| 1   5%% of the rows are at %.2f or less, half at %.2f, 95%% at %.2f", o->p5, o->p50,
+                      o->p95);
+        ts_cmd_print_line(out);
+    }
+    for (size_t i = 0; i < ts_rule_count() + r->n_own; i++) {
+        if (unused(r, i)) {
+            ts_buf_printf(out, "       -  %-12s            no check file is set (config WS check FILE)", name_of(r, i));
+        } else {
+            ts_buf_printf(out, "%8lld  %-12s ", (long long)r->hits[i], name_of(r, i));
+            put_bars(out, r->bins[i]);
+            ts_buf_printf(out, " %s", i < ts_rule_count() ? ts_rules[i].finds : "a rule of your own");
+        }
         ts_cmd_print_line(out);
     }
 }
@@ -88,7 +147,9 @@ const ts_verb ts_verb_score = {
     "WS",
     "look for flaws by rule and score every example",
     "`tunesmith list WS --sort score` shows the worst first, --where 'refusal>0' one kind of flaw.\n"
-    "Findings are hints; each can be dismissed per row.",
+    "The bars show how many findings are weak (left) and strong (right). Findings are hints; each can be dismissed "
+    "per\n"
+    "row. Rules of your own: `tunesmith config WS rules FILE`.",
     1,
     2,
     opts_table,

@@ -83,6 +83,35 @@ static void rules_find_and_leave_alone(void **state) {
          "The ringing stops when you shorten the answering time of the mailbox in the telephone options.", true},
         {"mismatch", "Why does my camera blur photos at night?",
          "Too little light makes the shutter stay open long, so the camera moves while the picture is taken.", false},
+        {"unclosed", "Code", "```c\nint x;\n```\nand then\n```\nint y;", true},
+        {"unclosed", "Code", "int main(void) { return f(1, 2;", true},
+        {"unclosed", "Say hi", "Hello :( and also a) this, 1) that, the interval [0, 1) and the sign '(' alone.",
+         false},
+        {"secret", "Deploy", "Use AKIAIOSFODNN7EXAMPLE as the key.", true},
+        {"secret", "Deploy", "export TOKEN=ghp_abcdefghijklmnopqrstuvwxyz0123456789", true},
+        {"secret", "Deploy", "-----BEGIN RSA PRIVATE KEY-----\nMIIE", true},
+        {"secret", "Log in", "password = \"hunter2hunter2\"", true},
+        {"secret", "Log in", "Choose a password that is easy to remember and at least 12 letters long.", false},
+        {"secret", "Sort", "task-oriented and risk-based-thinking-about-everything-else is fine", false},
+        {"profanity", "Say it", "What the fuck is this?", true},
+        {"profanity", "Where?", "Scunthorpe, Shitake street, a shuttle and Dick Cockburn.", false},
+        {"variety", "Tell me",
+         "The cat sees the dog and the dog sees the cat. The cat likes the dog and the dog likes the cat. The cat "
+         "hears the dog and the dog hears the cat. The cat meets the dog and the dog meets the cat. The cat and the "
+         "dog see the cat and the dog.",
+         true},
+        {"variety", "Tell me", "The cat sees the dog and the dog sees the cat.", false},
+        {"readability", "Explain",
+         "Interdepartmental organizational responsibilities notwithstanding, comprehensive characterizations of "
+         "multidimensional epistemological considerations necessitate extraordinarily sophisticated methodological "
+         "presuppositions concerning internationalization, institutionalization, conceptualization, "
+         "operationalization, professionalization, compartmentalization, intercommunication and "
+         "representativeness among contemporary administrative bureaucracies throughout industrialized societies.",
+         true},
+        {"readability", "Explain",
+         "Take the lid off. Turn the screw by hand until it is tight. Then close the lid again and press the button "
+         "for two seconds. The light goes on when the lamp is ready to be used.",
+         false},
     };
     for (size_t i = 0; i < TS_COUNT(cases); i++) {
         float v = value_of(cases[i].rule, cases[i].prompt, cases[i].answer);
@@ -209,12 +238,71 @@ static void bad_check_files_are_named(void **state) {
     ts_store_close(st);
 }
 
+static void own_rules_are_scores(void **state) {
+    (void)state;
+    static const char rules[] = "# mine\nlid answer 40 (?i)\\blid\\b\n\nkeyword both 10 router\n";
+    ts_store *st = samples();
+    ts_score_report r;
+    ts_view *v;
+    const char *path = ts_test_path("rules");
+    assert_ok(ts_file_write(path, rules, sizeof rules - 1, &err));
+    assert_ok(ts_setting_set(st, "rules", path, &err));
+    assert_ok(ts_score_all(st, NULL, &r, &err));
+    assert_int_equal(r.n_own, 2);
+    assert_string_equal(r.own[1], "my_keyword");
+    int64_t hits = r.hits[ts_rule_count() + 1], all = 0, bins = 0;
+    assert_true(hits > 0);
+    assert_int_equal(r.bins[ts_rule_count() + 1][1], hits); /* 10 points are .1 */
+    for (int i = 0; i < TS_SCORE_BINS; i++)
+        all += r.overall.bins[i];
+    for (int i = 0; i < TS_SCORE_BINS; i++)
+        bins += r.bins[ts_rule_find("refusal", 7)][i];
+    assert_int_equal(all, r.rows);
+    assert_int_equal(bins, r.hits[ts_rule_find("refusal", 7)]);
+    assert_true(r.overall.p5 <= r.overall.p50 && r.overall.p50 <= r.overall.p95);
+    assert_ok(ts_view_new(&v, st, "my_keyword>0", "my_keyword", NULL, NULL, &err));
+    assert_int_equal(ts_view_count(v), hits);
+    int64_t id = ts_view_id(v, 0);
+    ts_view_free(v);
+    assert_ok(ts_row_dismiss(st, id, "my_keyword", true, NULL, &err));
+    assert_ok(ts_score_all(st, NULL, &r, &err));
+    assert_int_equal(r.hits[ts_rule_count() + 1], hits - 1);
+    ts_store_close(st);
+}
+
+static void bad_rule_files_are_named(void **state) {
+    (void)state;
+    static const struct {
+        const char *file, *says;
+    } cases[] = {
+        {"a answer 5 x\na answer 5 y\n", "line 2"},
+        {"a answer 500 x\n", "points are 1 to 100"},
+        {"a title 5 x\n", "prompt, answer or both"},
+        {"a-b answer 5 x\n", "letters, digits and _"},
+        {"a answer 5\n", "name field points pattern"},
+        {"a answer 5 (\n", "line 1"},
+        {"abcdefghijklmnopqrstuvwxyzabcdefghijkl answer 5 x\n", "too long"},
+    };
+    ts_store *st = samples();
+    ts_score_report r;
+    const char *path = ts_test_path("rules");
+    assert_ok(ts_setting_set(st, "rules", path, &err));
+    for (size_t i = 0; i < TS_COUNT(cases); i++) {
+        assert_ok(ts_file_write(path, cases[i].file, strlen(cases[i].file), &err));
+        assert_int_equal(ts_score_all(st, NULL, &r, &err), TS_INVALID);
+        if (!strstr(err.text, cases[i].says)) fail_msg("case %zu: %s", i, err.text);
+    }
+    ts_store_close(st);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_find_and_leave_alone),
         cmocka_unit_test(finds_the_planted_flaws),
         cmocka_unit_test(dismissed_findings_do_not_count),
         cmocka_unit_test(bad_check_files_are_named),
+        cmocka_unit_test(own_rules_are_scores),
+        cmocka_unit_test(bad_rule_files_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
