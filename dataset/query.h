@@ -7,7 +7,8 @@
  *   and or not ( )          "and" may be left out; not binds tightest, then and, then or; "-word" is "not word"
  *
  * Fields: id status rating tag origin shape score tokens words chars dup split instruction input output (answer) system
- * prompt, and every rule score by its name (those of the user's own file as my_NAME). A value that was not measured fits no comparison.
+ * prompt, and every rule score by its name (those of the user's own file as my_NAME). A value that was not measured
+ * fits no comparison.
  *
  * A query becomes one SQL condition on example e, body b, metric m; texts are matched by functions in C. */
 #ifndef TS_DATASET_QUERY_H

@@ -60,7 +60,7 @@ static ts_status take_rule(ts_score_set *set, const char *p, const char *end, ts
         if (same_name(&set->own[i], name)) return ts_fail(err, TS_INVALID, "\"%s\" is there twice", r.name + 3);
     if (set->n_own == TS_OWN_RULES)
         return ts_fail(err, TS_INVALID, "there are more than %d rules; take some out", TS_OWN_RULES);
-    r.value = (float)(value / 100);
+    r.value = value / 100;
     TS_TRY(ts_regex_new(&r.pattern, p, (size_t)(end - p), 0, err));
     set->own[set->n_own++] = r;
     return TS_OK;
@@ -81,7 +81,7 @@ ts_status ts_score_set_own(ts_score_set *set, const char *path, ts_err *err) {
     return status;
 }
 
-float ts_score_own(ts_scorer *s, size_t rule, const ts_score_text *t) {
+double ts_score_own(ts_scorer *s, size_t rule, const ts_score_text *t) {
     const ts_own_rule *r = &s->set->own[rule];
     const ts_text texts[] = {t->prompt, t->answer};
     size_t start, end;

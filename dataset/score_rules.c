@@ -496,8 +496,9 @@ double ts_score_row(ts_scorer *s, const ts_score_text *t, float values[TS_MAX_RU
         overall *= 1 - ts_rules[i].weight * v;
     }
     for (size_t i = 0; i < s->set->n_own; i++) {
-        values[TS_COUNT(rules) + i] = ts_score_own(s, i, t);
-        overall *= 1 - (double)values[TS_COUNT(rules) + i];
+        double v = ts_score_own(s, i, t);
+        values[TS_COUNT(rules) + i] = (float)v;
+        overall *= 1 - v;
     }
     return overall;
 }

@@ -15,7 +15,7 @@ typedef enum ts_own_field { TS_OWN_PROMPT, TS_OWN_ANSWER, TS_OWN_BOTH } ts_own_f
 typedef struct ts_own_rule {
     char name[TS_RULE_NAME]; /* with the my_ before it */
     ts_own_field field;
-    float value; /* points / 100: share of the overall score that a finding takes */
+    double value; /* points / 100: share of the overall score that a finding takes */
     ts_regex *pattern;
 } ts_own_rule;
 
@@ -62,7 +62,7 @@ void ts_score_survey(ts_scorer *s, const ts_score_text *t, int *language, size_t
 double ts_score_row(ts_scorer *s, const ts_score_text *t, float values[TS_MAX_RULES]);
 
 /* What user rule `rule` takes from the row: 0 or its value. */
-float ts_score_own(ts_scorer *s, size_t rule, const ts_score_text *t);
+double ts_score_own(ts_scorer *s, size_t rule, const ts_score_text *t);
 
 /* ---- score_style.c ---- */
 

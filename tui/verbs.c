@@ -6,7 +6,7 @@
     X(init) X(config) \
     X(import) X(rejects) X(list) X(show) X(set) X(add) X(edit) \
     X(undo) X(redo) X(history) \
-    X(dedupe) X(score) \
+    X(dedupe) X(score) X(select) X(check) \
     X(export) \
     X(plan) X(train) X(runs) \
     X(generate) X(nll) X(compare) X(vote) \
