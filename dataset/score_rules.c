@@ -303,7 +303,8 @@ static bool line_ends(ts_text line) {
 static bool hangs(ts_scorer *s, ts_text line) {
     static const char words[] =
         " the a an and or of to from with for in on at by that which is are your their but because as "
-        "into than when while if so they ";
+        "into than when while if so they being been was were will would could should might must has have had "
+        "between during through about ";
     char key[16];
     ts_words_begin(&s->words, line.s, line.n);
     while (ts_words_next(&s->words)) {
