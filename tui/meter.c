@@ -15,6 +15,8 @@ struct ts_meter {
     const char *what, *unit;
     bool terminal, drawn, threaded;
     double begun;
+    const char *stage; /* the words of the part of the work that began at `since` */
+    double since;
     pthread_t thread;
     pthread_mutex_t lock; /* guards stop and words */
     pthread_cond_t wake;
@@ -43,24 +45,36 @@ static void short_number(double v, char *out, size_t n) {
         snprintf(out, n, v < 10 ? "%.1f" : "%.0f", v);
 }
 
-static void describe(const ts_meter *m, char *out, size_t n) {
+/* "1.9 MB/s", "210 rows/s"; "" where bytes are the unit but a later part of the work counts something else. */
+static void describe_rate(const ts_meter *m, double rate, char out[48]) {
+    char speed[32];
+    short_number(rate, speed, sizeof speed);
+    if (strcmp(m->unit, "bytes") != 0)
+        snprintf(out, 48, "%s %s/s", speed, m->unit);
+    else
+        snprintf(out, m->stage == m->what ? 48 : 1, "%s%sB/s", speed, rate < 1e4 ? " " : "");
+}
+
+static void describe(ts_meter *m, char *out, size_t n) {
     int64_t done = atomic_load(&m->progress->done), total = atomic_load(&m->progress->total);
     const char *what = atomic_load(&m->progress->what);
-    double elapsed = ts_now() - m->begun, rate = elapsed > 0 ? (double)done / elapsed : 0;
-    char speed[32], left[32] = "-", bar[21] = "";
-    short_number(rate, speed, sizeof speed);
+    if (what && !m->stage) m->what = what;
+    if (!what) what = m->what;
+    if (m->stage && what != m->stage) m->since = ts_now();
+    m->stage = what;
+    double elapsed = ts_now() - m->since, rate = elapsed > 0 ? (double)done / elapsed : 0;
+    char speed[48], left[32] = "-", bar[21] = "";
+    describe_rate(m, rate, speed);
     if (total > 0) {
         int filled = (int)(20 * TS_MIN(done, total) / total);
         memset(bar, '-', 20);
         memset(bar, '#', (size_t)filled);
         bar[20] = 0;
         if (rate > 0) ts_format_duration((double)(total - done) / rate, left);
-        snprintf(out, n, "%s %s %3d%%  %s %s/s  %s left  %s", what ? what : m->what, bar, (int)(100 * done / total),
-                 speed, m->unit, left, m->words);
+        snprintf(out, n, "%s %s %3d%%  %s  %s left  %s", what, bar, (int)(100 * done / total), speed, left, m->words);
     } else {
         ts_format_duration(elapsed, left);
-        snprintf(out, n, "%s  %lld %s  %s %s/s  %s  %s", what ? what : m->what, (long long)done, m->unit, speed,
-                 m->unit, left, m->words);
+        snprintf(out, n, "%s  %lld %s  %s  %s  %s", what, (long long)done, m->unit, speed, left, m->words);
     }
 }
 
@@ -101,6 +115,7 @@ static void *meter_thread(void *arg) {
 ts_meter *ts_meter_start(const ts_cmd *cmd, ts_progress *progress, const char *what, const char *unit) {
     ts_meter *m = ts_calloc(1, sizeof *m);
     *m = (ts_meter){.progress = progress, .what = what, .unit = unit, .begun = ts_now()};
+    m->since = m->begun;
     m->terminal = isatty(STDERR_FILENO);
     pthread_mutex_init(&m->lock, NULL);
     pthread_cond_init(&m->wake, NULL);
