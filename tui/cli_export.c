@@ -165,11 +165,21 @@ static double allowed(ts_dtype t) {
     return t == TS_F32 ? 1e-3 : t == TS_F16 ? 1e-2 : t == TS_BF16 || t == TS_Q8_0 ? 0.1 : 2;
 }
 
+/* The texts are shorter than most windows. */
+static ts_status same_windows(const ts_model *a, const ts_model *b, ts_err *err) {
+    for (size_t i = 0; i < a->config.layers && i < b->config.layers; i++)
+        if (a->layer[i].window != b->layer[i].window)
+            return ts_fail(err, TS_CORRUPT, "layer %zu has a window of %zu tokens, the source's of %zu (0: none)", i,
+                           b->layer[i].window, a->layer[i].window);
+    return TS_OK;
+}
+
 static ts_status check_written(struct act *a, ts_err *err) {
     ts_model *m = NULL;
     ts_progress_what(&a->progress, "checking");
     TS_TRY(ts_model_open(&m, a->o->out, err));
-    ts_status status = ts_model_distance(a->x.model, a->x.adapter, m, &a->distance, &a->progress, err);
+    ts_status status = same_windows(a->x.model, m, err);
+    if (status == TS_OK) status = ts_model_distance(a->x.model, a->x.adapter, m, &a->distance, &a->progress, err);
     ts_model_close(m);
     TS_TRY(status);
     const ts_distance *d = &a->distance;
@@ -225,6 +235,7 @@ static void print_json(const struct act *a) {
     ts_jw_kint(&w, "files", (int64_t)r->files);
     ts_jw_kint(&w, "bytes", (int64_t)r->bytes);
     ts_jw_kint(&w, "other_type", (int64_t)r->fell_back);
+    ts_jw_kint(&w, "window_unread", (int64_t)r->window_unread);
     ts_jw_kbool(&w, "untied", r->untied);
     ts_jw_kint(&w, "merged", (int64_t)r->merged);
     ts_jw_knum(&w, "max_change", r->merged ? r->max_change : NAN);
@@ -255,6 +266,10 @@ static void print_people(const struct act *a) {
         printf(
             "the head became a matrix of its own: the adapter changes the embedding, and the active adapter does not "
             "change the head\n");
+    if (r->window_unread)
+        printf("llama.cpp knows no sliding window for this architecture: beyond %zu tokens it will compute something "
+               "else than this model\n",
+               r->window_unread);
     if (a->o->no_verify) return;
     printf("checked on %zu texts (%zu tokens): loss %.4f, the source%s %.4f; logits differ by at most %.2g; the best "
            "token "

@@ -38,6 +38,8 @@ typedef struct ts_export_report {
     uint64_t bytes;     /* of all files written */
     size_t fell_back;   /* matrices that took another type because their rows are no whole blocks */
     char fallback[160]; /* the first of them: "blk.0.ffn_down.weight is q8_0" */
+    size_t
+        window_unread; /* GGUF: the model's sliding window, where llama.cpp knows none for the architecture; else 0 */
     bool untied;
     /* of the adapted matrices, against their values without the adapter */
     size_t merged;

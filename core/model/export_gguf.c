@@ -73,14 +73,37 @@ static ts_status put_rope(struct keys *k, ts_err *err) {
     return TS_OK;
 }
 
+static size_t widest_window(const ts_model *m) {
+    size_t window = 0;
+    for (size_t i = 0; i < m->config.layers; i++)
+        window = TS_MAX(window, m->layer[i].window);
+    return window;
+}
+
+/* The layers that have the window, where they are not those that readers take for this architecture. */
+static void put_window(struct keys *k) {
+    size_t window = widest_window(k->m), n = k->m->config.layers;
+    size_t period = strcmp(k->arch, "gemma2") == 0 ? 2 : strcmp(k->arch, "gemma3") == 0 ? 6 : 1;
+    bool *slides = ts_calloc(n, sizeof *slides), usual = true;
+    for (size_t i = 0; i < n; i++) {
+        slides[i] = k->m->layer[i].window > 0;
+        usual = usual && slides[i] == (period == 1 || i % period < period - 1);
+    }
+    if (window) put_size(k, "attention.sliding_window", window);
+    if (window && !usual) ts_gguf_put_array(k->w, key(k, "attention.sliding_window_pattern"), TS_GGUF_BOOL, slides, n);
+    free(slides);
+}
+
+/* llama.cpp reads the window of these alone (src/models/); in others it lets every token see all before it. */
+static bool windows_are_read(const char *arch) {
+    return strcmp(arch, "gemma2") == 0 || strcmp(arch, "gemma3") == 0;
+}
+
 static void put_extras(struct keys *k) {
     const ts_config *c = &k->m->config;
-    size_t window = 0;
     if (c->attn_cap > 0) put_num(k, "attn_logit_softcapping", (double)c->attn_cap);
     if (c->logit_cap > 0) put_num(k, "final_logit_softcapping", (double)c->logit_cap);
-    for (size_t i = 0; i < c->layers; i++)
-        window = TS_MAX(window, k->m->layer[i].window);
-    if (window && strcmp(k->arch, "llama") != 0) put_size(k, "attention.sliding_window", window);
+    put_window(k);
 }
 
 static ts_status put_model(struct keys *k, ts_err *err) {
@@ -195,6 +218,7 @@ ts_status ts_export_gguf(const ts_export *x, ts_export_report *report, ts_err *e
     ts_status status = write_file(&e, w, err);
     ts_gguf_writer_free(w);
     report->files = 1;
+    report->window_unread = windows_are_read(ts_export_architecture(x->model)) ? 0 : widest_window(x->model);
     if (status == TS_OK) {
         report->bytes = (uint64_t)ts_file_size(x->out);
         ts_export_finish_report(&e);

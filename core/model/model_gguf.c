@@ -185,12 +185,15 @@ static void read_stops(ts_keys *r) {
     }
 }
 
-/* A window that the family's function did not take. */
-static ts_status refuse_window(ts_keys *r) {
+/* A window that the family's function did not take: for the layers that the file lists, as we write it. */
+static ts_status other_window(ts_keys *r) {
     const ts_config *c = &r->m->config;
     int64_t window = ts_keys_int(r, "attention.sliding_window", 0);
     for (size_t i = 0; i < c->layers; i++)
         if (r->m->layer[i].window > 0) return TS_OK;
+    ts_gguf_array list;
+    if (ts_gguf_array_get(r->g, key(r, "attention.sliding_window_pattern"), &list)) return ts_keys_windows(r, 0, 1);
+    ts_keys_int(r, "attention.sliding_window", 0); /* the key for the message */
     if (window <= 0 || (uint64_t)window >= c->context) return TS_OK;
     return ts_fail(r->err, TS_UNSUPPORTED,
                    "%s: %s is %lld, but which layers of a %s model have that window is not known here", r->m->path,
@@ -225,7 +228,7 @@ ts_status ts_model_read_gguf(ts_model *m, const char *path, ts_err *err) {
     TS_TRY(read_rope(&r));
     TS_TRY(ts_model_layers(m, err));
     if (src.family->gguf) TS_TRY(src.family->gguf(&r));
-    TS_TRY(refuse_window(&r));
+    TS_TRY(other_window(&r));
     read_stops(&r);
     if (src.family->bias == TS_BIAS_QKV) src.bias[TS_Q] = src.bias[TS_K] = src.bias[TS_V] = true;
     return ts_model_build(m, &src, err);

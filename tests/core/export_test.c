@@ -255,6 +255,38 @@ static void mixtures_are_written(void **state) {
     ts_model_close(m);
 }
 
+/* Each layer keeps its window in a GGUF file, also where llama.cpp would not read it; that is told. */
+static void windows_are_kept(void **state) {
+    (void)state;
+    static const struct {
+        ts_tiny tiny;
+        size_t unread;
+    } cases[] = {{{.family = "mistral", .window = 9}, 9},
+                 {{.family = "phi3", .window = 9}, 9},
+                 {{.family = "gemma2", .window = 9, .layers = 4}, 0},
+                 {{.family = "gemma3", .window = 9, .layers = 4}, 0}, /* every other layer; keys would mean 5 of 6 */
+                 {{.family = "qwen3"}, 0}};
+    for (size_t i = 0; i < TS_COUNT(cases); i++) {
+        char *dir = ts_printf("%s/%zu", ts_test_dir(), i), *out = ts_printf("%s.gguf", dir);
+        ts_model *a, *b;
+        ts_tiny_hf(dir, &cases[i].tiny);
+        assert_ok(write_as(dir, out, "f32", true));
+        assert_int_equal(report.window_unread, cases[i].unread);
+        assert_ok(ts_model_open(&a, dir, &err));
+        assert_ok(ts_model_open(&b, out, &err));
+        size_t windows = 0;
+        for (size_t l = 0; l < a->config.layers; l++) {
+            assert_int_equal(a->layer[l].window, b->layer[l].window);
+            windows += a->layer[l].window > 0;
+        }
+        assert_int_equal(windows > 0, cases[i].tiny.window > 0);
+        ts_model_close(a);
+        ts_model_close(b);
+        free(dir);
+        free(out);
+    }
+}
+
 static void large_models_are_cut_into_parts(void **state) {
     (void)state;
     const char *dir = ts_test_path("m"), *out = ts_test_path("o"), *one = ts_test_path("one");
@@ -427,6 +459,7 @@ int main(void) {
         cmocka_unit_test(rounding_is_to_nearest_even),
         cmocka_unit_test(blocks_keep_the_values_near),
         cmocka_unit_test(mixtures_are_written),
+        cmocka_unit_test(windows_are_kept),
         cmocka_unit_test(large_models_are_cut_into_parts),
         cmocka_unit_test(an_adapter_of_zeros_changes_no_bit),
         cmocka_unit_test(merged_equals_active),
