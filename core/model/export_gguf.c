@@ -83,11 +83,17 @@ static size_t widest_window(const ts_model *m) {
 /* The layers that have the window, where they are not those that readers take for this architecture. */
 static void put_window(struct keys *k) {
     size_t window = widest_window(k->m), n = k->m->config.layers;
-    size_t period = strcmp(k->arch, "gemma2") == 0 ? 2 : strcmp(k->arch, "gemma3") == 0 ? 6 : 1;
-    bool *slides = ts_calloc(n, sizeof *slides), usual = true;
+    static const struct {
+        const char *arch;
+        size_t period; /* every layer but each period-th has it; 1: all of them */
+    } known[] = {{"gemma2", 2}, {"gemma3", 6}, {"llama", 1}, {"phi3", 1}};
+    size_t period = 0;
+    for (size_t i = 0; i < TS_COUNT(known); i++)
+        if (strcmp(k->arch, known[i].arch) == 0) period = known[i].period;
+    bool *slides = ts_calloc(n, sizeof *slides), usual = period > 0;
     for (size_t i = 0; i < n; i++) {
         slides[i] = k->m->layer[i].window > 0;
-        usual = usual && slides[i] == (period == 1 || i % period < period - 1);
+        usual = usual && slides[i] == (period == 1 || i % period + 1 < period);
     }
     if (window) put_size(k, "attention.sliding_window", window);
     if (window && !usual) ts_gguf_put_array(k->w, key(k, "attention.sliding_window_pattern"), TS_GGUF_BOOL, slides, n);

@@ -8,7 +8,8 @@
 # LLAMACPP: a folder with node-llama-cpp 3 in node_modules and its sources in src; without it one is made under build/.
 # TUNESMITH: the program (default build/release/tunesmith). Prints versions and differences; exit 1 over tolerance.
 # The mean over all tokens counts: llama.cpp rounds what it multiplies with f16, bf16 and quantised matrices to 16 or 8
-# bits, we do not, so single tokens differ more.
+# bits, we do not. With 8 bits single tokens differ by 0.06 on average (q8_0 as much as q4_0), the mean of 572 of them by
+# some thousandths; a wrong order of bits or rows shows in the first digit.
 set -eu
 cd "$(dirname "$0")/../.."
 models=${TUNESMITH_MODELS:-$HOME/.cache/tunesmith/models}
@@ -46,9 +47,10 @@ check() {
     python3 tests/interop/llamacpp.py nll "$name" "$work/a" "$work/b" "$tolerance" || fail=1
 }
 
-for type in ${TYPES:-f32 f16 bf16 q8_0 q4_0 q4_1}; do
+for type in ${TYPES:-f32 f16 bf16 q8_0 q6_k q5_k_m q5_1 q5_0 q4_k_m q4_1 q4_0}; do
     "$ts" convert --model "$model" --type "$type" --out "$work/$type.gguf" --quiet > /dev/null
-    check "$type" 1e-3 "$work/$type.gguf"
+    case $type in f32 | f16 | bf16) tolerance=1e-3 ;; *) tolerance=2e-2 ;; esac
+    check "$type" $tolerance "$work/$type.gguf"
     [ "$type" = f32 ] && {
         "$work/llama" "$libs" "$work/f32.gguf" < "$work/texts" > "$work/b"
         "$ts" tokenize --model "$work/f32.gguf" < "$work/strings" > "$work/a"
