@@ -9,6 +9,8 @@ struct sqlite3_stmt;
 struct sqlite3_session;
 
 #define TS_APPLICATION_ID 0x54534d54 /* "TSMT": tells our file from other programs' databases */
+/* Of a reject r: it was repaired, and that was not undone. */
+#define TS_REPAIRED "r.repaired IN (SELECT id FROM batch WHERE state=0)"
 #define TS_HIDDEN "(SELECT id FROM batch WHERE state<>0)"
 
 enum { TS_MAX_STATEMENTS = 128 };
@@ -51,7 +53,7 @@ void ts_db_rollback(ts_store *st);
 
 /* ---- schema.c, migrate.c ---- */
 
-enum { TS_SCHEMA_VERSION = 2 };
+enum { TS_SCHEMA_VERSION = 3 };
 /* Runs the steps of the schema from version `from` to version `to` (tests make old databases with it). */
 TS_MUST_USE ts_status ts_schema_upgrade(struct sqlite3 *db, int from, int to, ts_err *err);
 /* Brings an opened database to TS_SCHEMA_VERSION: refuses a newer one, copies and migrates an older one. */

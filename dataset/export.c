@@ -1,86 +1,17 @@
 #include "dataset/export.h"
 
 #include "core/base/file.h"
-#include "dataset/rowjson.h"
-#include "dataset/turns.h"
 #include "dataset/view.h"
+#include "dataset/writers.h"
 
 #include <string.h>
 
 enum { PIECE = 256 };
 
-/* system?, user, assistant and nothing else: an alpaca row can hold that. */
-static bool single_turn(const ts_row *row) {
-    ts_jview at = {0}, m, messages = ts_jview_of(row->messages.s, row->messages.n);
-    static const char *const order[] = {"user", "assistant"};
-    size_t want = 0;
-    for (bool first = true; ts_jview_next(messages, &at, NULL, &m); first = false) {
-        ts_jview role = ts_jview_get(m, "role");
-        if (first && ts_jview_equals(role, "system")) continue;
-        if (want == 2 || !ts_jview_equals(role, order[want])) return false;
-        want++;
-    }
-    return want == 2;
-}
-
-static void put_extra(const ts_row *row, ts_buf *out) {
-    if (!row->extra.n) return;
-    ts_buf_putc(out, ',');
-    ts_buf_add(out, row->extra.s, row->extra.n);
-}
-
-static ts_status put_alpaca(const ts_row *row, ts_buf *out, ts_err *err) {
-    ts_jw w = ts_jw_to(out);
-    if (row->shape == TS_MESSAGES && !single_turn(row))
-        return ts_fail(err, TS_INVALID,
-                       "row %lld is a conversation of several turns, which the format alpaca cannot hold; export as "
-                       "messages, or leave it out with --where shape=alpaca",
-                       (long long)row->id);
-    ts_jw_obj(&w);
-    if (row->system.s) {
-        ts_jw_key(&w, "system");
-        ts_jw_strn(&w, row->system.s, row->system.n);
-    }
-    ts_jw_key(&w, "instruction");
-    ts_jw_strn(&w, row->instruction.s, row->instruction.n);
-    ts_jw_key(&w, "input");
-    ts_jw_strn(&w, row->input.s, row->input.n);
-    ts_jw_key(&w, "output");
-    ts_jw_strn(&w, row->output.s, row->output.n);
-    put_extra(row, out);
-    ts_jw_end_obj(&w);
-    return TS_OK;
-}
-
-static ts_status put_messages(const ts_row *row, ts_buf *out, ts_err *err) {
-    ts_jw w = ts_jw_to(out);
-    (void)err;
-    ts_jw_obj(&w);
-    ts_jw_key(&w, "messages");
-    if (row->messages.s)
-        ts_jw_raw(&w, row->messages.s, row->messages.n);
-    else
-        ts_row_messages(row, &w, true);
-    put_extra(row, out);
-    ts_jw_end_obj(&w);
-    return TS_OK;
-}
-
-static const struct writer {
-    const char *name;
-    ts_status (*put)(const ts_row *row, ts_buf *out, ts_err *err);
-} writers[] = {{"alpaca", put_alpaca}, {"messages", put_messages}};
-
-static const struct writer *find_writer(const char *name) {
-    for (size_t i = 0; i < TS_COUNT(writers); i++)
-        if (strcmp(writers[i].name, name) == 0) return &writers[i];
-    return NULL;
-}
-
 struct exporting {
     ts_store *st;
     ts_view *view;
-    const struct writer *writer;
+    const ts_writer *writer;
     bool array;
     size_t written;
     ts_out file;
@@ -113,9 +44,23 @@ static ts_status write_rows(struct exporting *e, ts_progress *progress, ts_err *
     return status;
 }
 
-static ts_status choose_writer(struct exporting *e, const ts_export_options *o, ts_err *err) {
+static void add_header(struct exporting *e) {
+    ts_buf line = TS_BUF_INIT;
+    ts_write_csv_header(&line);
+    ts_buf_puts(&line, "\r\n");
+    ts_out_add(&e->file, line.data, line.len);
+    ts_buf_release(&line);
+}
+
+static bool ends_with(const char *s, const char *end) {
+    size_t n = strlen(s), m = strlen(end);
+    return n >= m && strcmp(s + n - m, end) == 0;
+}
+
+static ts_status choose_writer(struct exporting *e, const char *path, const ts_export_options *o, ts_err *err) {
     ts_view *conversations = NULL;
     const char *name = o->format;
+    if (ends_with(path, ".csv") && (!name || strcmp(name, "auto") == 0)) name = "csv";
     if (!name || strcmp(name, "auto") == 0) {
         ts_buf where = TS_BUF_INIT;
         ts_buf_printf(&where, "shape=messages%s%s%s", o->where && *o->where ? " and (" : "", o->where ? o->where : "",
@@ -126,9 +71,15 @@ static ts_status choose_writer(struct exporting *e, const ts_export_options *o, 
         name = ts_view_count(conversations) ? "messages" : "alpaca";
         ts_view_free(conversations);
     }
-    e->writer = find_writer(name);
+    e->writer = ts_writer_find(name);
+    e->array &= e->writer && !e->writer->table;
     if (e->writer) return TS_OK;
-    return ts_fail(err, TS_INVALID, "there is no export format \"%.40s\"; there are alpaca and messages", name);
+    ts_buf names = TS_BUF_INIT;
+    for (const ts_writer *w = ts_writers; w->name; w++)
+        ts_buf_printf(&names, "%s%s", names.len ? ", " : "", w->name);
+    ts_status status = ts_fail(err, TS_INVALID, "there is no export format \"%.40s\"; there are %s", name, names.data);
+    ts_buf_release(&names);
+    return status;
 }
 
 ts_status ts_export(ts_store *st, const char *path, const ts_export_options *options, ts_progress *progress,
@@ -137,9 +88,10 @@ ts_status ts_export(ts_store *st, const char *path, const ts_export_options *opt
     ts_status status;
     ts_progress_what(progress, "exporting");
     TS_GOTO(ts_view_new(&e.view, st, options->where, NULL, NULL, NULL, err));
-    TS_GOTO(choose_writer(&e, options, err));
+    TS_GOTO(choose_writer(&e, path, options, err));
     TS_GOTO(ts_out_open(&e.file, path, err));
     if (e.array) ts_out_add(&e.file, "[\n", 2);
+    if (e.writer->table) add_header(&e);
     TS_GOTO(write_rows(&e, progress, err));
     if (e.array) ts_out_add(&e.file, "\n]\n", 3);
     TS_GOTO(ts_out_commit(&e.file, err));

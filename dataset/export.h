@@ -6,7 +6,8 @@
 #include "dataset/store.h"
 
 typedef struct ts_export_options {
-    /* "alpaca" or "messages"; NULL or "auto": alpaca when every row has that shape, else messages */
+    /* A name of ts_writers (dataset/writers.h): alpaca, messages, sharegpt, completion, openai, csv. NULL or "auto":
+     * csv for a name in .csv, else alpaca when every row has that shape, else messages. */
     const char *format;
     const char *where; /* NULL: all rows */
     bool array;        /* one JSON array instead of one row per line */
@@ -17,8 +18,9 @@ typedef struct ts_export_report {
     const char *format; /* a constant */
 } ts_export_report;
 
-/* Writes `path` whole or not at all. An alpaca file cannot hold a conversation of more than one turn each: TS_INVALID
- * names the first such row. A job. */
+/* Writes `path` whole or not at all. A row that the format cannot hold (a conversation as alpaca, one that breaks
+ * OpenAI's rules as openai) is TS_INVALID and named. What is an input beside an instruction becomes part of the prompt
+ * in formats that have one text for both. A job. */
 TS_MUST_USE ts_status ts_export(ts_store *st, const char *path, const ts_export_options *options, ts_progress *progress,
                                 ts_export_report *out, ts_err *err);
 

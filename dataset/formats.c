@@ -214,9 +214,13 @@ static const char *read_pair(const ts_format *f, ts_jview row, ts_parts *p) {
 
 static const char *role_of(ts_jview from) {
     static const char *const roles[][2] = {
-        {"human", "user"},        {"user", "user"},      {"gpt", "assistant"},    {"assistant", "assistant"},
-        {"system", "system"},     {"tool", "tool"},      {"observation", "tool"}, {"function_call", "assistant"},
-        {"chatgpt", "assistant"}, {"bard", "assistant"}, {"bing", "assistant"},
+        {"human", "user"},        {"user", "user"},
+        {"gpt", "assistant"},     {"developer", "developer"},
+        {"function", "function"}, {"assistant", "assistant"},
+        {"system", "system"},     {"tool", "tool"},
+        {"observation", "tool"},  {"function_call", "assistant"},
+        {"chatgpt", "assistant"}, {"bard", "assistant"},
+        {"bing", "assistant"},
     };
     for (size_t i = 0; i < TS_COUNT(roles); i++)
         if (ts_jview_equals(from, roles[i][0])) return roles[i][1];

@@ -192,10 +192,14 @@ static ts_status nothing_fits(const struct importing *im, const char *path, ts_e
     return status;
 }
 
-static ts_status reject(struct importing *im, const ts_piece *piece, const char *code, ts_err *err) {
+static void count_reason(ts_import_file *f, const char *code) {
     for (size_t i = 0; ts_reasons[i].code; i++)
-        im->file->reasons[i] += strcmp(ts_reasons[i].code, code) == 0;
-    im->file->rejected++;
+        f->reasons[i] += strcmp(ts_reasons[i].code, code) == 0;
+    f->rejected++;
+}
+
+static ts_status reject(struct importing *im, const ts_piece *piece, const char *code, ts_err *err) {
+    count_reason(im->file, code);
     if (strcmp(code, "known") == 0) return TS_OK; /* not lost: it is there */
     sqlite3_stmt *s =
         ts_db_stmt(im->st, "INSERT INTO reject(batch,line,code,detail,text,cut) VALUES(?1,?2,?3,?4,?5,?6)", err);
@@ -393,12 +397,145 @@ out:
     return status;
 }
 
+/* ---- repairs ---- */
+
+/* The reject that a line of repairs is for. */
+static ts_status find_reject(ts_store *st, int64_t id, bool *there, ts_err *err) {
+    sqlite3_stmt *s = ts_db_stmt(st,
+                                 "SELECT 1 FROM reject r JOIN batch t ON t.id=r.batch WHERE r.id=?1 AND t.state=0"
+                                 " AND NOT " TS_REPAIRED,
+                                 err);
+    if (!s) return err ? err->code : TS_IO;
+    sqlite3_bind_int64(s, 1, id);
+    *there = sqlite3_step(s) == SQLITE_ROW;
+    sqlite3_reset(s);
+    return TS_OK;
+}
+
+static ts_status mark_repaired(struct importing *im, int64_t id, ts_err *err) {
+    sqlite3_stmt *s = ts_db_stmt(im->st, "UPDATE reject SET repaired=?2 WHERE id=?1", err);
+    if (s) sqlite3_bind_int64(s, 1, id);
+    if (s) sqlite3_bind_int64(s, 2, im->batch);
+    return ts_db_step(im->st, s, "clear a rejected row", err);
+}
+
+/* The repaired row's JSON into `row`; its reject's number. */
+static ts_status read_repair(struct importing *im, const ts_piece *piece, ts_buf *row, int64_t *id, ts_err *err) {
+    size_t at;
+    bool there = false;
+    const char *path = im->file->path;
+    ts_jview line = {0};
+    if (!piece->too_large && !piece->fault && ts_json_check(piece->text, piece->n, &at) == TS_JSON_FINE)
+        line = ts_jview_of(piece->text, piece->n);
+    ts_jview number = ts_jview_get(line, "id"), value = ts_jview_get(line, "row"), text = ts_jview_get(line, "text");
+    char digits[24] = "";
+    size_t len = number.p ? TS_MIN((size_t)(number.end - number.p), sizeof digits - 1) : 0;
+    if (len) memcpy(digits, number.p, len);
+    *id = strtoll(digits, NULL, 10);
+    if (*id <= 0 || (!value.p && ts_jview_kind(text) != '"'))
+        return ts_fail(err, TS_FORMAT,
+                       "%s, line %lld: a repair is {\"id\":N,\"row\":{..}} or {\"id\":N,\"text\":\"{..}\"}, as "
+                       "`rejects --json` prints them; nothing was changed",
+                       path, (long long)piece->line);
+    TS_TRY(find_reject(im->st, *id, &there, err));
+    if (!there)
+        return ts_fail(err, TS_NOT_FOUND,
+                       "%s, line %lld: there is no rejected row %lld (or it was repaired already); "
+                       "nothing was changed",
+                       path, (long long)piece->line, (long long)*id);
+    ts_buf_reset(row);
+    if (value.p)
+        ts_buf_add(row, value.p, (size_t)(value.end - value.p));
+    else
+        ts_jview_string(text, row);
+    return TS_OK;
+}
+
+static ts_status repair_row(struct importing *im, const ts_piece *piece, ts_buf *row, ts_err *err) {
+    int64_t id;
+    TS_TRY(read_repair(im, piece, row, &id, err));
+    ts_piece good = {.text = ts_buf_str(row),
+                     .n = row->len,
+                     .raw = ts_buf_str(row),
+                     .n_raw = row->len,
+                     .line = piece->line,
+                     .detail = ""};
+    im->format = ts_formats;
+    const char *code = read_row(im, &good);
+    im->file->read++;
+    if (code) {
+        count_reason(im->file, code);
+        return TS_OK;
+    }
+    ts_draft d = ts_parts_draft(&im->parts);
+    TS_TRY(ts_row_insert(im->st, im->next_id++, im->batch, piece->line, 0, ts_texts_hash(&d), &d, err));
+    im->file->imported++;
+    im->act->rows++;
+    return mark_repaired(im, id, err);
+}
+
+static ts_status repair_rows(struct importing *im, ts_splitter *sp, ts_err *err) {
+    ts_buf row = TS_BUF_INIT;
+    ts_status status = TS_OK;
+    bool more = true;
+    while (status == TS_OK) {
+        ts_piece piece;
+        status = ts_splitter_next(sp, &piece, &more, err);
+        if (status != TS_OK || !more) break;
+        status = repair_row(im, &piece, &row, err);
+        ts_progress_set(im->progress, ts_splitter_offset(sp), im->total_bytes);
+        if (status == TS_OK && ts_cancelled(im->progress))
+            status = ts_fail(err, TS_CANCELLED, "stopped; nothing was changed");
+    }
+    ts_buf_release(&row);
+    return status;
+}
+
+ts_status ts_rejects_repair(ts_store *st, const char *path, ts_progress *progress, ts_import_file *result,
+                            ts_done *done, ts_err *err) {
+    static const ts_format repairs = {.name = "repairs"};
+    static const ts_import_options automatic;
+    ts_act act = {0};
+    struct importing im = {.act = &act,
+                           .st = st,
+                           .options = &automatic,
+                           .progress = progress,
+                           .file = result,
+                           .any = true,
+                           .total_bytes = TS_MAX(ts_file_size(path), (int64_t)0)};
+    ts_splitter *sp = NULL;
+    ts_status status;
+    *result = (ts_import_file){.path = path, .format = repairs.name};
+    im.split.kind = TS_FILE_JSON;
+    TS_GOTO(ts_splitter_open(&sp, path, &im.split, err));
+    TS_GOTO(ts_act_begin(&act, st, TS_KIND_IMPORT, "import repaired rows", err));
+    TS_GOTO(clear_dropped(st, err));
+    TS_GOTO(ts_db_next(st, "batch", 1, &im.batch, err));
+    int64_t first = im.next_id = ts_db_int(st, "SELECT value+1 FROM counter WHERE name='example'", 1);
+    TS_GOTO(repair_rows(&im, sp, err));
+    if (im.next_id > first) TS_GOTO(ts_db_next(st, "example", im.next_id - first, &first, err));
+    im.format = &repairs;
+    /* what is still no good stays with the import it came from */
+    if (act.rows) TS_GOTO(write_batch(&im, path, err));
+    char words[48];
+    ts_rows_words(act.rows, words);
+    status = ts_act_commit(&act, done, err, "repaired %s from %.100s", words, ts_path_base(path));
+out:
+    if (status != TS_OK) ts_act_abandon(&act);
+    ts_splitter_close(sp);
+    ts_parts_release(&im.parts);
+    return status;
+}
+
+/* ---- the rejects ---- */
+
 ts_status ts_rejects_read(ts_store *st, int64_t after, size_t limit, ts_reject **out, size_t *n, ts_arena *arena,
                           ts_err *err) {
-    sqlite3_stmt *s = ts_db_stmt(st,
-                                 "SELECT r.id,r.line,t.path,r.code,r.detail,r.text,r.cut FROM reject r JOIN batch t ON"
-                                 " t.id=r.batch WHERE r.id>?1 AND t.state=0 ORDER BY r.id LIMIT ?2",
-                                 err);
+    sqlite3_stmt *s =
+        ts_db_stmt(st,
+                   "SELECT r.id,r.line,t.path,r.code,r.detail,r.text,r.cut FROM reject r JOIN batch t ON"
+                   " t.id=r.batch WHERE r.id>?1 AND t.state=0 AND NOT " TS_REPAIRED " ORDER BY r.id LIMIT ?2",
+                   err);
     ts_reject *list = NULL;
     size_t cap = 0;
     if (!s) return err ? err->code : TS_IO;

@@ -46,4 +46,12 @@ typedef struct ts_reject {
 TS_MUST_USE ts_status ts_rejects_read(ts_store *st, int64_t after, size_t limit, ts_reject **out, size_t *n,
                                       ts_arena *arena, ts_err *err);
 
+/* Imports rejected rows that a person put right. The file has an object per row: "id" is the reject's, and either "row"
+ * is the row as JSON, or "text" its text as JSON (what `rejects --json` prints can be edited there). Rows that are read
+ * are imported and no longer among the rejects; rows that are still no good stay there and count as rejected. One step:
+ * undo takes the rows back and the rejects are there again. An id that is no reject's, or a line without one, fails the
+ * whole file. A job. */
+TS_MUST_USE ts_status ts_rejects_repair(ts_store *st, const char *path, ts_progress *progress, ts_import_file *result,
+                                        ts_done *done, ts_err *err);
+
 #endif

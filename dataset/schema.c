@@ -49,7 +49,10 @@ static const char version_2[] =
     "CREATE TABLE vote(prompt INTEGER NOT NULL, at INTEGER NOT NULL, side TEXT NOT NULL, blind INTEGER NOT NULL,"
     " note TEXT NOT NULL DEFAULT '', PRIMARY KEY(prompt)) WITHOUT ROWID;";
 
-static const char *const steps[TS_SCHEMA_VERSION] = {version_1, version_2};
+/* 3: the batch that brought a rejected row in after all; 0: none */
+static const char version_3[] = "ALTER TABLE reject ADD COLUMN repaired INTEGER NOT NULL DEFAULT 0;";
+
+static const char *const steps[TS_SCHEMA_VERSION] = {version_1, version_2, version_3};
 
 ts_status ts_schema_upgrade(sqlite3 *db, int from, int to, ts_err *err) {
     char pragma[64];

@@ -289,7 +289,8 @@ ts_status ts_store_counts(ts_store *st, ts_counts *out, ts_err *err) {
                             0);
     out->in_groups = ts_db_int(st, "SELECT count(*) FROM dup", 0);
     out->groups = ts_db_int(st, "SELECT count(*) FROM dup_group", 0);
-    out->rejects = ts_db_int(st, "SELECT count(*) FROM reject WHERE batch NOT IN " TS_HIDDEN, 0);
+    out->rejects =
+        ts_db_int(st, "SELECT count(*) FROM reject r WHERE NOT " TS_REPAIRED " AND batch NOT IN " TS_HIDDEN, 0);
     return TS_OK;
 }
 

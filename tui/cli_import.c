@@ -1,8 +1,11 @@
 /* import, rejects, export */
+#include "core/base/file.h"
 #include "core/base/json.h"
+#include "dataset/card.h"
 #include "dataset/export.h"
 #include "dataset/formats.h"
 #include "dataset/import.h"
+#include "dataset/view.h"
 #include "tui/cli_data.h"
 
 #include <stdio.h>
@@ -164,12 +167,38 @@ static void put_reject(const ts_cmd *cmd, ts_buf *out, const ts_reject *r) {
     ts_jw_end_obj(&w);
 }
 
+struct rejects_opts {
+    const char *repair;
+};
+
+static int repair(const ts_cmd *cmd, const char *path) {
+    ts_progress progress = {0};
+    ts_import_file f;
+    ts_done done;
+    ts_err err;
+    ts_buf out = TS_BUF_INIT;
+    ts_store *st = ts_cmd_store(cmd);
+    if (!st) return TS_EXIT_FAILED;
+    ts_meter *meter = ts_meter_start(cmd, &progress, "repairing", "bytes");
+    ts_status status = ts_rejects_repair(st, path, &progress, &f, &done, &err);
+    ts_meter_stop(meter);
+    ts_store_close(st);
+    if (status != TS_OK) return ts_cmd_fail(cmd, &err);
+    if (cmd->json)
+        put_json(&out, &f, 1);
+    else
+        put_text(&out, &f);
+    ts_buf_release(&out);
+    return f.rejected ? TS_EXIT_PROBLEMS : TS_EXIT_OK;
+}
+
 static int run_rejects(const ts_cmd *cmd, const void *opts) {
     enum { PIECE = 64 };
+    const struct rejects_opts *o = opts;
     ts_arena arena = TS_ARENA_INIT;
     ts_buf line = TS_BUF_INIT;
     ts_err err;
-    (void)opts;
+    if (o->repair) return repair(cmd, o->repair);
     ts_store *st = ts_cmd_store(cmd);
     if (!st) return TS_EXIT_FAILED;
     ts_status status = TS_OK;
@@ -191,13 +220,31 @@ static int run_rejects(const ts_cmd *cmd, const void *opts) {
     return status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);
 }
 
+static const ts_opt rejects_opts[] = {
+    {"repair", TS_OPT_TEXT, offsetof(struct rejects_opts, repair), "FILE",
+     "import the rows of FILE in place of their rejects; undo takes it back"},
+};
 const ts_verb ts_verb_rejects = {
-    "rejects", "WS", "list rows that imports rejected, and why", NULL, 1, 1, NULL, 0, 0, NULL, run_rejects, false};
+    "rejects",
+    "WS",
+    "list rows that imports rejected, and why; or import them repaired",
+    "To repair rows: `rejects WS --json > FILE`, put the \"text\" of each right (or write the row as \"row\":{..} "
+    "beside\n"
+    "its \"id\"), delete the lines you leave, and `rejects WS --repair FILE`. Exit 3 when some are still no good.",
+    1,
+    1,
+    rejects_opts,
+    TS_COUNT(rejects_opts),
+    sizeof(struct rejects_opts),
+    NULL,
+    run_rejects,
+    false};
 
 /* ---- export ---- */
 
 struct export_opts {
     const char *format, *where;
+    bool split, card;
 };
 
 static bool ends_with(const char *s, const char *end) {
@@ -205,50 +252,119 @@ static bool ends_with(const char *s, const char *end) {
     return n >= m && strcmp(s + n - m, end) == 0;
 }
 
-static int run_export(const ts_cmd *cmd, const void *opts) {
-    const struct export_opts *o = opts;
-    ts_progress progress = {0};
-    ts_export_report report;
-    ts_buf out = TS_BUF_INIT;
+/* "out.jsonl" and ".train" give "out.train.jsonl"; with `end` the old ending goes. New. */
+static char *name_beside(const char *path, const char *word, const char *end) {
+    const char *dot = strrchr(ts_path_base(path), '.');
+    int stem = dot ? (int)(dot - path) : (int)strlen(path);
+    return ts_printf("%.*s%s%s", stem, path, word, end ? end : dot ? dot : "");
+}
+
+struct exporting {
+    const ts_cmd *cmd;
+    const struct export_opts *o;
+    ts_store *st;
+    ts_progress progress;
+    ts_buf json; /* the objects of all files, with commas */
     ts_err err;
-    ts_store *st = ts_cmd_store(cmd);
-    if (!st) return TS_EXIT_FAILED;
-    ts_export_options eo = {o->format, o->where, ends_with(cmd->args[1], ".json")};
-    ts_meter *meter = ts_meter_start(cmd, &progress, "exporting", "rows");
-    ts_status status = ts_export(st, cmd->args[1], &eo, &progress, &report, &err);
-    ts_meter_stop(meter);
-    ts_store_close(st);
-    if (status == TS_INVALID) return ts_cmd_usage(cmd, "%s", err.text);
-    if (status != TS_OK) return ts_cmd_fail(cmd, &err);
-    if (cmd->json) {
-        ts_jw w = ts_jw_to(&out);
+};
+
+static void say_written(struct exporting *e, const char *path, const ts_export_report *r, const char *card) {
+    ts_buf out = TS_BUF_INIT;
+    if (e->cmd->json) {
+        ts_jw w = ts_jw_to(&e->json);
+        if (e->json.len) ts_buf_putc(&e->json, '\n');
         ts_jw_obj(&w);
-        ts_jw_kstr(&w, "path", cmd->args[1]);
-        ts_jw_kstr(&w, "format", report.format);
-        ts_jw_kint(&w, "rows", report.rows);
+        ts_jw_kstr(&w, "path", path);
+        ts_jw_kstr(&w, "format", r->format);
+        ts_jw_kint(&w, "rows", r->rows);
+        if (card) ts_jw_kstr(&w, "card", card);
         ts_jw_end_obj(&w);
-    } else {
-        ts_buf_printf(&out, "%s: %lld rows as %s", cmd->args[1], (long long)report.rows, report.format);
+        return;
     }
+    ts_buf_printf(&out, "%s: %lld rows as %s", path, (long long)r->rows, r->format);
+    if (card) ts_buf_printf(&out, ", described in %s", card);
     ts_cmd_print_line(&out);
     ts_buf_release(&out);
-    return TS_EXIT_OK;
+}
+
+static ts_status write_card(struct exporting *e, const char *path, const char *card, const char *where,
+                            const char *format) {
+    ts_buf text = TS_BUF_INIT;
+    ts_status status = ts_data_card(e->st, path, format, where, &e->progress, &text, &e->err);
+    if (status == TS_OK) status = ts_file_write(card, text.data, text.len, &e->err);
+    ts_buf_release(&text);
+    return status;
+}
+
+static ts_status export_one(struct exporting *e, const char *path, const char *where) {
+    ts_export_options eo = {e->o->format, where, ends_with(path, ".json")};
+    ts_export_report report;
+    char *card = e->o->card ? name_beside(path, "", ".md") : NULL;
+    ts_status status = ts_export(e->st, path, &eo, &e->progress, &report, &e->err);
+    if (status == TS_OK && card) status = write_card(e, path, card, where, report.format);
+    if (status == TS_OK) say_written(e, path, &report, card);
+    free(card);
+    return status;
+}
+
+/* Both sides of the split that training stored. */
+static ts_status export_sides(struct exporting *e, const char *path) {
+    static const char *const sides[] = {"train", "valid"};
+    const char *where = e->o->where;
+    ts_view *held;
+    TS_TRY(ts_view_new(&held, e->st, "split=train or split=valid", NULL, NULL, NULL, &e->err));
+    size_t n = ts_view_count(held);
+    ts_view_free(held);
+    if (!n)
+        return ts_fail(&e->err, TS_INVALID, "no split is stored yet; `tunesmith train` makes one of the rows it takes");
+    ts_status status = TS_OK;
+    for (size_t i = 0; i < TS_COUNT(sides) && status == TS_OK; i++) {
+        char *word = ts_printf(".%s", sides[i]), *name = name_beside(path, word, NULL);
+        char *query =
+            where && *where ? ts_printf("(%s) and split=%s", where, sides[i]) : ts_printf("split=%s", sides[i]);
+        status = export_one(e, name, query);
+        free(word);
+        free(name);
+        free(query);
+    }
+    return status;
+}
+
+static int run_export(const ts_cmd *cmd, const void *opts) {
+    struct exporting e = {.cmd = cmd, .o = opts};
+    const char *path = cmd->args[1];
+    e.st = ts_cmd_store(cmd);
+    if (!e.st) return TS_EXIT_FAILED;
+    ts_meter *meter = ts_meter_start(cmd, &e.progress, "exporting", "rows");
+    ts_status status = e.o->split ? export_sides(&e, path) : export_one(&e, path, e.o->where);
+    ts_meter_stop(meter);
+    ts_store_close(e.st);
+    if (status == TS_OK && cmd->json) ts_cmd_print_line(&e.json);
+    ts_buf_release(&e.json);
+    if (status == TS_INVALID) return ts_cmd_usage(cmd, "%s", e.err.text);
+    return status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &e.err);
 }
 
 static const ts_opt export_opts[] = {
-    {"format", TS_OPT_TEXT, offsetof(struct export_opts, format), "NAME", "auto, alpaca or messages"},
+    {"format", TS_OPT_TEXT, offsetof(struct export_opts, format), "NAME",
+     "auto, alpaca, messages, sharegpt, completion, openai or csv"},
     {"where", TS_OPT_TEXT, offsetof(struct export_opts, where), "QUERY", "which rows; all without it"},
+    {"split", TS_OPT_FLAG, offsetof(struct export_opts, split), NULL,
+     "two files, OUT with .train and .valid in its name, by the stored split"},
+    {"card", TS_OPT_FLAG, offsetof(struct export_opts, card), NULL, "a data card beside each file, in Markdown"},
 };
-static const struct export_opts export_defaults = {"auto", NULL};
-const ts_verb ts_verb_export = {"export",
-                                "WS OUT",
-                                "write examples to a file",
-                                "A name that ends in .json gives one array, any other name one row per line.",
-                                2,
-                                2,
-                                export_opts,
-                                TS_COUNT(export_opts),
-                                sizeof(struct export_opts),
-                                &export_defaults,
-                                run_export,
-                                false};
+static const struct export_opts export_defaults = {.format = "auto"};
+const ts_verb ts_verb_export = {
+    "export",
+    "WS OUT",
+    "write examples to a file",
+    "A name that ends in .json gives one array, .csv a table, any other name one row per line. Of conversations and\n"
+    "single texts together, auto writes messages; openai writes only rows that keep its rules.",
+    2,
+    2,
+    export_opts,
+    TS_COUNT(export_opts),
+    sizeof(struct export_opts),
+    &export_defaults,
+    run_export,
+    false};
