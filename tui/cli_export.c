@@ -22,8 +22,7 @@ static const char *const texts[] = {
     "The capital of France is Paris, and the river that runs through it is called the Seine.",
     "Q: What is 17 * 24?\nA: 17 * 24 = 408, because 17 * 20 = 340 and 17 * 4 = 68.",
     "def add(a, b):\n    return a + b  # the sum of 2 numbers\n",
-    "Z\u00fcrich, \u6771\u4eac and \u041c\u043e\u0441\u043a\u0432\u0430 are cities; \u00bd of them I haven't seen. "
-    "\U0001F642",
+    "Z\u00fcrich, \u6771\u4eac, \u041c\u043e\u0441\u043a\u0432\u0430: cities; \u00bd of them I haven't seen \U0001F642",
 };
 enum { MAX_TOKENS = 64 };
 
