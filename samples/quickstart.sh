@@ -147,7 +147,7 @@ train() {
     run=$(run_in_state 'done')
     [ -n "$run" ] || die "the run did not finish; tunesmith runs $work tells more"
 }
-train_settings="--epochs 2 --learning-rate 8e-4 --batch-size 4 --valid 0"
+train_settings="--epochs 1 --learning-rate 1.2e-3 --batch-size 2 --valid 0"
 
 compare() {
     $ts compare $work --side base --side "run:$run" --prompts samples/heldout.jsonl --check samples/style.check \
