@@ -199,7 +199,7 @@ ts_status ts_dataset_write_messages(ts_store *st, const ts_snapshot_options *opt
     c.n = ts_view_count(c.view);
     if (!c.n) {
         status =
-            ts_fail(err, TS_INVALID,
+            ts_fail(err, TS_NOT_FOUND,
                     "no row of %s answers \"%s\", so there is nothing to train on; accept rows, or choose others with "
                     "--where",
                     ts_store_folder(st), where);

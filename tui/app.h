@@ -108,8 +108,8 @@ void ts_menu_open(ts_app *app, const char *title, const char *const *items, size
 void ts_pager_open(ts_app *app, const char *title, const char *text);
 void ts_palette_open(ts_app *app);
 void ts_help_open(ts_app *app);
-/* The train form (form_train.c). where: the rows; like: folder of a run whose settings to begin with, NULL: the
- * defaults. */
+/* The train form (form_train.c). where: the rows, empty or NULL: the accepted ones (they are also taken where a filter
+ * of Browse finds no row any more); like: folder of a run whose settings to begin with, NULL: the defaults. */
 void ts_train_form_open(ts_app *app, const char *where, const char *like);
 
 /* ---- the app ---- */

@@ -40,7 +40,8 @@ static const struct setting {
     {"held out", "valid", "valid_fraction", NULL, false, NULL},
     {"seed", "seed", "seed", NULL, false, NULL},
 };
-enum { SETTINGS = sizeof settings / sizeof *settings, START = SETTINGS, CANCEL };
+enum { SETTINGS = sizeof settings / sizeof *settings, START = SETTINGS, CANCEL, WHERE = 0 };
+static const char accepted[] = "status=accepted";
 
 struct train_form {
     ts_layer layer;
@@ -49,6 +50,7 @@ struct train_form {
     double plan_at;  /* when to count: a moment after the last change; 0: not */
     unsigned number; /* of the count that belongs to what stands in the form */
     bool planned, starting;
+    bool from_filter; /* `where` is Browse's filter, and nobody has typed another since */
     ts_train_plan plan;
     int64_t n_valid;
     char problem[600];
@@ -117,10 +119,23 @@ static void plan_run(ts_job *job) {
     free(dir);
 }
 
+static void start_plan(struct train_form *t);
+
+/* Browse still shows the rows of "status=new" after all of them were accepted, and no row answers that filter: the
+ * accepted rows are meant. False if the count ended otherwise. */
+static bool took_accepted(struct train_form *t, const struct plan_job *p) {
+    if (!t->from_filter || p->job.status != TS_NOT_FOUND || p->n_train) return false;
+    t->from_filter = false;
+    ts_form_set(&t->form, WHERE, accepted);
+    start_plan(t);
+    return true;
+}
+
 static void plan_done(ts_job *job) {
     struct plan_job *p = (struct plan_job *)job;
     struct train_form *t = form_of(p->app);
-    if (t && t->number == p->number && job->status != TS_CANCELLED) {
+    bool current = t && t->number == p->number && job->status != TS_CANCELLED;
+    if (current && !took_accepted(t, p)) {
         t->planned = job->status == TS_OK;
         t->plan = p->plan;
         t->n_valid = p->n_valid;
@@ -214,6 +229,7 @@ static bool train_input(ts_layer *l, const ts_input *in) {
     }
     switch (ts_form_input(&t->form, in)) {
     case TS_FORM_CHANGED:
+        if (t->form.focus == WHERE) t->from_filter = false;
         t->planned = false;
         t->number++;
         t->plan_at = ts_now() + 0.4;
@@ -377,7 +393,10 @@ static void first_settings(ts_app *app, ts_run_settings *s, const char *where, c
         if (ts_setting_get(app->reader, "model", &model)) ts_run_set(&s->model, model.data);
         if (ts_setting_get(app->reader, "template", &template)) ts_run_set(&s->template, template.data);
     }
-    if (where) ts_run_set(&s->where, where);
+    if (where && *where)
+        ts_run_set(&s->where, where);
+    else if (!like)
+        ts_run_set(&s->where, accepted);
     if (!s->model) ts_run_set(&s->model, "");
     ts_buf_release(&model);
     ts_buf_release(&template);
@@ -389,6 +408,7 @@ void ts_train_form_open(ts_app *app, const char *where, const char *like) {
     ts_run_settings s = {0};
     t->layer.ops = &train_ops;
     t->like = like ? ts_strdup(like) : NULL;
+    t->from_filter = !like && where && *where;
     first_settings(app, &s, where, like);
     fill(t, &s);
     ts_run_settings_release(&s);

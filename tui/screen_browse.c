@@ -632,7 +632,7 @@ static bool list_command(struct browse *b, ts_command_id id, const char *arg) {
         browse_write(b, arg);
         return true;
     case TS_DO_TRAIN:
-        ts_train_form_open(app, *b->filter ? b->filter : "status=accepted", NULL);
+        ts_train_form_open(app, b->filter, NULL);
         return true;
     default:
         return false;

@@ -361,7 +361,7 @@ static bool runs_command(ts_screen *s, ts_command_id id, const char *arg) {
     if (look_command(r, id)) return true;
     switch (id) {
     case TS_DO_TRAIN:
-        ts_train_form_open(app, "status=accepted", NULL);
+        ts_train_form_open(app, NULL, NULL);
         return true;
     case TS_DO_TRAIN_SAME:
         ts_train_form_open(app, runs_chosen(r)->where, runs_chosen(r)->dir);

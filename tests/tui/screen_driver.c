@@ -172,6 +172,17 @@ static void import(ts_drive *d, const char *file, const char *where) {
     free(path);
 }
 
+static void set(ts_drive *d, const char *words, const char *where) {
+    ts_err err;
+    ts_store *st;
+    char key[32];
+    int used = 0;
+    must(!d->app && sscanf(words, "%31s %n", key, &used) == 1, where, "setting KEY VALUE comes before the first key");
+    assert_ok(ts_store_open(&st, d->ws, "test", &err));
+    assert_ok(ts_setting_set(st, key, words + used, &err));
+    ts_store_close(st);
+}
+
 void ts_drive_open(ts_drive *d) {
     ts_err err;
     if (d->app) return;
@@ -288,6 +299,8 @@ static bool prepare(ts_drive *d, const char *line, const char *where) {
     const char *arg;
     if ((arg = after(line, "import")))
         import(d, arg, where);
+    else if ((arg = after(line, "setting")))
+        set(d, arg, where);
     else if ((arg = after(line, "run")))
         add_run(d, arg, where);
     else if (after(line, "mono"))
