@@ -43,8 +43,10 @@ static const char *const patterns[P_COUNT] = {
         "<\\s*(?:insert|your|add|enter|placeholder|no ?output|answer)\\b[^<>\\n]{0,60}>|"
         "\\[\\s*(?:insert|todo|tbd|answer here)\\b[^\\[\\]\\n]{0,60}\\]|lorem ipsum|\\{\\{\\s*\\w+\\s*\\}\\}|\\bTODO:",
     [P_NO_INPUT] = "<?\\bno ?input\\b>?",
-    [P_REFUSAL_STRONG] = "\\bas an? (?:ai|artificial intelligence|language model)\\b|\\bi(?:'|\xe2\x80\x99)?m (?:just "
-                         "|only )?an? (?:ai|language model)\\b",
+    [P_REFUSAL_STRONG] = "\\b(?:as an?|i(?: am|(?:'|\xe2\x80\x99)?m) (?:just |only )?an?) (?:ai|artificial "
+                         "intelligence|(?:large )?language "
+                         "model)\\b[^.!?\\n]{0,150}\\b(?:cannot|can(?:'|\xe2\x80\x99)t|don(?:'|\xe2\x80\x99)t|not|no|"
+                         "never|unable|lack)\\b",
     [P_REFUSAL] =
         "\\bi(?:'|\xe2\x80\x99)?m (?:sorry|afraid|unable|not "
         "able)\\b[^.\\n]{0,80}\\b(?:can(?:no|'|\xe2\x80\x99)t|cannot|unable|not able|to (?:help|assist|comply))|"
@@ -328,11 +330,12 @@ static double rule_truncated(ts_scorer *s, const ts_score_text *t) {
     for (size_t i = 0; i + 2 < answer.n; i++)
         if (memcmp(answer.s + i, "```", 3) == 0) fences += (i += 2) > 0;
     if (fences % 2) return 1;
-    if (!answer.n || line_ends(answer) || has(s, P_CODE, answer, NULL)) return 0;
+    if (!answer.n || line_ends(answer)) return 0;
     size_t cut = answer.n;
     while (cut > 0 && answer.s[cut - 1] != '\n')
         cut--;
     last = trimmed((ts_text){answer.s + cut, answer.n - cut});
+    if (has(s, P_CODE, fences ? last : answer, NULL)) return 0; /* behind a closed block of code comes text */
     last_words = count_words(s, last);
     for (const char *p = answer.s, *end = answer.s + cut; p < end;) {
         const char *nl = memchr(p, '\n', (size_t)(end - p));

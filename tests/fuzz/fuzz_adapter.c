@@ -3,6 +3,7 @@
  * must then be the same. */
 #include "core/base/file.h"
 #include "core/model/adapter.h"
+#include "tests/fuzz/memory_limit.h"
 #include "tests/tiny_model.h"
 
 #include <math.h>
@@ -64,6 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     ts_err err;
     if (!model) start();
     if (size < 3) return 0;
+    LIMIT_MEMORY(size);
     size_t kind = data[0] % 3, config = data[1] | (size_t)data[2] << 8;
     data += 3;
     size -= 3;

@@ -4,6 +4,7 @@
 #include "core/model/gguf.h"
 #include "core/model/model.h"
 #include "tests/fuzz/memory_file.h"
+#include "tests/fuzz/memory_limit.h"
 
 #include <string.h>
 
@@ -47,6 +48,7 @@ static void walk_tensor(const ts_tensor *t) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    LIMIT_MEMORY(size);
     const char *path = memory_file(data, size);
     ts_gguf *g;
     ts_model *m;

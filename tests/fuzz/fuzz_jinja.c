@@ -1,6 +1,7 @@
 /* A chat template of any bytes: refused, an error, or a rendering whose runs lie in it. Behind a NUL byte come the
  * messages as JSON; without one a conversation of our own. */
 #include "core/model/jinja.h"
+#include "tests/fuzz/memory_limit.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    LIMIT_MEMORY(size);
     static const char context[] =
         "[{\"role\":\"system\",\"content\":\"Be kind.\"},{\"role\":\"user\",\"content\":\" caf\\u00e9 "
         "\"},{\"role\":\"assistant\",\"content\":\"<think>\\nhm\\n</think>\\n\\nYes.\"}]";

@@ -1,12 +1,14 @@
 /* Any bytes as a safetensors file: every tensor is walked, a row of each converted, every name found again. */
 #include "core/model/safetensors.h"
 #include "tests/fuzz/memory_file.h"
+#include "tests/fuzz/memory_limit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static volatile size_t sink; /* so that reads are not left out */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    LIMIT_MEMORY(size);
     ts_safetensors *s;
     ts_err err;
     if (ts_safetensors_open(&s, memory_file(data, size), &err) != TS_OK) return 0;

@@ -1,6 +1,7 @@
 /* A tokenizer.json of any bytes: it is refused, or it encodes and decodes without harm. Behind a NUL byte comes the
  * text to encode; without one a text of our own. */
 #include "core/model/tokenizer_impl.h"
+#include "tests/fuzz/memory_limit.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    LIMIT_MEMORY(size);
     static const char sample[] = "ab  12 caf\xc3\xa9\n<x> abc\xff\xe2\x96\x81 e\xcc\x81 tail ";
     ts_tokenizer *t = ts_tokenizer_new();
     ts_ids ids = {0}, starts = {0};
