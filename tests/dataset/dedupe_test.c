@@ -261,7 +261,7 @@ static void split_keeps_near_duplicates_together(void **state) {
     assert_ok(ts_dataset_write_messages(st, &o, train, valid, NULL, &snap[2], &err));
     assert_string_not_equal(snap[0].data_hash, snap[2].data_hash);
     o.where = NULL; /* status=accepted: none */
-    assert_int_equal(ts_dataset_write_messages(st, &o, train, valid, NULL, &snap[2], &err), TS_INVALID);
+    assert_int_equal(ts_dataset_write_messages(st, &o, train, valid, NULL, &snap[2], &err), TS_NOT_FOUND);
     assert_non_null(strstr(err.text, "status=accepted"));
     free(train);
     free(valid);

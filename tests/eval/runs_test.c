@@ -281,7 +281,7 @@ static void made_from_a_workspace(void **state) {
         add_row(st, question, "An answer.", &ids[i]);
     }
     settings(&s, "1");
-    assert_int_equal(ts_runs_create_from(ws, NULL, &s, &id, &dir, NULL, &err), TS_INVALID); /* nothing is accepted */
+    assert_int_equal(ts_runs_create_from(ws, NULL, &s, &id, &dir, NULL, &err), TS_NOT_FOUND); /* nothing is accepted */
     assert_ok(ts_rows_set_status(st, ids, ROWS - 5, TS_ACCEPTED, NULL, &err));
 
     /* counting beforehand makes the same files and leaves the workspace alone */
