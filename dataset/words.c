@@ -11,8 +11,20 @@ void ts_words_begin(ts_words *w, const char *s, size_t n) {
     w->at = 0;
 }
 
-static bool ascii_word(unsigned char c) {
-    return ((c | 32) >= 'a' && (c | 32) <= 'z') || (c >= '0' && c <= '9') || c == '_';
+/* ASCII letters, digits and the underscore, in lower case; 0 for what parts words (and for bytes of other characters).
+ */
+static const char lower_of[256] = {
+    ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5', ['6'] = '6', ['7'] = '7', ['8'] = '8',
+    ['9'] = '9', ['_'] = '_', ['A'] = 'a', ['B'] = 'b', ['C'] = 'c', ['D'] = 'd', ['E'] = 'e', ['F'] = 'f', ['G'] = 'g',
+    ['H'] = 'h', ['I'] = 'i', ['J'] = 'j', ['K'] = 'k', ['L'] = 'l', ['M'] = 'm', ['N'] = 'n', ['O'] = 'o', ['P'] = 'p',
+    ['Q'] = 'q', ['R'] = 'r', ['S'] = 's', ['T'] = 't', ['U'] = 'u', ['V'] = 'v', ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y',
+    ['Z'] = 'z', ['a'] = 'a', ['b'] = 'b', ['c'] = 'c', ['d'] = 'd', ['e'] = 'e', ['f'] = 'f', ['g'] = 'g', ['h'] = 'h',
+    ['i'] = 'i', ['j'] = 'j', ['k'] = 'k', ['l'] = 'l', ['m'] = 'm', ['n'] = 'n', ['o'] = 'o', ['p'] = 'p', ['q'] = 'q',
+    ['r'] = 'r', ['s'] = 's', ['t'] = 't', ['u'] = 'u', ['v'] = 'v', ['w'] = 'w', ['x'] = 'x', ['y'] = 'y', ['z'] = 'z',
+};
+
+static char lower_at(const ts_words *w, size_t i) {
+    return lower_of[(unsigned char)w->s[i]];
 }
 
 /* Han, kana and the like. */
@@ -23,12 +35,15 @@ static bool stands_alone(uint32_t cp) {
 
 /* Takes the run of ASCII letters, digits and underscores at w->at. */
 static void take_ascii(ts_words *w) {
-    size_t end = w->at + 1, from = w->word.len;
-    while (end < w->n && ascii_word((unsigned char)w->s[end]))
+    size_t end = w->at + 1;
+    while (end < w->n && lower_at(w, end))
         end++;
-    ts_buf_add(&w->word, w->s + w->at, end - w->at);
-    for (char *p = w->word.data + from; *p; p++)
-        if (*p >= 'A' && *p <= 'Z') *p = (char)(*p + 32);
+    if (w->word.len + (end - w->at) >= w->word.cap) ts_buf_reserve(&w->word, end - w->at);
+    char *p = w->word.data + w->word.len;
+    for (size_t i = w->at; i < end; i++)
+        *p++ = lower_at(w, i);
+    *p = 0;
+    w->word.len += end - w->at;
     w->at = end;
 }
 
@@ -37,7 +52,7 @@ static bool take(ts_words *w, bool *alone) {
     unsigned char c = (unsigned char)w->s[w->at];
     *alone = false;
     if (c < 0x80) {
-        if (!ascii_word(c)) return false;
+        if (!lower_of[c]) return false;
         take_ascii(w);
         return true;
     }
@@ -51,22 +66,38 @@ static bool take(ts_words *w, bool *alone) {
     return true;
 }
 
-static void skip_char(ts_words *w) {
+/* Moves over what parts words. */
+static void skip_gap(ts_words *w) {
     uint32_t cp;
-    w->at += (unsigned char)w->s[w->at] < 0x80 ? 1 : ts_utf8_decode(w->s + w->at, w->n - w->at, &cp);
+    while (w->at < w->n && (unsigned char)w->s[w->at] < 0x80 && !lower_at(w, w->at))
+        w->at++;
+    if (w->at < w->n && (unsigned char)w->s[w->at] >= 0x80) {
+        size_t len = ts_utf8_decode(w->s + w->at, w->n - w->at, &cp);
+        if (!ts_is_word(cp) && !ts_is_numeric(cp)) w->at += len;
+    }
 }
 
 bool ts_words_next(ts_words *w) {
     bool alone;
-    ts_buf_reset(&w->word);
-    for (; w->at < w->n; skip_char(w)) {
+    w->word.len = 0;
+    while (w->at < w->n) {
         w->start = w->at;
+        if (lower_at(w, w->at)) { /* the usual word */
+            take_ascii(w);
+            if (w->at == w->n || (unsigned char)w->s[w->at] < 0x80) {
+                w->end = w->at;
+                return true;
+            }
+        }
         while (w->at < w->n && take(w, &alone))
             if (alone) break;
-        if (!w->word.len) continue;
-        w->end = w->at;
-        return true;
+        if (w->word.len) {
+            w->end = w->at;
+            return true;
+        }
+        skip_gap(w);
     }
+    if (w->word.data) w->word.data[0] = 0;
     return false;
 }
 
