@@ -2,13 +2,11 @@
 
 #include "core/base/clock.h"
 #include "dataset/db.h"
-#include "dataset/view.h"
+#include "dataset/scan.h"
 
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { PIECE = 512 };
 
 /* What choosing a keeper looks at. */
 struct candidate {
@@ -20,10 +18,16 @@ struct candidate {
 };
 
 struct rows {
-    ts_arena arena; /* the texts */
+    ts_arena arenas[TS_SCAN_WORKERS]; /* the texts */
     ts_text *texts;
     struct candidate *info;
     size_t n;
+    ts_dup_field field;
+    struct piece {
+        ts_text *texts;
+        struct candidate *info;
+        size_t n, cap, cap_info;
+    } pieces[TS_SCAN_PIECES]; /* while they are read */
 };
 
 void ts_dup_text(const ts_row *row, ts_dup_field field, ts_buf *out) {
@@ -36,40 +40,67 @@ void ts_dup_text(const ts_row *row, ts_dup_field field, ts_buf *out) {
     if (field != TS_DUP_PROMPT) ts_buf_add(out, row->output.s, row->output.n);
 }
 
-static void take_row(struct rows *r, const ts_row *row, ts_dup_field field, ts_buf *text) {
-    ts_buf_reset(text);
-    ts_dup_text(row, field, text);
-    r->texts[r->n] = (ts_text){ts_arena_strndup(&r->arena, ts_buf_str(text), text->len), text->len};
-    r->info[r->n++] = (struct candidate){row->id, row->status, row->rating, row->score, row->output.n};
+/* What ts_dup_text makes, straight from the statement's columns into the arena. */
+static ts_text text_of(sqlite3_stmt *s, int column, ts_dup_field field, ts_arena *arena) {
+    ts_text part[3];
+    size_t n = 0, total = 0;
+    char *text, *p;
+    if (field != TS_DUP_ANSWER) part[n++] = ts_db_text(s, column);
+    if (field != TS_DUP_ANSWER) part[n++] = ts_db_text(s, column + 1);
+    if (field != TS_DUP_PROMPT) part[n++] = ts_db_text(s, column + 2);
+    for (size_t i = 0; i < n; i++)
+        total += part[i].n + (i > 0);
+    text = p = ts_arena_alloc(arena, total + 1);
+    for (size_t i = 0; i < n; i++) {
+        if (i) *p++ = '\n';
+        if (part[i].n) memcpy(p, part[i].s, part[i].n);
+        p += part[i].n;
+    }
+    *p = 0;
+    return (ts_text){text, total};
 }
 
-static ts_status load_rows(struct rows *r, ts_store *st, const ts_view *v, ts_dup_field field, ts_progress *progress,
-                           ts_err *err) {
-    size_t n = ts_view_count(v);
-    ts_arena arena = TS_ARENA_INIT;
-    ts_buf text = TS_BUF_INIT;
-    ts_row *piece = ts_malloc(PIECE * sizeof *piece);
-    ts_status status = TS_OK;
+static ts_status take_row(void *ctx, int worker, size_t piece, sqlite3_stmt *s, ts_err *err) {
+    struct rows *r = ctx;
+    struct piece *p = &r->pieces[piece];
+    struct candidate c = {sqlite3_column_int64(s, 0), (ts_row_status)(sqlite3_column_int(s, 1) & 3),
+                          sqlite3_column_int(s, 2), sqlite3_column_double(s, 3), ts_db_text(s, 6).n};
+    (void)err;
+    TS_GROW(p->info, p->cap_info, p->n + 1);
+    p->info[p->n] = c;
+    TS_PUSH(p->texts, p->n, p->cap, text_of(s, 4, r->field, &r->arenas[worker]));
+    return TS_OK;
+}
+
+static const char rows_sql[] =
+    "SELECT e.id,e.status,e.rating,m.score,b.instruction,b.input,b.output FROM example e JOIN body b ON b.id=e.id"
+    " LEFT JOIN metric m ON m.id=e.id WHERE e.batch NOT IN " TS_HIDDEN " AND e.status<>2" /* TS_REJECTED */
+    " AND e.id>=:first AND e.id<:last ORDER BY e.id";
+
+static ts_status load_rows(struct rows *r, ts_store *st, ts_dup_field field, ts_progress *progress, ts_err *err) {
+    const ts_scan scan = {.sql = rows_sql, .row = take_row, .ctx = r};
+    size_t n = 0;
+    r->field = field;
+    ts_status status = ts_scan_rows(st, &scan, progress, err);
+    for (size_t i = 0; i < TS_SCAN_PIECES; i++)
+        n += r->pieces[i].n;
     r->texts = ts_malloc(TS_MAX(n, 1) * sizeof *r->texts);
     r->info = ts_malloc(TS_MAX(n, 1) * sizeof *r->info);
-    for (size_t i = 0; i < n && status == TS_OK; i += PIECE) {
-        size_t m = TS_MIN((size_t)PIECE, n - i);
-        ts_arena_reset(&arena);
-        status = ts_rows_read(st, ts_view_ids(v) + i, m, piece, &arena, err);
-        for (size_t k = 0; k < m && status == TS_OK; k++)
-            if (!piece[k].gone) take_row(r, &piece[k], field, &text);
-        ts_progress_set(progress, (int64_t)(i + m), (int64_t)n);
-        if (status == TS_OK && ts_cancelled(progress))
-            status = ts_fail(err, TS_CANCELLED, "the search for duplicates was stopped");
+    for (size_t i = 0; i < TS_SCAN_PIECES; i++) {
+        struct piece *p = &r->pieces[i];
+        if (p->n) memcpy(r->texts + r->n, p->texts, p->n * sizeof *p->texts);
+        if (p->n) memcpy(r->info + r->n, p->info, p->n * sizeof *p->info);
+        r->n += p->n;
+        free(p->texts);
+        free(p->info);
     }
-    free(piece);
-    ts_buf_release(&text);
-    ts_arena_release(&arena);
+    if (status == TS_CANCELLED) return ts_fail(err, TS_CANCELLED, "the search for duplicates was stopped");
     return status;
 }
 
 static void release_rows(struct rows *r) {
-    ts_arena_release(&r->arena);
+    for (size_t i = 0; i < TS_SCAN_WORKERS; i++)
+        ts_arena_release(&r->arenas[i]);
     free(r->texts);
     free(r->info);
 }
@@ -155,16 +186,14 @@ static ts_status reject_others(ts_store *st, const struct rows *r, const ts_near
 ts_status ts_dedupe(ts_store *st, const ts_dedupe_options *options, ts_progress *progress,
                     void (*pair)(void *ctx, int64_t a, int64_t b, double similarity), void *ctx, ts_dedupe_report *out,
                     ts_err *err) {
-    struct rows rows = {.arena = TS_ARENA_INIT};
+    struct rows rows = {0};
     ts_near near = {0};
-    ts_view *view = NULL;
     uint32_t *keepers = NULL;
     double start = ts_now();
     ts_status status;
     *out = (ts_dedupe_report){0};
     ts_progress_what(progress, "reading");
-    TS_GOTO(ts_view_new(&view, st, "status!=rejected", NULL, NULL, NULL, err));
-    TS_GOTO(load_rows(&rows, st, view, options->field, progress, err));
+    TS_GOTO(load_rows(&rows, st, options->field, progress, err));
     TS_GOTO(ts_near_find(rows.texts, rows.n, &options->near, progress, &near, err));
     keepers = choose_keepers(&rows, &near, options->keep);
     out->rows = (int64_t)rows.n;
@@ -173,6 +202,9 @@ ts_status ts_dedupe(ts_store *st, const ts_dedupe_options *options, ts_progress 
     out->removable = (int64_t)near.removable;
     out->largest = (int64_t)near.largest;
     out->lines_skipped = (int64_t)near.lines_skipped;
+    out->search = near.search;
+    out->recall = near.recall;
+    out->uncompared = (int64_t)near.uncompared;
     if (!ts_store_read_only(st)) TS_GOTO(write_groups(st, &rows, &near, keepers, err));
     if (options->apply) TS_GOTO(reject_others(st, &rows, &near, keepers, &out->done, err));
     out->seconds = ts_now() - start;
@@ -182,7 +214,6 @@ out:
     free(keepers);
     ts_near_release(&near);
     release_rows(&rows);
-    ts_view_free(view);
     return status;
 }
 

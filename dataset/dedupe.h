@@ -21,6 +21,9 @@ typedef struct ts_dedupe_options {
 
 typedef struct ts_dedupe_report {
     int64_t rows, groups, pairs, removable, largest, lines_skipped;
+    ts_near_search search; /* and what it found of the pairs at the threshold: see ts_near */
+    double recall;
+    int64_t uncompared;
     double seconds;
     ts_done done; /* with apply */
 } ts_dedupe_report;

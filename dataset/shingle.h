@@ -11,8 +11,10 @@ typedef struct ts_sets {
     size_t lines_skipped;
 } ts_sets;
 
-/* Makes the sets on all threads. Keys sort rare shingles first: how often the shingle occurs in the upper 20 bits, its
- * hash in the lower 44 (among 10 million different shingles, three pairs will share a key). */
+/* Makes the sets on all threads. Keys sort rare shingles first: how rare the shingle is in the upper 6 bits (0: it
+ * occurs once in all texts), its hash in the lower 58 (100 million different shingles: the chance that two share a key
+ * is 2 % in all). */
+enum { TS_KEY_BITS = 58, TS_KEY_CLASSES = 64 };
 TS_MUST_USE ts_status ts_sets_make(ts_sets *out, const ts_text *texts, size_t n, const ts_near_options *options,
                                    ts_progress *progress, ts_err *err);
 void ts_sets_release(ts_sets *s);

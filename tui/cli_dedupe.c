@@ -7,7 +7,7 @@
 #include <string.h>
 
 struct dedupe_opts {
-    const char *method, *field, *common_lines, *keep;
+    const char *method, *field, *common_lines, *keep, *search;
     double threshold;
     int64_t shingle;
     bool apply, pairs;
@@ -15,6 +15,7 @@ struct dedupe_opts {
 
 static const char *const methods[] = {"near", "exact", NULL};
 static const char *const fields[] = {"prompt", "answer", "both", NULL};
+static const char *const searches[] = {"auto", "join", "minhash", NULL};
 static const char *const keeps[] = {"best", "longest", "first", NULL};
 
 /* Index of `value` among the names; -1 after usage was printed. */
@@ -50,7 +51,8 @@ static bool read_options(const ts_cmd *cmd, const struct dedupe_opts *o, ts_dedu
     int method = choice(cmd, "method", o->method, methods);
     int field = method < 0 ? -1 : choice(cmd, "field", o->field, fields);
     int keep = field < 0 ? -1 : choice(cmd, "keep", o->keep, keeps);
-    if (keep < 0 || !parse_common_lines(cmd, o->common_lines, &d->near.common_lines)) return false;
+    int search = keep < 0 ? -1 : choice(cmd, "search", o->search, searches);
+    if (search < 0 || !parse_common_lines(cmd, o->common_lines, &d->near.common_lines)) return false;
     if (!(o->threshold > 0 && o->threshold <= 1)) {
         ts_cmd_usage(cmd, "--threshold is a similarity above 0, up to 1");
         return false;
@@ -63,6 +65,7 @@ static bool read_options(const ts_cmd *cmd, const struct dedupe_opts *o, ts_dedu
     d->near.shingle = (int)o->shingle;
     d->near.threshold = o->threshold;
     d->near.keep_pairs = o->pairs;
+    d->near.search = (ts_near_search)search;
     d->field = (ts_dup_field)field;
     d->keep = (ts_dup_keep)keep;
     d->apply = o->apply;
@@ -81,6 +84,17 @@ static void print_pair(void *ctx, int64_t a, int64_t b, double similarity) {
     ts_cmd_print_line(line);
 }
 
+/* How it was searched, where that was not the exact way. */
+static void print_search(const ts_dedupe_report *r, ts_buf *line) {
+    if (r->search != TS_NEAR_MINHASH) return;
+    ts_buf_puts(line, "searched by MinHash, every pair verified");
+    if (r->uncompared)
+        ts_buf_printf(line, "; %lld candidates were left, so pairs may be missing", (long long)r->uncompared);
+    else
+        ts_buf_printf(line, "; a pair just at the threshold is found with chance %.3f", r->recall);
+    ts_cmd_print_line(line);
+}
+
 static void print_report(const ts_cmd *cmd, const struct dedupe_opts *o, const ts_dedupe_report *r, ts_buf *line) {
     if (!cmd->json) {
         ts_buf_printf(line, "%lld rows: %lld groups of duplicates, %lld rows could go (largest group %lld)",
@@ -88,6 +102,7 @@ static void print_report(const ts_cmd *cmd, const struct dedupe_opts *o, const t
         if (r->lines_skipped)
             ts_buf_printf(line, "; %lld lines common to many rows were left out", (long long)r->lines_skipped);
         ts_cmd_print_line(line);
+        print_search(r, line);
         if (r->done.step) ts_buf_printf(line, "%s", r->done.text);
         if (r->done.step) ts_cmd_print_line(line);
         return;
@@ -105,6 +120,9 @@ static void print_report(const ts_cmd *cmd, const struct dedupe_opts *o, const t
     ts_jw_kint(&w, "largest", r->largest);
     ts_jw_kint(&w, "lines_skipped", r->lines_skipped);
     ts_jw_knum(&w, "seconds", r->seconds);
+    ts_jw_kstr(&w, "search", exact ? "hash" : ts_near_search_name(r->search));
+    ts_jw_knum(&w, "recall", r->recall);
+    ts_jw_kint(&w, "uncompared", r->uncompared);
     if (o->apply) ts_jw_kint(&w, "rejected", r->done.rows);
     ts_jw_end_obj(&w);
     ts_cmd_print_line(line);
@@ -141,10 +159,12 @@ static const ts_opt opts_table[] = {
     {"common-lines", TS_OPT_TEXT, offsetof(struct dedupe_opts, common_lines), "PCT",
      "leave out lines that are in so many per cent of the rows; off"},
     {"keep", TS_OPT_TEXT, offsetof(struct dedupe_opts, keep), "WHICH", "of each group: best, longest or first"},
+    {"search", TS_OPT_TEXT, offsetof(struct dedupe_opts, search), "HOW",
+     "join: all pairs; minhash: nearly all, where join would take too long; auto: chooses"},
     {"apply", TS_OPT_FLAG, offsetof(struct dedupe_opts, apply), NULL, "reject the others (can be undone)"},
     {"pairs", TS_OPT_FLAG, offsetof(struct dedupe_opts, pairs), NULL, "print every pair instead"},
 };
-static const struct dedupe_opts defaults = {"near", "prompt", "5", "best", 0.7, 2, false, false};
+static const struct dedupe_opts defaults = {"near", "prompt", "5", "best", "auto", 0.7, 2, false, false};
 const ts_verb ts_verb_dedupe = {"dedupe",
                                 "WS",
                                 "find duplicate examples",

@@ -98,6 +98,115 @@ static void join_equals_all_pairs(void **state) {
     }
 }
 
+/* Real rows recombined: sentences of a pool, some rows copied with words changed, so that similarities lie on both
+ * sides of the threshold. */
+static ts_text *recombined_texts(ts_rand *r, size_t n) {
+    ts_text *texts = ts_calloc(n, sizeof *texts);
+    for (size_t i = 0; i < n; i++) {
+        ts_buf b = TS_BUF_INIT;
+        if (i && ts_rand_below(r, 3) == 0) {
+            const ts_text *other = &texts[ts_rand_below(r, i)];
+            for (const char *p = other->s; *p;) {
+                size_t len = strcspn(p, " ") + 1;
+                if (ts_rand_below(r, 30) == 0)
+                    ts_buf_printf(&b, "new%d ", (int)ts_rand_below(r, 1000));
+                else
+                    ts_buf_add(&b, p, len);
+                p += len;
+            }
+        } else {
+            for (uint64_t k = 20 + ts_rand_below(r, 60); k > 0; k--)
+                ts_buf_printf(&b, "w%d ", (int)ts_rand_below(r, 2000));
+        }
+        texts[i] = (ts_text){ts_buf_str(&b), b.len};
+    }
+    return texts;
+}
+
+static bool has_pair(const ts_near *near, uint32_t a, uint32_t b, float similarity) {
+    size_t low = 0, high = near->pairs;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        const ts_near_pair *p = &near->list[mid];
+        if (p->a < a || (p->a == a && p->b < b))
+            low = mid + 1;
+        else
+            high = mid;
+    }
+    return low < near->pairs && near->list[low].a == a && near->list[low].b == b &&
+           near->list[low].similarity == similarity;
+}
+
+/* MinHash against the exact join: no pair that the join has not, with the same similarity, and 99 of 100 of its pairs.
+ */
+static void minhash_finds_what_the_join_finds(void **state) {
+    (void)state;
+    static const double thresholds[] = {0.5, 0.7, 0.8, 0.9};
+    enum { ROWS = 4000 };
+    ts_rand r;
+    ts_rand_seed(&r, 8);
+    ts_text *texts = recombined_texts(&r, ROWS);
+    for (size_t t = 0; t < TS_COUNT(thresholds); t++) {
+        ts_near_options o = TS_NEAR_DEFAULTS;
+        ts_near join, minhash, again;
+        o.threshold = thresholds[t];
+        o.keep_pairs = true;
+        o.search = TS_NEAR_JOIN;
+        assert_ok(ts_near_find(texts, ROWS, &o, NULL, &join, &err));
+        assert_int_equal(join.search, TS_NEAR_JOIN);
+        assert_true(join.recall == 1 && join.pairs > 500);
+        o.search = TS_NEAR_MINHASH;
+        assert_ok(ts_near_find(texts, ROWS, &o, NULL, &minhash, &err));
+        assert_int_equal(minhash.search, TS_NEAR_MINHASH);
+        assert_true(minhash.recall >= 0.99 && minhash.uncompared == 0);
+        assert_true((double)minhash.pairs >= 0.99 * (double)join.pairs);
+        for (uint64_t i = 0; i < minhash.pairs; i++)
+            assert_true(has_pair(&join, minhash.list[i].a, minhash.list[i].b, minhash.list[i].similarity));
+        ts_pool_set_threads(t % 2 ? 1 : 3);
+        assert_ok(ts_near_find(texts, ROWS, &o, NULL, &again, &err));
+        same_result(&minhash, &again);
+        ts_pool_set_threads(2);
+        ts_near_release(&join);
+        ts_near_release(&minhash);
+        ts_near_release(&again);
+    }
+    for (size_t i = 0; i < ROWS; i++)
+        free((void *)(uintptr_t)texts[i].s);
+    free(texts);
+}
+
+/* Texts that share every shingle with thousands of others and are like none: the join would compare all with all. */
+static void minhash_takes_over_where_all_share_all(void **state) {
+    (void)state;
+    enum { ROWS = 24000, WORDS = 60, OF = 150 };
+    ts_rand r;
+    ts_rand_seed(&r, 9);
+    ts_text *texts = ts_calloc(ROWS, sizeof *texts);
+    for (size_t i = 0; i < ROWS; i++) {
+        ts_buf b = TS_BUF_INIT;
+        for (int k = 0; k < WORDS; k++)
+            ts_buf_printf(&b, "w%d ", (int)ts_rand_below(&r, OF));
+        if (i % 100 == 99) { /* and some that are there twice, nearly */
+            ts_buf_reset(&b);
+            ts_buf_add(&b, texts[i - 1].s, texts[i - 1].n);
+            ts_buf_puts(&b, "more");
+        }
+        texts[i] = (ts_text){ts_buf_str(&b), b.len};
+    }
+    ts_near_options o = TS_NEAR_DEFAULTS;
+    ts_near near;
+    o.shingle = 1;
+    o.common_lines = 0;
+    assert_ok(ts_near_find(texts, ROWS, &o, NULL, &near, &err));
+    assert_int_equal(near.search, TS_NEAR_MINHASH);
+    assert_int_equal(near.groups, ROWS / 100);
+    assert_int_equal(near.removable, ROWS / 100);
+    ts_near_release(&near);
+    for (size_t i = 0; i < ROWS; i++)
+        free((void *)(uintptr_t)texts[i].s);
+    free(texts);
+}
+
 static void exact_folds_case_and_space(void **state) {
     (void)state;
     const ts_text texts[] = {text("Hello  World"),
@@ -291,6 +400,8 @@ static void rows_become_messages(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(join_equals_all_pairs),
+        cmocka_unit_test(minhash_finds_what_the_join_finds),
+        cmocka_unit_test(minhash_takes_over_where_all_share_all),
         cmocka_unit_test(exact_folds_case_and_space),
         cmocka_unit_test(counts_are_the_golden_ones),
         cmocka_unit_test(keeps_one_and_can_be_undone),
