@@ -60,7 +60,7 @@ static ts_status drop_undone(ts_store *st, ts_err *err) {
 }
 
 static ts_status begin_recording(ts_act *a, ts_err *err) {
-    static const char *const tables[] = {"example", "body", "dismissed", "vote"};
+    static const char *const tables[] = {"example", "body", "dismissed", "apart", "vote"};
     int rc = sqlite3session_create(a->st->db, "main", &a->session);
     for (size_t i = 0; i < TS_COUNT(tables) && rc == SQLITE_OK; i++)
         rc = sqlite3session_attach(a->session, tables[i]);

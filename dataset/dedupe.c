@@ -1,6 +1,7 @@
 #include "dataset/dedupe.h"
 
 #include "core/base/clock.h"
+#include "dataset/apart.h"
 #include "dataset/db.h"
 #include "dataset/scan.h"
 
@@ -183,6 +184,15 @@ static ts_status reject_others(ts_store *st, const struct rows *r, const ts_near
     return status;
 }
 
+static ts_status leave_out_apart(ts_store *st, const struct rows *r, ts_near *near, ts_err *err) {
+    int64_t *ids = ts_malloc(TS_MAX(r->n, 1) * sizeof *ids);
+    for (size_t i = 0; i < r->n; i++)
+        ids[i] = r->info[i].id;
+    ts_status status = ts_apart_regroup(st, ids, near, err);
+    free(ids);
+    return status;
+}
+
 ts_status ts_dedupe(ts_store *st, const ts_dedupe_options *options, ts_progress *progress,
                     void (*pair)(void *ctx, int64_t a, int64_t b, double similarity), void *ctx, ts_dedupe_report *out,
                     ts_err *err) {
@@ -194,7 +204,11 @@ ts_status ts_dedupe(ts_store *st, const ts_dedupe_options *options, ts_progress 
     *out = (ts_dedupe_report){0};
     ts_progress_what(progress, "reading");
     TS_GOTO(load_rows(&rows, st, options->field, progress, err));
-    TS_GOTO(ts_near_find(rows.texts, rows.n, &options->near, progress, &near, err));
+    ts_near_options how = options->near;
+    bool apart = ts_apart_any(st);
+    how.keep_pairs |= apart;
+    TS_GOTO(ts_near_find(rows.texts, rows.n, &how, progress, &near, err));
+    if (apart) TS_GOTO(leave_out_apart(st, &rows, &near, err));
     keepers = choose_keepers(&rows, &near, options->keep);
     out->rows = (int64_t)rows.n;
     out->groups = (int64_t)near.groups;
@@ -232,17 +246,29 @@ ts_status ts_dup_groups(ts_store *st, ts_dup_group **out, size_t *n, ts_arena *a
 }
 
 ts_status ts_dup_members(ts_store *st, int64_t group, ts_dup_member **out, size_t *n, ts_arena *arena, ts_err *err) {
-    sqlite3_stmt *s = ts_db_stmt(st, "SELECT id,similarity,keep FROM dup WHERE grp=?1 ORDER BY keep DESC, id", err);
+    sqlite3_stmt *s =
+        ts_db_stmt(st,
+                   "WITH g AS MATERIALIZED (SELECT id,similarity,keep FROM dup WHERE grp=?1)"
+                   " SELECT id,similarity,keep,(SELECT count(*) FROM apart WHERE a=g.id AND b IN (SELECT id FROM g))"
+                   "+(SELECT count(*) FROM apart WHERE b=g.id AND a IN (SELECT id FROM g)) FROM g"
+                   " ORDER BY keep DESC, id",
+                   err);
     ts_dup_member *list = NULL;
-    size_t cap = 0;
+    int64_t *apart = NULL;
+    size_t cap = 0, n_apart = 0, cap_apart = 0;
     if (!s) return err ? err->code : TS_IO;
     *n = 0;
     sqlite3_bind_int64(s, 1, group);
     while (sqlite3_step(s) == SQLITE_ROW) {
-        ts_dup_member m = {sqlite3_column_int64(s, 0), sqlite3_column_double(s, 1), sqlite3_column_int(s, 2)};
+        ts_dup_member m = {sqlite3_column_int64(s, 0), sqlite3_column_double(s, 1), sqlite3_column_int(s, 2),
+                           sqlite3_column_int64(s, 3) > 0};
         TS_PUSH(list, *n, cap, m);
+        TS_PUSH(apart, n_apart, cap_apart, sqlite3_column_int64(s, 3));
     }
     sqlite3_reset(s);
+    for (size_t i = 0; i < *n; i++)
+        list[i].apart = *n > 1 && apart[i] == (int64_t)*n - 1;
+    free(apart);
     *out = ts_arena_alloc(arena, TS_MAX(*n, 1) * sizeof **out);
     if (*n) memcpy(*out, list, *n * sizeof **out);
     free(list);

@@ -1,5 +1,6 @@
 /* Duplicates of a workspace: found (dataset/neardup.h), kept as groups for the screens and the query fields `dup`, and
- * on request rejected but for one of each group. Rows that are rejected already take no part. Nothing is ever deleted.
+ * on request rejected but for one of each group. Rows that are rejected already take no part, nor do
+ * pairs that a person found to be none (dataset/apart.h). Nothing is ever deleted.
  */
 #ifndef TS_DATASET_DEDUPE_H
 #define TS_DATASET_DEDUPE_H
@@ -42,6 +43,7 @@ typedef struct ts_dup_member {
     int64_t id;        /* row */
     double similarity; /* highest with another row of the group */
     bool keep;         /* suggested */
+    bool apart;        /* a person found it to be no duplicate of any other (dataset/apart.h) */
 } ts_dup_member;
 /* Groups as the last search left them, and the rows of one of them; in `arena`. */
 TS_MUST_USE ts_status ts_dup_groups(ts_store *st, ts_dup_group **out, size_t *n, ts_arena *arena, ts_err *err);

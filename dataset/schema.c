@@ -1,6 +1,6 @@
 /* The tables. What a list reads by the thousand (example) is apart from the texts (body), so that filters and orders
- * touch few pages. example, body and dismissed are covered by the history; metric, score, dup and dup_group are derived
- * and can be made again; the rest is written once or is a setting.
+ * touch few pages. example, body, dismissed and apart are covered by the history; metric, score, dup and dup_group are
+ * derived and can be made again; the rest is written once or is a setting.
  *
  * example.id is never used twice (counter), revision is the step that last changed the texts, hash the XXH3-64 of the
  * texts (dataset/store.c). batch.state: 0 there, 1 hidden by undo, 2 dropped (rows are cleared by the next import).
@@ -52,7 +52,12 @@ static const char version_2[] =
 /* 3: the batch that brought a rejected row in after all; 0: none */
 static const char version_3[] = "ALTER TABLE reject ADD COLUMN repaired INTEGER NOT NULL DEFAULT 0;";
 
-static const char *const steps[TS_SCHEMA_VERSION] = {version_1, version_2, version_3};
+/* 4: pairs of rows that a person found to be no duplicates; a < b */
+static const char version_4[] = "CREATE TABLE apart(a INTEGER NOT NULL, b INTEGER NOT NULL, PRIMARY KEY(a, b))"
+                                " WITHOUT ROWID;"
+                                "CREATE INDEX apart_b ON apart(b);";
+
+static const char *const steps[TS_SCHEMA_VERSION] = {version_1, version_2, version_3, version_4};
 
 ts_status ts_schema_upgrade(sqlite3 *db, int from, int to, ts_err *err) {
     char pragma[64];

@@ -368,7 +368,8 @@ ts_status ts_store_hash(ts_store *st, char out[33], ts_err *err) {
     static const char *const sql[] = {
         "SELECT e.id,e.batch,e.line,e.shape,e.status,e.rating,e.tags,e.hash,b.instruction,b.input,b.output,b.system,"
         "b.messages,b.extra FROM example e JOIN body b USING(id) WHERE e.batch NOT IN " TS_HIDDEN " ORDER BY e.id",
-        "SELECT id,rule FROM dismissed ORDER BY id,rule", "SELECT prompt,side,blind,note FROM vote ORDER BY prompt"};
+        "SELECT id,rule FROM dismissed ORDER BY id,rule", "SELECT prompt,side,blind,note FROM vote ORDER BY prompt",
+        "SELECT a,b FROM apart ORDER BY a,b"};
     ts_buf piece = TS_BUF_INIT; /* the digest so far, then one row */
     ts_hash128_hex("", 0, out);
     for (size_t i = 0; i < TS_COUNT(sql); i++) {

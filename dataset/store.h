@@ -144,8 +144,8 @@ void ts_setting_each(ts_store *st, void (*fn)(void *ctx, const char *key, const 
 TS_MUST_USE ts_status ts_rows_set_tokens(ts_store *st, const int64_t *ids, const int64_t *tokens, size_t n,
                                          ts_err *err);
 
-/* Hash of all that the history covers: texts, marks, dismissals of the rows that are there, and votes. For tests and
- * reports. */
+/* Hash of all that the history covers: texts, marks, dismissals of the rows that are there, rows held apart, and votes.
+ * For tests and reports. */
 TS_MUST_USE ts_status ts_store_hash(ts_store *st, char out[33], ts_err *err);
 /* SQLite's own check of the file; TS_CORRUPT with its first finding. */
 TS_MUST_USE ts_status ts_store_check(ts_store *st, ts_err *err);
