@@ -46,6 +46,10 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(LATER, "later", TS_IN_ROWS, "f", TS_G_DECIDE, 3, "later", "put off for later")                                   \
     X(RENEW, "renew", TS_IN_ROWS, "", TS_G_DECIDE, 0, "", "take the decision back: new again")                         \
     X(KEEP, "keep", TS_IN_DUPS, "Enter", TS_G_DECIDE, 1, "keep this", "keep this one, reject the rest of its group")   \
+    X(KEEPER, "keeper", TS_IN_DUPS, "b", TS_G_DECIDE, 4, "best", "this one is the best: the one to keep")              \
+    X(APART, "not-duplicate", TS_IN_DUPS, "A", TS_G_DECIDE, 3, "no duplicate",                                         \
+      "no duplicate of the others; remembered (again: one after all)")                                                 \
+    X(RESOLVE, "resolve", TS_IN_DUPS, "K", TS_G_DECIDE, 5, "resolve", "reject all but the best of every group (asks)") \
     X(VOTE, "vote", TS_IN_COMPARE, "1..9", TS_G_DECIDE, 1, "best", "this side is the best; go on")                     \
     X(VOTE_NONE, "vote-none", TS_IN_COMPARE, "0", TS_G_DECIDE, 3, "all bad", "all sides are bad; go on")               \
     X(VOTE_TIE, "vote-tie", TS_IN_COMPARE, "=", TS_G_DECIDE, 2, "tie", "the sides are equally good; go on")            \
@@ -57,7 +61,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(EDIT, "edit", TS_IN_BROWSE | TS_IN_RECORD, "e", TS_G_EDIT, 5, "edit", "edit here")                               \
     X(EDIT_OUTSIDE, "edit-outside", TS_IN_BROWSE | TS_IN_RECORD, "E", TS_G_EDIT, 0, "", "edit in $EDITOR")             \
     X(NEW_ROW, "new-row", TS_IN_BROWSE, "+", TS_G_EDIT, 0, "new row", "write a new example")                           \
-    X(IMPORT, "import", TS_IN_BROWSE, "", TS_G_EDIT, 0, "", "import FILE: JSON, CSV or text")                         \
+    X(IMPORT, "import", TS_IN_BROWSE, "", TS_G_EDIT, 0, "", "import FILE: JSON, CSV or text")                          \
     X(WRITE, "write", TS_IN_BROWSE, "w", TS_G_EDIT, 0, "write", "write the rows shown or marked to a file")            \
     X(COPY, "copy", TS_IN_LISTS, "y", TS_G_EDIT, 0, "copy", "copy to the clipboard (OSC 52)")                          \
     X(FIND, "find", TS_IN_BROWSE, "/", TS_G_FIND, 6, "find", "find as you type; re: for a pattern")                    \
@@ -79,6 +83,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(NEXT, "next", TS_IN_COMPARE | TS_IN_RECORD | TS_IN_DUPS, "]", TS_G_MOVE, 1, "next", "next prompt, row or group") \
     X(PREV, "prev", TS_IN_COMPARE | TS_IN_RECORD | TS_IN_DUPS, "[", TS_G_MOVE, 2, "prev",                              \
       "previous prompt, row or group")                                                                                 \
+    X(LIKENESS, "likeness", TS_IN_DUPS, "t", TS_G_VIEW, 6, "likeness", "search again: how alike, which texts")         \
     X(WORDS, "words", TS_IN_COMPARE | TS_IN_DUPS, "d", TS_G_VIEW, 4, "words", "mark the words that differ, or not")    \
     X(SIDES, "sides", TS_IN_COMPARE, "p", TS_G_RUN, 5, "sides", "choose the sides: base run:3 run:4/best")             \
     X(OWN_PROMPT, "own-prompt", TS_IN_COMPARE, "e", TS_G_RUN, 6, "own prompt", "ask something of your own")            \

@@ -1,6 +1,6 @@
 /* Duplicates: the groups that the last search found, and the examples of one group beneath each other with the words
  * marked that the suggested one lacks. Deciding here is deciding in Browse: it sets status, and u takes it back. */
-#include "dataset/dedupe.h"
+#include "dataset/apart.h"
 #include "tui/dups.h"
 #include "tui/row.h"
 
@@ -13,7 +13,7 @@ enum { KIND_GROUPS = 6, MEMBERS_MAX = 40 };
 struct member {
     int64_t id;
     double similarity;
-    bool keep;
+    bool keep, apart;
 };
 
 struct dups {
@@ -28,7 +28,10 @@ struct dups {
     size_t member, scroll;
     bool follow; /* bring the member under the cursor into view */
     ts_rect list_rect;
-    double threshold;
+    ts_dedupe_options how; /* of the next search */
+    bool stale;            /* the members may have changed */
+    int64_t *losers;       /* rows that a confirmed resolve will reject */
+    size_t n_losers;
 };
 
 static const ts_dup_group *chosen(const struct dups *d) {
@@ -41,6 +44,7 @@ struct groups_job {
     ts_job job;
     struct dups *dups;
     bool search;
+    ts_dedupe_options how;
     ts_dedupe_report report;
     ts_dup_group *groups;
     size_t n;
@@ -49,10 +53,9 @@ struct groups_job {
 static void groups_run(ts_job *job) {
     struct groups_job *g = (struct groups_job *)job;
     ts_store *st = g->dups->screen.app->scanner;
-    ts_dedupe_options o = TS_DEDUPE_DEFAULTS;
     ts_arena arena = TS_ARENA_INIT;
     ts_dup_group *groups = NULL;
-    if (g->search) job->status = ts_dedupe(st, &o, &job->progress, NULL, NULL, &g->report, &job->err);
+    if (g->search) job->status = ts_dedupe(st, &g->how, &job->progress, NULL, NULL, &g->report, &job->err);
     if (job->status == TS_OK) job->status = ts_dup_groups(st, &groups, &g->n, &arena, &job->err);
     if (job->status == TS_OK && g->n) {
         g->groups = ts_malloc(g->n * sizeof *groups);
@@ -91,6 +94,7 @@ static void read_groups(struct dups *d, bool search) {
         (ts_job){.title = search ? "comparing" : NULL, .kind = KIND_GROUPS, .run = groups_run, .done = groups_done};
     g->dups = d;
     g->search = search;
+    g->how = d->how;
     d->searching |= search;
     ts_queue_push(d->screen.app->jobs, &g->job);
 }
@@ -100,19 +104,22 @@ static void read_members(struct dups *d) {
     const ts_dup_group *g = chosen(d);
     ts_dup_member *members;
     size_t n = 0;
-    if (!g || d->members_of == g->id) return;
+    if (!g || (d->members_of == g->id && !d->stale)) return;
+    int64_t at = d->members_of == g->id && d->n_members ? d->members[d->member].id : 0;
     d->n_members = d->hidden = d->member = 0;
     d->members_of = g->id;
     d->follow = true;
+    d->stale = false;
     if (ts_dup_members(d->screen.app->reader, g->id, &members, &n, &d->screen.app->frame, NULL) != TS_OK) return;
     for (size_t i = 0; i < n && d->n_members < MEMBERS_MAX; i++)
-        d->members[d->n_members++] = (struct member){members[i].id, members[i].similarity, members[i].keep};
+        d->members[d->n_members++] =
+            (struct member){members[i].id, members[i].similarity, members[i].keep, members[i].apart};
     d->hidden = n - d->n_members;
     for (size_t i = 0; i < d->n_members; i++)
-        if (d->members[i].keep) d->member = i;
+        if (at ? d->members[i].id == at : d->members[i].keep) d->member = i;
 }
 
-/* "open" while two or more of its rows are not rejected. */
+/* "open" while two or more of its rows are neither rejected nor held apart. */
 static const char *state_of(const struct dups *d, const ts_dup_group *g) {
     ts_app *app = d->screen.app;
     ts_dup_member *members;
@@ -126,7 +133,7 @@ static const char *state_of(const struct dups *d, const ts_dup_group *g) {
         ids[i] = members[i].id;
     if (ts_rows_read(app->reader, ids, n, rows, &app->frame, NULL) != TS_OK) return "?";
     for (size_t i = 0; i < n; i++)
-        alive += !rows[i].gone && rows[i].status != TS_REJECTED;
+        alive += !rows[i].gone && rows[i].status != TS_REJECTED && !members[i].apart;
     return alive >= 2 ? "open" : "done";
 }
 
@@ -134,7 +141,7 @@ static const char *state_of(const struct dups *d, const ts_dup_group *g) {
 
 static void draw_groups(struct dups *d, ts_canvas *c, ts_rect r) {
     d->list_rect = r;
-    ts_put(c, r.x + 2, r.y, r.w - 2, TS_R_DIM, "group  rows   like  state");
+    ts_put(c, r.x + 2, r.y, r.w - 2, TS_R_DIM, "group  rows  least  state");
     ts_list_fit(&d->list, d->n_groups, r.h - 1);
     for (int i = 0; i < r.h - 1 && d->list.top + (size_t)i < d->n_groups; i++) {
         size_t at = d->list.top + (size_t)i;
@@ -151,38 +158,43 @@ static void draw_groups(struct dups *d, ts_canvas *c, ts_rect r) {
     }
 }
 
-static ts_text reference_text(const struct dups *d, const ts_row *rows, ts_field field) {
-    for (size_t i = 0; i < d->n_members; i++)
-        if (d->members[i].keep) {
-            if (field == TS_INSTRUCTION) return rows[i].instruction;
-            return field == TS_INPUT ? rows[i].input : rows[i].output;
-        }
-    return (ts_text){0};
+static ts_text text_of(const ts_row *row, ts_field field) {
+    return field == TS_INSTRUCTION ? row->instruction : field == TS_INPUT ? row->input : row->output;
+}
+
+/* The member that member `at` is compared with: the best one, and for that one the member under the cursor. Its own
+ * number: with none. */
+static size_t other_of(const struct dups *d, size_t at) {
+    size_t best = 0;
+    while (best < d->n_members && !d->members[best].keep)
+        best++;
+    if (best == d->n_members) return at;
+    return at == best ? d->member : best;
+}
+
+/* The page keeps a pointer to the marks until it is drawn, so they live in the frame. */
+static ts_spans *in_frame(ts_app *app, ts_spans *marks) {
+    ts_spans *out = ts_arena_alloc(&app->frame, sizeof *out);
+    *out = (ts_spans){ts_arena_alloc(&app->frame, (marks->n + 1) * sizeof *out->items), marks->n, marks->n + 1};
+    if (marks->n) memcpy(out->items, marks->items, marks->n * sizeof *out->items);
+    ts_spans_release(marks);
+    return out;
 }
 
 static void member_text(struct dups *d, ts_doc *doc, const ts_row *rows, size_t at, ts_field field) {
     ts_app *app = d->screen.app;
-    ts_text t = field == TS_INSTRUCTION ? rows[at].instruction : field == TS_INPUT ? rows[at].input : rows[at].output;
-    ts_text ref = reference_text(d, rows, field);
-    ts_spans gone = {0}, *added = ts_arena_alloc(&app->frame, sizeof *added);
-    *added = (ts_spans){0};
+    size_t other = other_of(d, at);
+    ts_text t = text_of(&rows[at], field), ref = text_of(&rows[other], field);
+    ts_spans gone = {0}, added = {0};
     if (!t.n) return;
-    bool marks = !d->plain && !d->members[at].keep && ref.n && ts_worddiff(ref.s, ref.n, t.s, t.n, &gone, added);
-    const char *s = t.s;
+    bool keep = d->members[at].keep;
+    bool marks = !d->plain && other != at && ref.n && ts_worddiff(ref.s, ref.n, t.s, t.n, &gone, &added);
+    const char *s = t.s, *open = keep ? "[-" : "{+", *close = keep ? "-]" : "+}";
     size_t n = t.n;
-    if (marks && app->term->mono) s = ts_marked_text(&app->frame, t.s, t.n, added, "{+", "+}", &n);
-    bool colour = marks && !app->term->mono;
-    if (colour) { /* the page keeps a pointer to the marks until it is drawn, so they live in the frame */
-        ts_span *items = ts_arena_alloc(&app->frame, (added->n + 1) * sizeof *items);
-        if (added->n) memcpy(items, added->items, added->n * sizeof *items);
-        free(added->items);
-        added->items = items;
-        ts_doc_text(doc, 4, TS_R_TEXT, s, n, added, TS_R_ADDED);
-    } else {
-        ts_spans_release(added);
-        ts_doc_text(doc, 4, TS_R_TEXT, s, n, NULL, TS_R_TEXT);
-    }
+    const ts_spans *shown = in_frame(app, &added);
     ts_spans_release(&gone);
+    if (marks && app->term->mono) s = ts_marked_text(&app->frame, t.s, t.n, shown, open, close, &n);
+    ts_doc_text(doc, 4, TS_R_TEXT, s, n, marks && !app->term->mono ? shown : NULL, keep ? TS_R_GONE : TS_R_ADDED);
 }
 
 static void draw_members(struct dups *d, ts_canvas *c, ts_rect r) {
@@ -203,7 +215,9 @@ static void draw_members(struct dups *d, ts_canvas *c, ts_rect r) {
         ts_row_title(&rows[i], title, sizeof title);
         ts_role role = rows[i].status == TS_NEW ? TS_R_STRONG : ts_row_role(rows[i].status);
         ts_doc_linef(&doc, 0, role, "%s %s   like %.2f%s", i == d->member ? ">" : " ", title, m->similarity,
-                     m->keep ? "   the best of them" : "");
+                     m->apart  ? "   no duplicate"
+                     : m->keep ? "   the best of them"
+                               : "");
         member_text(d, &doc, rows, i, TS_INSTRUCTION);
         member_text(d, &doc, rows, i, TS_INPUT);
         if (rows[i].output.n) ts_doc_line_put(&doc, 2, TS_R_LABEL, "output");
@@ -232,7 +246,7 @@ static void draw_empty(const struct dups *d, ts_canvas *c, ts_rect r) {
     ts_put(c, r.x + 3, r.y + 2, r.w - 4, TS_R_STRONG, first);
     if (d->loaded && !d->searching)
         ts_put(c, r.x + 3, r.y + 3, r.w - 4, TS_R_TEXT,
-               "R searches: prompt and answer alike to 0.70 of their word pairs.");
+               "R searches: prompt alike to 0.70 of its word pairs; t: another likeness.");
 }
 
 static void dups_draw(ts_screen *s, ts_canvas *c, ts_rect body) {
@@ -249,10 +263,14 @@ static void dups_draw(ts_screen *s, ts_canvas *c, ts_rect body) {
     if (left < body.w) draw_members(d, c, (ts_rect){body.x + left + 2, body.y, body.w - left - 3, body.h});
 }
 
+static void how_words(const ts_dedupe_options *how, char out[48]);
+
 static void dups_status(ts_screen *s, char *left, char *right) {
     struct dups *d = (struct dups *)s;
+    char how[48];
     if (!d->n_groups) return;
-    snprintf(left, 200, "words that the best one lacks are %smarked", d->plain ? "not " : "");
+    how_words(&d->how, how);
+    snprintf(left, 200, "R searches: %s   words that differ are %smarked", how, d->plain ? "not " : "");
     snprintf(right, 200, "group %zu / %zu", d->list.cursor + 1, d->n_groups);
 }
 
@@ -269,6 +287,175 @@ static void decide_member(struct dups *d, ts_row_status status) {
     a->n_ids = 1;
     a->number = (int)status;
     ts_act_push(a);
+}
+
+static ts_status run_keeper(ts_act *a, ts_store *st, ts_err *err) {
+    TS_TRY(ts_dup_keeper(st, a->id, a->ids[0], err));
+    snprintf(a->done.text, sizeof a->done.text, "row %lld is the one to keep in group %lld", (long long)a->ids[0],
+             (long long)a->id);
+    return TS_OK;
+}
+
+static void make_keeper(struct dups *d) {
+    ts_act *a = ts_act_new(d->screen.app, run_keeper);
+    a->id = d->members_of;
+    a->ids = ts_malloc(sizeof *a->ids);
+    a->ids[0] = d->members[d->member].id;
+    a->n_ids = 1;
+    ts_act_push(a);
+}
+
+static ts_status run_apart(ts_act *a, ts_store *st, ts_err *err) {
+    return ts_rows_apart(st, a->id, a->ids, a->n_ids, a->on, &a->done, err);
+}
+
+static void set_apart(struct dups *d) {
+    ts_act *a = ts_act_new(d->screen.app, run_apart);
+    a->id = d->members[d->member].id;
+    a->on = !d->members[d->member].apart;
+    a->ids = ts_malloc(MEMBERS_MAX * sizeof *a->ids);
+    for (size_t i = 0; i < d->n_members; i++)
+        if (i != d->member) a->ids[a->n_ids++] = d->members[i].id;
+    ts_act_push(a);
+}
+
+/* ---- all groups at once ---- */
+
+struct resolve_job {
+    ts_job job;
+    struct dups *dups;
+    double least;
+    int64_t *ids, groups;
+    size_t n;
+};
+
+static void resolve_confirmed(ts_app *app, void *ctx, char key) {
+    struct dups *d = ctx;
+    (void)key;
+    ts_act *a = ts_act_new(app, run_keep);
+    a->number = TS_REJECTED;
+    a->ids = d->losers;
+    a->n_ids = d->n_losers;
+    d->losers = NULL;
+    ts_act_push(a);
+}
+
+static void resolve_run(ts_job *job) {
+    struct resolve_job *r = (struct resolve_job *)job;
+    job->status = ts_dup_removable(r->dups->screen.app->scanner, r->least, &r->ids, &r->n, &r->groups, &job->err);
+}
+
+static void resolve_done(ts_job *job) {
+    struct resolve_job *r = (struct resolve_job *)job;
+    struct dups *d = r->dups;
+    ts_app *app = d->screen.app;
+    char title[120], first[120], n[2][32];
+    const char *lines[] = {first, "The row marked as the best stays as it is. One step: u takes it back.", "",
+                           "y  reject them        n  leave them (default)", NULL};
+    if (job->status == TS_OK && r->n) {
+        free(d->losers);
+        d->losers = r->ids;
+        d->n_losers = r->n;
+        r->ids = NULL;
+        snprintf(title, sizeof title, "Reject %s rows?", ts_thousands((int64_t)d->n_losers, n[0]));
+        snprintf(first, sizeof first, "All but one row in %s groups whose rows are alike to %.2f or more.",
+                 ts_thousands(r->groups, n[1]), r->least);
+        ts_dialog_open(app, title, lines, "y", resolve_confirmed, d);
+    } else if (job->status == TS_OK) {
+        ts_app_say(app, TS_R_TEXT, "nothing to reject: every group alike to %.2f or more is decided", r->least);
+    } else if (job->status != TS_CANCELLED) {
+        ts_app_say(app, TS_R_ERROR, "%s", job->err.text);
+    }
+    free(r->ids);
+    free(r);
+}
+
+static void resolve_entered(ts_app *app, void *ctx, const char *text) {
+    char *end;
+    double least = strtod(text, &end);
+    if (end == text || *end || !(least >= 0 && least <= 1)) {
+        ts_app_say(app, TS_R_WARN, "a likeness is a number from 0 to 1, not \"%.40s\"", text);
+        return;
+    }
+    struct resolve_job *r = ts_calloc(1, sizeof *r);
+    r->job = (ts_job){.title = "counting", .kind = KIND_GROUPS, .run = resolve_run, .done = resolve_done};
+    r->dups = ctx;
+    r->least = least;
+    ts_queue_push(app->jobs, &r->job);
+}
+
+static void ask_resolve(struct dups *d, const char *arg) {
+    char least[16];
+    snprintf(least, sizeof least, "%.2f", d->how.near.threshold);
+    if (arg)
+        resolve_entered(d->screen.app, d, arg);
+    else
+        ts_prompt_open(d->screen.app,
+                       &(ts_prompt_options){.label = "resolve groups alike from:",
+                                            .initial = least,
+                                            .hint = "the least likeness in a group; 1: only rows that are equal. You "
+                                                    "are asked again before anything is done",
+                                            .done = resolve_entered,
+                                            .ctx = d});
+}
+
+/* ---- how to search ---- */
+
+static bool take_word(ts_dedupe_options *how, const char *word, size_t n) {
+    static const char *const fields[] = {"prompt", "answer", "both"}, *const keeps[] = {"best", "longest", "first"};
+    char *end, copy[24];
+    snprintf(copy, sizeof copy, "%.*s", (int)TS_MIN(n, sizeof copy - 1), word);
+    double number = strtod(copy, &end);
+    for (size_t i = 0; i < TS_COUNT(fields); i++) {
+        if (strcmp(copy, fields[i]) == 0) return how->field = (ts_dup_field)i, true;
+        if (strcmp(copy, keeps[i]) == 0) return how->keep = (ts_dup_keep)i, true;
+    }
+    if (strcmp(copy, "exact") == 0) return how->near.exact = true;
+    if (*end || !(number > 0 && number <= 1)) return false;
+    how->near.threshold = number;
+    how->near.exact = false;
+    return true;
+}
+
+static void likeness_entered(ts_app *app, void *ctx, const char *text) {
+    struct dups *d = ctx;
+    ts_dedupe_options how = TS_DEDUPE_DEFAULTS;
+    for (const char *word = text + strspn(text, " "); *word;) {
+        size_t n = strcspn(word, " ");
+        if (!take_word(&how, word, n)) {
+            ts_app_say(app, TS_R_WARN,
+                       "\"%.*s\" is no likeness above 0 up to 1, and none of exact, prompt, answer, both, "
+                       "best, longest, first",
+                       (int)TS_MIN(n, (size_t)40), word);
+            return;
+        }
+        word += n + strspn(word + n, " ");
+    }
+    d->how = how;
+    read_groups(d, true);
+}
+
+static void how_words(const ts_dedupe_options *how, char out[48]) {
+    static const char *const fields[] = {"prompt", "answer", "both"};
+    static const char *const keeps[] = {"", " longest", " first"};
+    char number[16] = "exact";
+    if (!how->near.exact) snprintf(number, sizeof number, "%.2f", how->near.threshold);
+    snprintf(out, 48, "%s %s%s", number, fields[how->field], keeps[how->keep]);
+}
+
+static void ask_likeness(struct dups *d, const char *arg) {
+    char now[48];
+    how_words(&d->how, now);
+    if (arg)
+        likeness_entered(d->screen.app, d, arg);
+    else
+        ts_prompt_open(d->screen.app,
+                       &(ts_prompt_options){.label = "search again:",
+                                            .initial = now,
+                                            .hint = "0.70 or exact   prompt, answer or both   keep: best, longest or "
+                                                    "first",
+                                            .done = likeness_entered,
+                                            .ctx = d});
 }
 
 static void go_group(struct dups *d, int64_t by) {
@@ -292,13 +479,20 @@ static void keep_member(struct dups *d) {
 static ts_screen *dups_create(ts_app *app) {
     struct dups *d = ts_calloc(1, sizeof *d);
     d->screen.app = app;
+    d->how = (ts_dedupe_options)TS_DEDUPE_DEFAULTS;
     return &d->screen;
 }
 
 static void dups_free(ts_screen *s) {
     struct dups *d = (struct dups *)s;
     free(d->groups);
+    free(d->losers);
     free(d);
+}
+
+static void dups_changed(ts_screen *s, bool rows) {
+    (void)rows;
+    ((struct dups *)s)->stale = true;
 }
 
 static void dups_shown(ts_screen *s) {
@@ -315,11 +509,14 @@ static const char *dups_why_not(ts_screen *s, ts_command_id id) {
     const struct dups *d = (const struct dups *)s;
     bool needs = id == TS_DO_KEEP || id == TS_DO_ACCEPT || id == TS_DO_REJECT || id == TS_DO_LATER ||
                  id == TS_DO_RENEW || id == TS_DO_NEXT || id == TS_DO_PREV || id == TS_DO_WORDS || id == TS_DO_COPY ||
-                 id == TS_DO_ZOOM || id == TS_DO_PANE_NEXT || id == TS_DO_PANE_PREV;
+                 id == TS_DO_KEEPER || id == TS_DO_APART || id == TS_DO_RESOLVE || id == TS_DO_ZOOM ||
+                 id == TS_DO_PANE_NEXT || id == TS_DO_PANE_PREV;
     if (needs && !d->n_groups) return "there is no group; R searches for duplicates";
     if (needs && ts_commands[id].group == TS_G_DECIDE && ts_store_read_only(s->app->reader))
         return "this workspace can only be read";
     if (id == TS_DO_KEEP && d->hidden) return "this group has more rows than are shown; decide in Browse";
+    if (id == TS_DO_APART && d->hidden) return "this group has more rows than are shown; reject or keep them in Browse";
+    if ((id == TS_DO_LIKENESS || id == TS_DO_RESOLVE) && d->searching) return "the search goes on; c stops it";
     if (id == TS_DO_CANCEL && !d->searching) return "no search goes on";
     if (id == TS_DO_RELOAD && d->searching) return "the search goes on; c stops it";
     return NULL;
@@ -363,6 +560,12 @@ static bool decide_command(struct dups *d, ts_command_id id) {
     case TS_DO_RENEW:
         decide_member(d, TS_NEW);
         return true;
+    case TS_DO_KEEPER:
+        make_keeper(d);
+        return true;
+    case TS_DO_APART:
+        set_apart(d);
+        return true;
     default:
         return false;
     }
@@ -370,9 +573,14 @@ static bool decide_command(struct dups *d, ts_command_id id) {
 
 static bool dups_command(ts_screen *s, ts_command_id id, const char *arg) {
     struct dups *d = (struct dups *)s;
-    (void)arg;
     if (move_command(d, id) || decide_command(d, id)) return true;
     switch (id) {
+    case TS_DO_RESOLVE:
+        ask_resolve(d, arg);
+        return true;
+    case TS_DO_LIKENESS:
+        ask_likeness(d, arg);
+        return true;
     case TS_DO_NEXT:
     case TS_DO_PREV:
         go_group(d, id == TS_DO_NEXT ? 1 : -1);
@@ -444,4 +652,5 @@ const ts_screen_ops ts_dups_ops = {
     .command = dups_command,
     .why_not = dups_why_not,
     .input = dups_input,
+    .changed = dups_changed,
 };
