@@ -106,6 +106,8 @@ void ts_menu_open(ts_app *app, const char *title, const char *const *items, size
                   void (*fn)(ts_app *app, void *ctx, size_t index), void *ctx);
 /* Text to read. Copied. */
 void ts_pager_open(ts_app *app, const char *title, const char *text);
+/* What was done to a row, with word marks; any text of it can be put back (layer_history.c). */
+void ts_history_open(ts_app *app, int64_t row);
 void ts_palette_open(ts_app *app);
 void ts_help_open(ts_app *app);
 /* The train form (form_train.c). where: the rows, empty or NULL: the accepted ones (they are also taken where a filter

@@ -3,6 +3,7 @@
 #define TS_TUI_BROWSE_H
 
 #include "core/text/match.h"
+#include "dataset/store.h"
 #include "tui/app.h"
 #include "tui/idset.h"
 #include "tui/record.h"
@@ -12,6 +13,30 @@ struct shared_view {
     ts_view *view;
     int users;
 };
+
+/* What a list shows of a row between its signs and its instruction. */
+typedef enum ts_column_kind {
+    TS_COL_SCORE,
+    TS_COL_TOKENS,
+    TS_COL_RATING,
+    TS_COL_CHARS,
+    TS_COL_TAGS,
+    TS_COL_ORIGIN,
+    TS_COL_INPUT,
+    TS_COL_OUTPUT,
+    TS_COL_SYSTEM,
+    TS_COL_RULE
+} ts_column_kind;
+typedef struct ts_column {
+    ts_column_kind kind;
+    int width;
+    char rule[32]; /* RULE */
+} ts_column;
+enum { TS_COLUMNS_MAX = 12 };
+typedef struct ts_columns {
+    ts_column items[TS_COLUMNS_MAX];
+    size_t n;
+} ts_columns;
 
 enum browse_pane { PANE_LIST, PANE_DETAIL };
 
@@ -29,6 +54,9 @@ struct browse {
     ts_matcher *hits;
     size_t find_origin; /* where the cursor stood when the search was begun */
     unsigned find_number;
+    ts_columns chosen; /* setting `columns`; columns_set: there is one */
+    bool columns_set;
+    int64_t go_after;  /* the row to go to when the next view is there; 0 */
     ts_record *record; /* an example is open */
     enum browse_pane pane;
     bool zoom;
@@ -55,6 +83,12 @@ void browse_find(struct browse *b);
 void browse_find_next(struct browse *b, int direction);
 void browse_find_clear(struct browse *b);
 void shared_view_drop(struct shared_view *v);
+/* browse_columns.c */
+void browse_columns_read(struct browse *b);
+ts_columns browse_columns_shown(const struct browse *b);
+void browse_column_head(ts_canvas *c, int x, int y, const ts_column *k);
+void browse_column_draw(const struct browse *b, ts_canvas *c, int x, int y, const ts_column *k, const ts_row *row);
+void browse_choose_columns(struct browse *b, const char *arg);
 /* browse_files.c */
 void browse_import(struct browse *b, const char *arg);
 void browse_write(struct browse *b, const char *arg);

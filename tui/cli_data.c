@@ -123,6 +123,8 @@ static const struct setting {
     {"rules", "file with scores of your own, one a line: name field points pattern"},
     {"language", "main language of the answers, if the majority should not decide (en, de, fr, ...)"},
     {"sides", "what compare shows, separated by blanks"},
+    {"columns", "what Browse shows of a row beside its instruction: score tokens rating chars tags origin .., rules"},
+    {"target", "how many accepted examples are wanted"},
 };
 
 static const char config_more[] =
@@ -136,6 +138,10 @@ static const char config_more[] =
     "             score), PCRE2 pattern; in queries they are fields: my_NAME>0\n"
     "  language   main language of the answers, if the majority should not decide (en, de, fr, ...)\n"
     "  sides      what compare shows, separated by blanks\n"
+    "  columns    what Browse shows of a row beside its instruction: score tokens rating chars tags origin input "
+    "output\n"
+    "             system and rules, separated by blanks\n"
+    "  target     how many accepted examples are wanted; the workbench's summary shows how far it is\n"
     "  train.X    default of train's option --X, for example train.epochs\n"
     "Without KEY all that are set are printed; with KEY \"\" the setting is taken away.";
 

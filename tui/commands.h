@@ -48,8 +48,8 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(KEEP, "keep", TS_IN_DUPS, "Enter", TS_G_DECIDE, 1, "keep this", "keep this one, reject the rest of its group")   \
     X(KEEPER, "keeper", TS_IN_DUPS, "b", TS_G_DECIDE, 4, "best", "this one is the best: the one to keep")              \
     X(APART, "not-duplicate", TS_IN_DUPS, "A", TS_G_DECIDE, 3, "no duplicate",                                         \
-      "no duplicate of the others; remembered (again: one after all)")                                                 \
-    X(RESOLVE, "resolve", TS_IN_DUPS, "K", TS_G_DECIDE, 5, "resolve", "reject all but the best of every group (asks)") \
+      "no duplicate of the others, for good; or one")                                                                  \
+    X(RESOLVE, "resolve", TS_IN_DUPS, "K", TS_G_DECIDE, 5, "resolve", "reject all but the best everywhere (asks)")     \
     X(VOTE, "vote", TS_IN_COMPARE, "1..9", TS_G_DECIDE, 1, "best", "this side is the best; go on")                     \
     X(VOTE_NONE, "vote-none", TS_IN_COMPARE, "0", TS_G_DECIDE, 3, "all bad", "all sides are bad; go on")               \
     X(VOTE_TIE, "vote-tie", TS_IN_COMPARE, "=", TS_G_DECIDE, 2, "tie", "the sides are equally good; go on")            \
@@ -61,6 +61,11 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(EDIT, "edit", TS_IN_BROWSE | TS_IN_RECORD, "e", TS_G_EDIT, 5, "edit", "edit here")                               \
     X(EDIT_OUTSIDE, "edit-outside", TS_IN_BROWSE | TS_IN_RECORD, "E", TS_G_EDIT, 0, "", "edit in $EDITOR")             \
     X(NEW_ROW, "new-row", TS_IN_BROWSE, "+", TS_G_EDIT, 0, "new row", "write a new example")                           \
+    X(NEW_TALK, "new-talk", TS_IN_BROWSE, "", TS_G_EDIT, 0, "", "write a new example of several turns")                \
+    X(COPY_ROW, "copy-row", TS_IN_BROWSE | TS_IN_RECORD, "Y", TS_G_EDIT, 0, "", "a copy of this row, to change")       \
+    X(TURN_ADD, "add-turn", TS_IN_RECORD, "+", TS_G_EDIT, 7, "add turn", "a new turn below; or a system prompt")       \
+    X(TURN_DROP, "drop-turn", TS_IN_RECORD, "D", TS_G_EDIT, 8, "drop turn", "take this turn out (saved by ^S)")        \
+    X(TURN_ROLE, "turn-role", TS_IN_RECORD, "t", TS_G_EDIT, 0, "role", "another speaker: user, assistant, system")     \
     X(IMPORT, "import", TS_IN_BROWSE, "", TS_G_EDIT, 0, "", "import FILE: JSON, CSV or text")                          \
     X(WRITE, "write", TS_IN_BROWSE, "w", TS_G_EDIT, 0, "write", "write the rows shown or marked to a file")            \
     X(COPY, "copy", TS_IN_LISTS, "y", TS_G_EDIT, 0, "copy", "copy to the clipboard (OSC 52)")                          \
@@ -91,6 +96,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(LOG_SCALE, "log-scale", TS_IN_RUNS, "L", TS_G_VIEW, 6, "log y", "logarithmic loss axis, or not")                 \
     X(SMOOTH, "smooth", TS_IN_RUNS, "S", TS_G_VIEW, 7, "smooth", "smoothing 0, 0.6, 0.9")                              \
     X(FOLLOW, "follow", TS_IN_RUNS, "f", TS_G_VIEW, 0, "follow", "log keeps to the newest line, or not")               \
+    X(COLUMNS, "columns", TS_IN_BROWSE, "C", TS_G_VIEW, 0, "columns", "choose the columns; kept in the workspace")     \
     X(ZOOM, "zoom", TS_IN_LISTS, "z", TS_G_VIEW, 0, "zoom", "give the pane the whole screen, or not")                  \
     X(RELOAD, "reload", TS_IN_LISTS, "R", TS_G_VIEW, 0, "reload", "again: read, search or answer anew")                \
     X(PANE_NEXT, "pane-next", TS_IN_LISTS, "Tab", TS_G_VIEW, 0, "pane", "next pane")                                   \
@@ -122,7 +128,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(GO_DUPS, "go-duplicates", TS_IN_BROWSE, "=", TS_G_VIEW, 0, "", "the duplicates of this row")                     \
     X(SCORE, "score", TS_IN_BROWSE, "", TS_G_VIEW, 0, "", "score all rows by the rules (again)")                       \
     X(HISTORY, "history", TS_IN_BROWSE | TS_IN_RECORD, "i", TS_G_VIEW, 0, "",                                          \
-      "what was done to this row, and by whom")                                                                        \
+      "what was done to this row; put it back")                                                                        \
     X(PALETTE, "palette", TS_IN_LISTS, ":", TS_G_APP, 99, "commands", "every command by its name")                     \
     X(HELP, "help", TS_IN_LISTS, "? F1", TS_G_APP, 98, "help", "the keys of this screen; type to search")              \
     X(JOBS, "jobs", TS_IN_LISTS, "", TS_G_APP, 0, "", "what goes on in the background")                                \

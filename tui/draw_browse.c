@@ -1,36 +1,42 @@
 #include "tui/browse.h"
 #include "tui/row.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-struct columns {
-    int id, sign, score, tokens, text; /* left edges; 0: not shown */
+struct layout {
+    int id, sign, text; /* left edges */
     int id_width;
+    int left[TS_COLUMNS_MAX];
+    ts_columns columns; /* as many as leave room for the instruction */
 };
 
-static struct columns columns_for(const struct browse *b, int64_t largest) {
+static struct layout layout_for(const struct browse *b, int64_t largest, int width) {
+    enum { TEXT_LEAST = 24 };
     char number[32];
-    struct columns k = {.id = 3};
+    struct layout k = {.id = 3, .columns = browse_columns_shown(b)};
     k.id_width = TS_MAX(5, (int)strlen(ts_thousands(largest, number)));
     k.sign = k.id + k.id_width + 1;
     int x = k.sign + 3;
-    if (b->counts.scored) k.score = x, x += 6;
-    if (b->counts.tokens_counted) k.tokens = x, x += 6;
+    size_t n = 0;
+    for (; n < k.columns.n && x + k.columns.items[n].width + 1 + TEXT_LEAST <= TS_MAX(width, 50); n++) {
+        k.left[n] = x;
+        x += TS_MAX(k.columns.items[n].width, 5) + 1;
+    }
+    k.columns.n = n;
     k.text = x;
     return k;
 }
 
-static void draw_head(ts_canvas *c, ts_rect r, const struct columns *k) {
+static void draw_head(ts_canvas *c, ts_rect r, const struct layout *k) {
     ts_put_right(c, r.x + k->id, r.y, k->id_width, TS_R_DIM, "#");
     ts_put(c, r.x + k->sign, r.y, 2, TS_R_DIM, "st");
-    if (k->score) ts_put(c, r.x + k->score, r.y, 5, TS_R_DIM, "score");
-    if (k->tokens) ts_put_right(c, r.x + k->tokens, r.y, 4, TS_R_DIM, "tok");
+    for (size_t i = 0; i < k->columns.n; i++)
+        browse_column_head(c, r.x + k->left[i], r.y, &k->columns.items[i]);
     ts_put(c, r.x + k->text, r.y, r.w - k->text, TS_R_DIM, "instruction");
 }
 
-static void draw_row(const struct browse *b, ts_canvas *c, int x, int y, int w, const struct columns *k,
+static void draw_row(const struct browse *b, ts_canvas *c, int x, int y, int w, const struct layout *k,
                      const ts_row *row, bool here) {
     char number[32], sign[2] = {ts_row_sign(row->status), 0};
     ts_role role = row->status == TS_REJECTED ? TS_R_DIM : TS_R_TEXT;
@@ -43,12 +49,8 @@ static void draw_row(const struct browse *b, ts_canvas *c, int x, int y, int w, 
     }
     ts_put(c, x + k->sign, y, 1, ts_row_role(row->status), sign);
     if (row->dup) ts_put(c, x + k->sign + 1, y, 1, TS_R_WARN, "=");
-    if (k->score && !isnan(row->score))
-        ts_putf(c, x + k->score, y, 5, row->score < 0.5 ? TS_R_WARN : TS_R_TEXT, "%.2f", row->score);
-    if (k->tokens && row->tokens >= 0) {
-        snprintf(number, sizeof number, "%lld", (long long)row->tokens);
-        ts_put_right(c, x + k->tokens, y, 4, TS_R_DIM, number);
-    }
+    for (size_t i = 0; i < k->columns.n; i++)
+        browse_column_draw(b, c, x + k->left[i], y, &k->columns.items[i], row);
     if (row->instruction.n)
         ts_put_hits(c, x + k->text, y, w - k->text, role, row->instruction.s, row->instruction.n, b->hits);
     else
@@ -88,7 +90,7 @@ static void draw_list(struct browse *b, ts_canvas *c, ts_rect r) {
     int64_t largest = 99999;
     for (size_t i = 0; i < n; i++)
         largest = TS_MAX(largest, ids[i]);
-    struct columns k = columns_for(b, largest);
+    struct layout k = layout_for(b, largest, r.w);
     draw_head(c, r, &k);
     for (size_t i = 0; i < n; i++) {
         bool here = b->list.top + i == b->list.cursor;

@@ -3,6 +3,7 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/text/cells.h"
+#include "dataset/jsontext.h"
 #include "tui/row.h"
 
 #include <stdio.h>
@@ -14,11 +15,13 @@
 enum { TYPED_MAX = 1 << 20 };
 
 struct field {
-    char *name;
+    char *name;     /* of a turn: its role */
     ts_field field; /* TS_FIELDS: message number `turn` */
     size_t turn;
     char *saved; /* as stored */
     size_t n_saved;
+    bool fresh;   /* was not there when the row was read */
+    bool renamed; /* a turn of another role than the stored one */
     ts_editor editor;
 };
 
@@ -27,8 +30,11 @@ struct ts_record {
     int64_t id, revision;
     ts_row_status status;
     char title[200];
-    char *messages; /* shape messages: the array as stored */
-    size_t n_messages;
+    bool talk;                  /* shape messages: the fields are turns */
+    char *messages;             /* the array as stored; NULL before the first save */
+    size_t n_messages, n_turns; /* n_turns: how many of its turns are fields when nothing was changed */
+    bool more;                  /* it has further turns */
+    bool dropped;               /* a turn or the system prompt was taken out */
     struct field *fields;
     size_t n, cap, chosen, top;
     bool typing;
@@ -45,13 +51,14 @@ struct save {
 };
 
 static bool differs(const struct field *f) {
-    return f->editor.text.len != f->n_saved || memcmp(f->editor.text.data, f->saved, f->n_saved) != 0;
+    return f->fresh || f->renamed || f->editor.text.len != f->n_saved ||
+           memcmp(f->editor.text.data, f->saved, f->n_saved) != 0;
 }
 
 bool ts_record_unsaved(const ts_record *r) {
     for (size_t i = 0; i < r->n; i++)
         if (differs(&r->fields[i])) return true;
-    return false;
+    return r->dropped;
 }
 
 int64_t ts_record_id(const ts_record *r) {
@@ -70,13 +77,17 @@ static void add_field(ts_record *r, const char *name, ts_field field, size_t tur
     TS_PUSH(r->fields, r->n, r->cap, f);
 }
 
+static void release_field(struct field *f) {
+    free(f->name);
+    free(f->saved);
+    ts_editor_release(&f->editor);
+}
+
 static void drop_fields(ts_record *r) {
-    for (size_t i = 0; i < r->n; i++) {
-        free(r->fields[i].name);
-        free(r->fields[i].saved);
-        ts_editor_release(&r->fields[i].editor);
-    }
+    for (size_t i = 0; i < r->n; i++)
+        release_field(&r->fields[i]);
     r->n = 0;
+    r->dropped = r->more = false;
     free(r->messages);
     r->messages = NULL;
 }
@@ -86,7 +97,6 @@ static bool load(ts_record *r) {
     ts_row row;
     ts_err err;
     ts_part parts[TS_PARTS_MAX];
-    bool more;
     if (ts_row_read(r->app->reader, r->id, &row, &arena, &err) != TS_OK) {
         ts_app_say(r->app, TS_R_ERROR, "%s", err.text);
         ts_arena_release(&arena);
@@ -96,11 +106,12 @@ static bool load(ts_record *r) {
     r->revision = row.revision;
     r->status = row.status;
     ts_row_title(&row, r->title, sizeof r->title);
+    r->talk = row.messages.s != NULL;
     if (row.messages.s) {
         r->messages = ts_strndup(row.messages.s, row.messages.n);
         r->n_messages = row.messages.n;
     }
-    size_t n = ts_row_parts(&row, parts, &more, &arena);
+    size_t n = r->n_turns = ts_row_parts(&row, parts, &r->more, &arena);
     for (size_t i = 0; i < n; i++)
         add_field(r, parts[i].name, parts[i].field, parts[i].turn, parts[i].text);
     if (r->chosen >= r->n) r->chosen = r->n ? r->n - 1 : 0;
@@ -127,6 +138,16 @@ ts_record *ts_record_new_row(ts_app *app) {
     return r;
 }
 
+ts_record *ts_record_new_talk(ts_app *app) {
+    ts_record *r = ts_calloc(1, sizeof *r);
+    r->app = app;
+    r->talk = true;
+    snprintf(r->title, sizeof r->title, "new conversation");
+    add_field(r, "user", TS_FIELDS, SIZE_MAX, (ts_text){0});
+    add_field(r, "assistant", TS_FIELDS, SIZE_MAX, (ts_text){0});
+    return r;
+}
+
 void ts_record_free(ts_record *r) {
     if (!r) return;
     if (r->saving) r->saving->record = NULL;
@@ -141,31 +162,61 @@ void ts_record_changed(ts_record *r) {
 
 /* ---- saving ---- */
 
-/* The array of messages with the texts of the fields; everything else in it stays as it was. */
-static void write_messages(const ts_record *r, ts_buf *out) {
-    ts_json *root = ts_json_parse(r->messages, r->n_messages, NULL);
-    ts_jw w = ts_jw_to(out);
-    size_t turn = 0, f = 0;
-    ts_jw_arr(&w);
-    for (const ts_json *m = ts_json_child(root); m; m = ts_json_next(m), turn++) {
-        ts_jw_obj(&w);
-        bool mine = f < r->n && r->fields[f].turn == turn;
-        for (const ts_json *member = ts_json_child(m); member; member = ts_json_next(member)) {
-            ts_jw_key(&w, ts_json_key(member));
-            if (mine && strcmp(ts_json_key(member), "content") == 0 && differs(&r->fields[f])) {
-                ts_jw_strn(&w, r->fields[f].editor.text.data, r->fields[f].editor.text.len);
-            } else {
-                ts_buf value = TS_BUF_INIT;
-                ts_json_print(member, &value);
-                ts_jw_raw(&w, value.data, value.len);
-                ts_buf_release(&value);
-            }
-        }
-        ts_jw_end_obj(&w);
-        f += mine;
+/* One stored turn with the role and text of its field; everything else in it stays as it was written. */
+static void write_turn(const struct field *f, ts_jview turn, ts_jw *w) {
+    ts_jview at = {0}, key, value;
+    ts_buf name = TS_BUF_INIT;
+    bool has_content = false;
+    ts_jw_obj(w);
+    while (ts_jview_next(turn, &at, &key, &value)) {
+        bool role = ts_jview_equals(key, "role"), content = ts_jview_equals(key, "content");
+        bool typed = f->editor.text.len != f->n_saved || memcmp(f->editor.text.data, f->saved, f->n_saved) != 0;
+        ts_buf_reset(&name);
+        ts_jview_string(key, &name);
+        ts_jw_key(w, ts_buf_str(&name));
+        has_content |= content;
+        if (role)
+            ts_jw_str(w, f->name);
+        else if (content && typed)
+            ts_jw_strn(w, ts_buf_str(&f->editor.text), f->editor.text.len);
+        else
+            ts_jw_raw(w, value.p, (size_t)(value.end - value.p));
     }
+    if (!has_content) {
+        ts_jw_key(w, "content");
+        ts_jw_strn(w, ts_buf_str(&f->editor.text), f->editor.text.len);
+    }
+    ts_jw_end_obj(w);
+    ts_buf_release(&name);
+}
+
+static void write_new_turn(const struct field *f, ts_jw *w) {
+    ts_jw_obj(w);
+    ts_jw_kstr(w, "role", f->name);
+    ts_jw_key(w, "content");
+    ts_jw_strn(w, ts_buf_str(&f->editor.text), f->editor.text.len);
+    ts_jw_end_obj(w);
+}
+
+/* The array of messages as the fields have it: stored turns, new ones, and behind them those that are not shown. */
+static void write_messages(const ts_record *r, ts_buf *out) {
+    ts_jview *turns = NULL, array = r->messages ? ts_jview_of(r->messages, r->n_messages) : (ts_jview){0}, at = {0},
+             key, value;
+    size_t n = 0, cap = 0;
+    ts_jw w = ts_jw_to(out);
+    while (array.p && ts_jview_next(array, &at, &key, &value))
+        TS_PUSH(turns, n, cap, value);
+    ts_jw_arr(&w);
+    for (size_t i = 0; i < r->n; i++) {
+        if (r->fields[i].turn < n)
+            write_turn(&r->fields[i], turns[r->fields[i].turn], &w);
+        else
+            write_new_turn(&r->fields[i], &w);
+    }
+    for (size_t i = r->n_turns; r->more && i < n; i++)
+        ts_jw_raw(&w, turns[i].p, (size_t)(turns[i].end - turns[i].p));
     ts_jw_end_arr(&w);
-    ts_json_free(root);
+    free(turns);
 }
 
 static ts_text keep(struct save *s, const char *text, size_t n) {
@@ -179,10 +230,9 @@ static ts_status run_save(ts_act *a, ts_store *st, ts_err *err) {
     if (a->id) return ts_row_edit(st, a->id, s->revision, s->edits, s->n, &a->done, err);
     ts_draft draft = {0};
     for (size_t i = 0; i < s->n; i++) {
-        ts_text *to = s->edits[i].field == TS_INSTRUCTION ? &draft.instruction
-                      : s->edits[i].field == TS_INPUT     ? &draft.input
-                                                          : &draft.output;
-        *to = s->edits[i].text;
+        ts_text *const to[TS_FIELDS] = {&draft.instruction, &draft.input, &draft.output, &draft.system,
+                                        &draft.messages};
+        *to[s->edits[i].field] = s->edits[i].text;
     }
     return ts_row_add(st, &draft, &a->id, &a->done, err);
 }
@@ -222,7 +272,7 @@ static void save(ts_record *r) {
     s->act.id = r->id;
     s->act.rows_change = r->id == 0;
     s->revision = r->revision;
-    bool whole = false; /* a turn is changed that only the whole array can name */
+    bool whole = r->talk && r->dropped; /* what only the whole array can say */
     for (size_t i = 0; i < r->n; i++)
         whole |= differs(&r->fields[i]) && r->fields[i].field == TS_FIELDS;
     if (whole) {
@@ -238,6 +288,7 @@ static void save(ts_record *r) {
         s->edits[s->n] = (ts_edit){f->field, keep(s, f->editor.text.data, f->editor.text.len)};
         s->n++;
     }
+    if (r->dropped && !r->talk) s->edits[s->n++] = (ts_edit){TS_SYSTEM, {NULL, 0}};
     s->record = r;
     r->saving = s;
     ts_act_push(&s->act);
@@ -342,6 +393,74 @@ void ts_record_begin(ts_record *r) {
     r->typing = true;
 }
 
+/* ---- turns ---- */
+
+static void put_field(ts_record *r, size_t at, const char *name, ts_field field) {
+    add_field(r, name, field, SIZE_MAX, (ts_text){0});
+    struct field added = r->fields[r->n - 1];
+    added.fresh = r->id != 0;
+    memmove(&r->fields[at + 1], &r->fields[at], (r->n - 1 - at) * sizeof *r->fields);
+    r->fields[at] = added;
+    r->chosen = at;
+}
+
+static bool is_role(const struct field *f, const char *role) {
+    return strcmp(f->name, role) == 0;
+}
+
+static void add_turn(ts_record *r) {
+    if (r->more || r->n >= TS_PARTS_MAX) {
+        ts_app_say(r->app, TS_R_WARN, "this conversation is too long to be rearranged here");
+        return;
+    }
+    if (!r->talk && r->n && r->fields[0].field == TS_SYSTEM) {
+        ts_app_say(r->app, TS_R_TEXT, "it has a system prompt already; only conversations have more turns");
+        return;
+    }
+    if (r->talk)
+        put_field(r, r->n ? r->chosen + 1 : 0, r->n && is_role(&r->fields[r->chosen], "user") ? "assistant" : "user",
+                  TS_FIELDS);
+    else
+        put_field(r, 0, "system", TS_SYSTEM);
+    ts_record_begin(r);
+}
+
+static void drop_turn(ts_record *r) {
+    struct field *f = &r->fields[r->chosen];
+    if (r->n == 0) return;
+    if (!r->talk && f->field != TS_SYSTEM) {
+        ts_app_say(r->app, TS_R_WARN, "only the system prompt can be taken out; %s can be empty", f->name);
+        return;
+    }
+    if (r->talk && (r->more || r->n == 1)) {
+        ts_app_say(r->app, TS_R_WARN,
+                   r->more ? "this conversation is too long to be rearranged here"
+                           : "the last turn stays; reject the row instead");
+        return;
+    }
+    if (!f->fresh) r->dropped = true;
+    release_field(f);
+    memmove(f, f + 1, (--r->n - r->chosen) * sizeof *f);
+    if (r->chosen >= r->n) r->chosen = r->n ? r->n - 1 : 0;
+    ts_app_say(r->app, TS_R_TEXT, "taken out; ^S saves, Esc leaves it as it was");
+}
+
+static void change_role(ts_record *r) {
+    static const char *const roles[] = {"user", "assistant", "system"};
+    struct field *f = &r->fields[r->chosen];
+    size_t now = 0;
+    if (!r->talk || r->n == 0) {
+        ts_app_say(r->app, TS_R_WARN, "only turns of a conversation have a role");
+        return;
+    }
+    while (now < TS_COUNT(roles) && !is_role(f, roles[now]))
+        now++;
+    free(f->name);
+    f->name = ts_strdup(roles[now < TS_COUNT(roles) ? (now + 1) % TS_COUNT(roles) : 0]);
+    f->field = TS_FIELDS;
+    f->renamed = true;
+}
+
 static void go_to_field(ts_record *r, int by) {
     size_t to = r->chosen + (size_t)by;
     if (to < r->n) r->chosen = to;
@@ -402,6 +521,15 @@ bool ts_record_command(ts_record *r, ts_command_id id) {
         return true;
     case TS_DO_EDIT_OUTSIDE:
         ts_record_outside(r);
+        return true;
+    case TS_DO_TURN_ADD:
+        add_turn(r);
+        return true;
+    case TS_DO_TURN_DROP:
+        drop_turn(r);
+        return true;
+    case TS_DO_TURN_ROLE:
+        change_role(r);
         return true;
     case TS_DO_COPY:
         if (r->n) {

@@ -11,6 +11,7 @@ typedef struct ts_record ts_record;
 ts_record *ts_record_open(ts_app *app, int64_t id);
 /* Empty fields for a new example. */
 ts_record *ts_record_new_row(ts_app *app);
+ts_record *ts_record_new_talk(ts_app *app); /* the same, a user's and an assistant's turn */
 void ts_record_free(ts_record *r);
 
 int64_t ts_record_id(const ts_record *r); /* 0: not saved yet */

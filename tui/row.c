@@ -44,6 +44,20 @@ static ts_text content_text(const ts_json *content, ts_arena *arena) {
     return t;
 }
 
+ts_text ts_row_talk(const char *messages, size_t n, ts_arena *arena) {
+    ts_buf out = TS_BUF_INIT;
+    ts_json *root = ts_json_parse(messages, n, NULL);
+    for (const ts_json *m = ts_json_child(root); m; m = ts_json_next(m)) {
+        ts_text t = content_text(ts_json_get(m, "content"), arena);
+        ts_buf_printf(&out, "%s%s: ", out.len ? "\n\n" : "", ts_json_str(ts_json_get(m, "role"), "?"));
+        ts_buf_add(&out, t.s, t.n);
+    }
+    ts_json_free(root);
+    ts_text text = {ts_arena_strndup(arena, ts_buf_str(&out), out.len), out.len};
+    ts_buf_release(&out);
+    return text;
+}
+
 /* The only turn of its role can be edited by itself, which leaves the rest of the array as it was written. */
 static void name_single_turn(ts_part *parts, size_t n, size_t at) {
     static const struct {

@@ -22,6 +22,9 @@ enum { TS_PARTS_MAX = 64 };
 /* The parts of a row in reading order, at most TS_PARTS_MAX; later turns are left out and *more is set. */
 size_t ts_row_parts(const ts_row *row, ts_part *out, bool *more, ts_arena *arena);
 
+/* A messages array as text to read: "user: ..", an empty line between turns. In the arena. */
+ts_text ts_row_talk(const char *messages, size_t n, ts_arena *arena);
+
 /* "#1,204  accepted  rated 4  score 0.91  84 tokens  3 marked" */
 void ts_row_title(const ts_row *row, char *out, size_t n);
 /* The page of the detail pane. rules may be NULL. */

@@ -1,11 +1,9 @@
 /* Browse: the list of examples, the one under the cursor beside it, and decisions by one key. */
-#include "core/base/clock.h"
 #include "tui/browse.h"
 #include "tui/dups.h"
 #include "tui/row.h"
 
 #include "core/base/json.h"
-#include "dataset/history.h"
 #include "dataset/score.h"
 
 #include <stdio.h>
@@ -101,7 +99,8 @@ static void build_view(struct browse *b, const char *where, const char *sort, bo
                            .where = ts_strdup(where),
                            .sort = ts_strdup(sort),
                            .reverse = reverse,
-                           .keep = browse_row(b)};
+                           .keep = b->go_after ? b->go_after : browse_row(b)};
+    b->go_after = 0;
     ts_queue_cancel(b->screen.app->jobs, KIND_VIEW);
     ts_queue_push(b->screen.app->jobs, &v->job);
 }
@@ -148,10 +147,10 @@ static void ask_order(struct browse *b, const char *arg) {
     size_t n = 0, now = 0;
     for (; fields[n]; n++) {
         if (strcmp(fields[n], b->sort) == 0) now = n;
-        if (arg && strcmp(fields[n], arg) == 0) {
-            build_view(b, b->filter, arg, false);
-            return;
-        }
+    }
+    if (arg) { /* also the name of a rule of the user's own; a wrong one is answered by the search */
+        build_view(b, b->filter, arg, false);
+        return;
     }
     ts_menu_open(b->screen.app, "Order by", fields, n, now, order_chosen, b);
 }
@@ -295,55 +294,6 @@ static void go_to_duplicates(struct browse *b) {
         ts_app_say(b->screen.app, TS_R_TEXT, "no duplicate of this row is known; 2 and then R searches for them");
 }
 
-/* ---- history of a row ---- */
-
-struct history_job {
-    ts_job job;
-    struct browse *browse;
-    int64_t id;
-    ts_buf text;
-};
-
-static void write_step(ts_buf *out, const ts_step *s) {
-    char at[32];
-    ts_wall_iso(s->at_ms, at);
-    ts_buf_printf(out, "%.10s %.5s  %s (%s)%s\n", at, at + 11, s->label ? s->label : "?", s->who ? s->who : "?",
-                  s->state == TS_STEP_DONE ? "" : "  undone");
-    if (s->before) ts_buf_printf(out, "  - %.2000s\n", s->before);
-    if (s->after) ts_buf_printf(out, "  + %.2000s\n", s->after);
-}
-
-static void history_run(ts_job *job) {
-    struct history_job *h = (struct history_job *)job;
-    ts_arena arena = TS_ARENA_INIT;
-    ts_step *steps;
-    size_t n = 0;
-    job->status = ts_history_row(h->browse->screen.app->scanner, h->id, &steps, &n, &arena, &job->err);
-    for (size_t i = 0; i < n && job->status == TS_OK; i++)
-        write_step(&h->text, &steps[i]);
-    ts_arena_release(&arena);
-}
-
-static void history_done(ts_job *job) {
-    struct history_job *h = (struct history_job *)job;
-    char title[64], id[32];
-    snprintf(title, sizeof title, "History of row #%s, newest first", ts_thousands(h->id, id));
-    if (job->status == TS_OK)
-        ts_pager_open(h->browse->screen.app, title, h->text.len ? h->text.data : "nothing yet");
-    else if (job->status != TS_CANCELLED)
-        ts_app_say(h->browse->screen.app, TS_R_ERROR, "%s", job->err.text);
-    ts_buf_release(&h->text);
-    free(h);
-}
-
-static void show_history(struct browse *b) {
-    struct history_job *h = ts_calloc(1, sizeof *h);
-    h->job = (ts_job){.title = "reading the history", .run = history_run, .done = history_done};
-    h->browse = b;
-    h->id = b->record ? ts_record_id(b->record) : browse_row(b);
-    ts_queue_push(b->screen.app->jobs, &h->job);
-}
-
 /* ---- one example ---- */
 
 static void leave_record(struct browse *b) {
@@ -370,6 +320,37 @@ static void ask_to_leave(struct browse *b) {
 static void open_record(struct browse *b) {
     ts_record_free(b->record);
     b->record = ts_record_open(b->screen.app, browse_row(b));
+}
+
+/* ---- copies ---- */
+
+static ts_status run_duplicate(ts_act *a, ts_store *st, ts_err *err) {
+    ts_arena arena = TS_ARENA_INIT;
+    ts_row row;
+    ts_status status = ts_row_read(st, a->id, &row, &arena, err);
+    if (status == TS_OK) {
+        ts_draft d = {row.instruction, row.input, row.output, row.system, row.messages, row.extra};
+        status = ts_row_add(st, &d, &a->id, &a->done, err);
+    }
+    ts_arena_release(&arena);
+    return status;
+}
+
+/* The copy is opened, and the list will stand on it. */
+static void duplicated(ts_act *a) {
+    struct browse *b = (struct browse *)a->app->screens[TS_SCREEN_BROWSE];
+    b->go_after = a->id;
+    if (b->record && ts_record_unsaved(b->record)) return;
+    ts_record_free(b->record);
+    b->record = ts_record_open(a->app, a->id);
+}
+
+static void duplicate_row(struct browse *b) {
+    ts_act *a = ts_act_new(b->screen.app, run_duplicate);
+    a->id = b->record ? ts_record_id(b->record) : browse_row(b);
+    a->rows_change = true;
+    a->after = duplicated;
+    ts_act_push(a);
 }
 
 static void step_record(struct browse *b, int by) {
@@ -417,6 +398,7 @@ static ts_screen *browse_create(ts_app *app) {
     b->filter = ts_strdup("");
     b->sort = ts_strdup("id");
     b->range_from = -1;
+    browse_columns_read(b);
     return &b->screen;
 }
 
@@ -447,13 +429,14 @@ static const char *browse_why_not(ts_screen *s, ts_command_id id) {
     struct browse *b = (struct browse *)s;
     bool changes = ts_commands[id].group == TS_G_DECIDE || ts_commands[id].group == TS_G_EDIT;
     if ((id == TS_DO_HISTORY || id == TS_DO_GO_DUPS) && !b->record && browse_count(b) == 0) return "there is no row";
-    bool needs_row =
-        id != TS_DO_NEW_ROW && id != TS_DO_IMPORT && id != TS_DO_UNDO && id != TS_DO_REDO && id != TS_DO_SAVE;
+    bool needs_row = id != TS_DO_NEW_ROW && id != TS_DO_NEW_TALK && id != TS_DO_IMPORT && id != TS_DO_UNDO &&
+                     id != TS_DO_REDO && id != TS_DO_SAVE;
     if (changes && id != TS_DO_COPY && id != TS_DO_WRITE && ts_store_read_only(s->app->reader))
         return "this workspace can only be read";
     if (changes && needs_row && !b->record && browse_count(b) == 0) return "there is no row; :import FILE reads some";
     if (b->record && ts_record_id(b->record) == 0 &&
-        (ts_commands[id].group == TS_G_DECIDE || id == TS_DO_HISTORY || id == TS_DO_NEXT || id == TS_DO_PREV))
+        (ts_commands[id].group == TS_G_DECIDE || id == TS_DO_HISTORY || id == TS_DO_COPY_ROW || id == TS_DO_NEXT ||
+         id == TS_DO_PREV))
         return "this example is not saved yet; ^S saves it";
     if ((id == TS_DO_FIND_NEXT || id == TS_DO_FIND_PREV) && !b->pattern) return "nothing is searched for; / begins";
     if (id == TS_DO_SAVE && (!b->record || !ts_record_unsaved(b->record))) return "nothing to save";
@@ -542,7 +525,10 @@ static bool row_command(struct browse *b, ts_command_id id, const char *arg) {
         ask_tag(b, arg);
         return true;
     case TS_DO_HISTORY:
-        show_history(b);
+        ts_history_open(b->screen.app, b->record ? ts_record_id(b->record) : browse_row(b));
+        return true;
+    case TS_DO_COPY_ROW:
+        duplicate_row(b);
         return true;
     default:
         return false;
@@ -572,6 +558,9 @@ static bool look_command(struct browse *b, ts_command_id id, const char *arg) {
         return true;
     case TS_DO_GO_TO:
         go_to(b, arg);
+        return true;
+    case TS_DO_COLUMNS:
+        browse_choose_columns(b, arg);
         return true;
     case TS_DO_ZOOM:
         b->zoom = !b->zoom;
@@ -623,6 +612,10 @@ static bool list_command(struct browse *b, ts_command_id id, const char *arg) {
         return true;
     case TS_DO_NEW_ROW:
         b->record = ts_record_new_row(app);
+        ts_record_begin(b->record);
+        return true;
+    case TS_DO_NEW_TALK:
+        b->record = ts_record_new_talk(app);
         ts_record_begin(b->record);
         return true;
     case TS_DO_IMPORT:
