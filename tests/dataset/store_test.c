@@ -112,7 +112,7 @@ static void migrates_with_a_copy_and_refuses_newer(void **state) {
     ts_store *st = new_store(&ws);
     assert_ok(ts_db_run(st,
                         "ALTER TABLE reject DROP COLUMN repaired;"
-                        "DROP TABLE prompt; DROP TABLE answer; DROP TABLE vote; DELETE FROM counter WHERE name IN"
+                        "DROP TABLE apart; DROP TABLE prompt; DROP TABLE answer; DROP TABLE vote; DELETE FROM counter WHERE name IN"
                         " ('prompt','answer'); PRAGMA user_version=1",
                         "make it old", &err));
     int64_t id = add(st, "old", "row");
