@@ -24,14 +24,14 @@ typedef struct scales {
 } scales;
 
 INLINE size_t block_weights(ts_dtype t) {
-    return t >= TS_Q2_K ? 256 : 32;
+    return t == TS_NF4 ? 64 : t >= TS_Q2_K ? 256 : 32;
 }
 
 INLINE size_t block_bytes(ts_dtype t) {
     static const unsigned short bytes[TS_DTYPES] = {
-        [TS_Q8_0] = 34,   [TS_Q4_0] = 18,  [TS_Q4_1] = 20,   [TS_Q5_0] = 22,  [TS_Q5_1] = 24,
-        [TS_IQ4_NL] = 18, [TS_MXFP4] = 17, [TS_Q2_K] = 84,   [TS_Q3_K] = 110, [TS_Q4_K] = 144,
-        [TS_Q5_K] = 176,  [TS_Q6_K] = 210, [TS_IQ4_XS] = 136};
+        [TS_Q8_0] = 34,   [TS_Q4_0] = 18,  [TS_Q4_1] = 20,    [TS_Q5_0] = 22,  [TS_Q5_1] = 24,
+        [TS_IQ4_NL] = 18, [TS_MXFP4] = 17, [TS_Q2_K] = 84,    [TS_Q3_K] = 110, [TS_Q4_K] = 144,
+        [TS_Q5_K] = 176,  [TS_Q6_K] = 210, [TS_IQ4_XS] = 136, [TS_NF4] = 36};
     return bytes[t];
 }
 
@@ -101,6 +101,10 @@ INLINE void block_scales(ts_dtype t, const uint8_t *p, scales *s) {
     case TS_MXFP4:
         s->d[0] = ts_e8m0_half(p[0]);
         break;
+    case TS_NF4:
+        memcpy(s->d, p, 4);
+        s->d[1] = s->d[0];
+        break;
     case TS_Q4_1:
     case TS_Q5_1:
         s->d[0] = f16_at(p);
@@ -148,6 +152,8 @@ INLINE vi low_bits(ts_dtype t, const uint8_t *p, size_t g, size_t v) {
         return vi_from_u8(p + 1 + in_half) >> high & 15;
     case TS_Q4_1:
         return vi_from_u8(p + 4 + in_half) >> high & 15;
+    case TS_NF4:
+        return vi_from_u8(p + 4 + g * 16 + in_half) >> high & 15;
     case TS_Q5_0:
         return vi_from_u8(p + 6 + in_half) >> high & 15;
     case TS_Q5_1:
@@ -187,6 +193,8 @@ INLINE vf codes(ts_dtype t, const uint8_t *p, size_t g, size_t v) {
         return vf_look_up(ts_iq4_values, low);
     case TS_MXFP4:
         return vf_look_up(ts_fp4_values, low);
+    case TS_NF4:
+        return vf_look_up_float(ts_nf4_values, low);
     case TS_Q3_K:
         high = vi_from_u8(p + at) >> (int)g << 2 & 4;
         return vf_from_i32(low + high - 4);
@@ -204,12 +212,14 @@ INLINE vf codes(ts_dtype t, const uint8_t *p, size_t g, size_t v) {
 #if LANES == 16
 /* Types of four bits: the 16 values that a group can hold sit in one register and each code picks its own. */
 INLINE bool by_table(ts_dtype t) {
-    return t == TS_Q4_0 || t == TS_Q4_1 || t == TS_IQ4_NL || t == TS_MXFP4 || t == TS_Q4_K || t == TS_IQ4_XS;
+    return t == TS_Q4_0 || t == TS_Q4_1 || t == TS_IQ4_NL || t == TS_MXFP4 || t == TS_NF4 || t == TS_Q4_K ||
+           t == TS_IQ4_XS;
 }
 
 INLINE vf steps(ts_dtype t) {
     const vf count = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     if (t == TS_Q4_0) return count - 8;
+    if (t == TS_NF4) return vf_load(ts_nf4_values);
     if (t == TS_IQ4_NL || t == TS_IQ4_XS) return vf_from_i8((const uint8_t *)ts_iq4_values);
     return t == TS_MXFP4 ? vf_from_i8((const uint8_t *)ts_fp4_values) : count;
 }
@@ -309,6 +319,7 @@ INLINE vf dot_plain(ts_dtype t, const uint8_t *w, const float *x, size_t k) {
         TYPE_CASE(TS_Q5_1, BLOCKS)                                                                                     \
         TYPE_CASE(TS_IQ4_NL, BLOCKS)                                                                                   \
         TYPE_CASE(TS_MXFP4, BLOCKS)                                                                                    \
+        TYPE_CASE(TS_NF4, BLOCKS)                                                                                      \
         TYPE_CASE(TS_Q2_K, BLOCKS)                                                                                     \
         TYPE_CASE(TS_Q3_K, BLOCKS)                                                                                     \
         TYPE_CASE(TS_Q4_K, BLOCKS)                                                                                     \

@@ -1,18 +1,13 @@
 #include "core/engine/net.h"
+#include "core/model/nf4.h"
 
-/* A linear as NF4 with doubly quantised scales takes 4.127 bits a weight; embedding and head stay 16-bit (engine
- * research 2.9). A trained parameter takes 16 bytes: itself, its gradient and AdamW's two means. */
-static double nf4_bytes(const ts_model *m, double linears) {
-    return linears * 4.127 / 8 + ((double)m->params - linears) * 2;
-}
-
+/* A trained parameter takes 16 bytes: itself, its gradient and AdamW's two means. */
 size_t ts_net_memory(const ts_model *m, ts_memory_row rows[TS_MEMORY_ROWS]) {
     enum { RANK = 16 };
-    double linears = 0, trained = 0;
+    double trained = 0;
     for (int p = 0; p < TS_PROJS; p++) {
         size_t out, in;
         ts_proj_size(&m->config, (ts_proj)p, &out, &in);
-        linears += (double)out * (double)in * (double)m->config.layers;
         trained += (double)(RANK * (out + in) * m->config.layers);
     }
     const ts_config *c = &m->config;
@@ -25,8 +20,8 @@ size_t ts_net_memory(const ts_model *m, ts_memory_row rows[TS_MEMORY_ROWS]) {
     if (c->context) rows[n++] = (ts_memory_row){"kv_context", "an answer as long as the context", token * c->context};
     rows[n++] =
         (ts_memory_row){"lora", "to train with lora, r 16, all linears, f32", (size_t)(1.1 * (file + lora + acts))};
-    rows[n++] =
-        (ts_memory_row){"qlora", "with qlora (estimate)", (size_t)(1.1 * (nf4_bytes(m, linears) + lora + acts))};
+    rows[n++] = (ts_memory_row){"qlora", "with qlora: the linears in 4 bits",
+                                (size_t)(1.1 * ((double)ts_nf4_model_bytes(m) + lora + acts))};
     rows[n++] = (ts_memory_row){"full", "with full (estimate)", (size_t)(1.1 * (16 * all + acts))};
     return n;
 }

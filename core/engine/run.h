@@ -28,7 +28,7 @@ typedef struct ts_run_settings {
     char *where; /* for people: which rows of the workspace; NULL */
     double valid_fraction;
     /* LoRA, under PEFT's names */
-    char *method; /* "lora" */
+    char *method; /* "lora" or "qlora": LoRA over a base whose linears are rounded to 4 bits while it trains */
     int64_t r;
     double lora_alpha, lora_dropout;
     char *target_modules;
@@ -63,7 +63,7 @@ typedef struct ts_run_settings {
 /* The options of `train`, once for all: defaults, limits, run.json, the command line and the form are made from this
  * table. X(option, member, kind, value, help, default, least, most); for text least and most mean nothing. */
 #define TS_RUN_OPTIONS(X)                                                                                              \
-    X("method", method, TEXT, "NAME", "lora (qlora and full are not there yet)", "lora", 0, 0)                         \
+    X("method", method, TEXT, "NAME", "lora; qlora: over a base rounded to 4 bits (NF4)", "lora", 0, 0)                \
     X("r", r, INT, "N", "rank of the adapter", "16", 1, 4096)                                                          \
     X("lora-alpha", lora_alpha, NUM, "X", "the adapter is multiplied by alpha / r", "32", 1e-6, 1e6)                   \
     X("lora-dropout", lora_dropout, NUM, "P", "dropout before the adapter", "0", 0, 0.95)                              \

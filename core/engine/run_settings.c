@@ -134,8 +134,8 @@ ts_status ts_run_settings_check(ts_run_settings *s, ts_err *err) {
     for (size_t i = 0; i < TS_COUNT(fields); i++)
         TS_TRY(check_field(s, &fields[i], err));
     TS_TRY(ts_schedule_parse(s->schedule ? s->schedule : "", &schedule, err));
-    if (!s->method || strcmp(s->method, "lora") != 0)
-        return ts_fail(err, TS_UNSUPPORTED, "--method \"%.40s\" is not available in this version; lora is",
+    if (!s->method || (strcmp(s->method, "lora") != 0 && strcmp(s->method, "qlora") != 0))
+        return ts_fail(err, TS_UNSUPPORTED, "--method \"%.40s\" is not available in this version; lora and qlora are",
                        s->method ? s->method : "");
     char *pattern = NULL;
     ts_status status = ts_pattern_parse(&pattern, s->rank_pattern, err);

@@ -233,4 +233,18 @@ INLINE vf vf_look_up(const int8_t *values, vi code) {
 #endif
 }
 
+/* The same from 16 floats. */
+INLINE vf vf_look_up_float(const float *values, vi code) {
+#if LANES == 16
+    return (vf)_mm512_permutexvar_ps((__m512i)code, (__m512)vf_load(values));
+#elif LANES == 8
+    /* an entry is picked by the three lowest bits of a code; the fourth, moved to the sign, says from which half */
+    __m256 low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(values), (__m256i)code);
+    __m256 high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(values + 8), (__m256i)code);
+    return (vf)_mm256_blendv_ps(low, high, (__m256)(code << 28));
+#else
+    return (vf){values[code[0]], values[code[1]], values[code[2]], values[code[3]]};
+#endif
+}
+
 #endif

@@ -10,6 +10,7 @@
 #include "core/engine/net.h"
 #include "core/engine/optim.h"
 #include "core/engine/run_events.h"
+#include "core/model/nf4.h"
 #include "core/work/pool.h"
 #include "core/work/turns.h"
 
@@ -117,6 +118,10 @@ static ts_status open_model(struct trainer *t, ts_err *err) {
     TS_TRY(ts_model_hash(t->model, hash, err));
     TS_TRY(check_hash("the model", path, t->s.model_hash, hash, err));
     ts_encoder_init(&t->encoder, t->model->path, t->model->config.vocab);
+    if (strcmp(t->s.method, "qlora") == 0) {
+        ts_progress_what(t->progress, "rounding the base to 4 bits");
+        TS_TRY(ts_model_to_nf4(t->model, t->progress, err));
+    }
     TS_TRY(take_template(t, err));
     ts_net_options o = {.micro_tokens = (size_t)t->s.micro_tokens};
     return ts_net_new(&t->net, t->model, &o, err);
@@ -718,8 +723,9 @@ ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, t
     out->all_params = (int64_t)m->params + out->trainable_params;
     /* engine's formula: stored weights + 16 bytes a trained parameter + activations + the examples, and a tenth */
     out->memory_bytes =
-        (int64_t)(1.1 * ((double)m->file_bytes + 16 * (double)out->trainable_params +
-                         (double)ts_net_train_bytes(m, (size_t)s->micro_tokens) + 8 * (double)x.tokens));
+        (int64_t)(1.1 * ((double)(strcmp(s->method, "qlora") == 0 ? ts_nf4_model_bytes(m) : m->file_bytes) +
+                         16 * (double)out->trainable_params + (double)ts_net_train_bytes(m, (size_t)s->micro_tokens) +
+                         8 * (double)x.tokens));
 out:
     ts_adapter_settings_release(&shape);
     ts_examples_release(&x);

@@ -103,7 +103,9 @@ void ts_adapter_free(ts_adapter *a);
 void ts_adapter_refresh(ts_adapter *a);
 
 /* "all-linear", "q_proj,v_proj", or a regular expression that must match the whole module path
- * ("model.layers.0.self_attn.q_proj") into settings' targets (owned by it). Names must exist in m. */
+ * ("model.layers.0.self_attn.q_proj") into settings' targets (owned by it). Names must exist in m. An
+ * expression that also matches what is no matrix (a layer, its attention) is kept as the list of what it chose: PEFT
+ * would refuse it. */
 TS_MUST_USE ts_status ts_targets_set(ts_adapter_settings *s, const char *text, const ts_model *m, ts_err *err);
 /* "q_proj=8,.*down_proj=4" into {"q_proj": 8, ..}, new text (free); a comma in braces does not part. NULL for "". */
 TS_MUST_USE ts_status ts_pattern_parse(char **out, const char *text, ts_err *err);

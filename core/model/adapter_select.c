@@ -315,9 +315,46 @@ static char *names_json(const char *text) {
     return ts_buf_take(&out);
 }
 
+/* Does the expression match a module that is no matrix: a layer, its attention, a norm? PEFT would refuse it. */
+static ts_status matches_more(const char *expression, const ts_model *m, bool *more, ts_err *err) {
+    static const char *const parts[] = {"",     ".self_attn",  ".self_attn.q_norm", ".self_attn.k_norm",
+                                        ".mlp", ".mlp.act_fn", ".input_layernorm",  ".post_attention_layernorm"};
+    static const char *const others[] = {"", ".layers", ".norm", ".rotary_emb"};
+    pattern p;
+    char path[TS_MODULE_PATH];
+    TS_TRY(pattern_new(&p, "\\A(?:", expression, "target_modules", err));
+    *more = false;
+    for (size_t i = 0; i < TS_COUNT(others); i++) {
+        snprintf(path, sizeof path, "%s%s", m->config.modules, others[i]);
+        *more = *more || pattern_matches(&p, path);
+    }
+    for (size_t l = 0; l < m->config.layers && !*more; l++)
+        for (size_t i = 0; i < TS_COUNT(parts); i++) {
+            snprintf(path, sizeof path, "%s.layers.%zu%s", m->config.modules, l, parts[i]);
+            *more = *more || pattern_matches(&p, path);
+        }
+    pattern_release(&p);
+    return TS_OK;
+}
+
+/* The paths of the modules that were chosen, as a list. */
+static char *paths_json(const ts_shape *shapes, const ts_model *m) {
+    ts_buf names = TS_BUF_INIT;
+    char path[TS_MODULE_PATH];
+    for (size_t i = 0; i < ts_module_count(m); i++) {
+        if (!shapes[i].r) continue;
+        ts_module_path(m, ts_module_at(m, i), path);
+        ts_buf_printf(&names, "%s,", path);
+    }
+    char *json = names_json(ts_buf_str(&names));
+    ts_buf_release(&names);
+    return json;
+}
+
 ts_status ts_targets_set(ts_adapter_settings *s, const char *text, const ts_model *m, ts_err *err) {
-    ts_shape *shapes;
+    ts_shape *shapes = NULL;
     ts_adapter_settings test = {.r = 1, .alpha = 1};
+    bool expression = false, more = false;
     if (strspn(text, ", ") == strlen(text))
         return ts_fail(err, TS_INVALID,
                        "the adapter has no target modules; name some, for example all-linear, or q_proj,v_proj");
@@ -332,16 +369,17 @@ ts_status ts_targets_set(ts_adapter_settings *s, const char *text, const ts_mode
         ts_jw w = ts_jw_to(&out);
         ts_jw_str(&w, text);
         test.targets = ts_buf_take(&out);
+        expression = true;
     }
     ts_status status = ts_adapter_select(&shapes, &test, m, true, err);
-    if (status != TS_OK) {
-        free(test.targets);
-        return status;
+    if (status == TS_OK && expression) status = matches_more(text, m, &more, err);
+    if (status == TS_OK) {
+        free(s->targets);
+        s->targets = more ? paths_json(shapes, m) : ts_strdup(test.targets);
     }
     free(shapes);
-    free(s->targets);
-    s->targets = test.targets;
-    return TS_OK;
+    free(test.targets);
+    return status;
 }
 
 /* The comma that ends an entry: not one inside brackets of any kind. */

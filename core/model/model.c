@@ -49,6 +49,7 @@ static void close_store(struct ts_model_store *s) {
     for (size_t i = 0; i < s->n_paths; i++)
         free(s->paths[i]);
     if (s->block) munmap(s->block, s->block_bytes);
+    if (s->nf4) munmap(s->nf4, s->nf4_bytes);
     free(s->shards);
     free(s->paths);
     ts_arena_release(&s->arena);

@@ -73,6 +73,8 @@ struct ts_model_store {
     size_t n_shards, n_paths, cap_paths;
     void *block; /* mapped: q and k in another row order; NULL: none */
     size_t block_bytes;
+    void *nf4; /* mapped: the linears in 4 bits (nf4.h); NULL: none */
+    size_t nf4_bytes;
     ts_arena arena; /* small f32 vectors */
     pthread_mutex_t lock;
     char hash[33]; /* "" until asked for; guarded by lock */

@@ -18,6 +18,7 @@ static const struct {
     [TS_Q2_K] = {"q2_k", 10, 256, 84},    [TS_Q3_K] = {"q3_k", 11, 256, 110},
     [TS_Q4_K] = {"q4_k", 12, 256, 144},   [TS_Q5_K] = {"q5_k", 13, 256, 176},
     [TS_Q6_K] = {"q6_k", 14, 256, 210},   [TS_IQ4_XS] = {"iq4_xs", 23, 256, 136},
+    [TS_NF4] = {"nf4", 0, 64, 36},
 };
 
 const char *ts_dtype_name(ts_dtype t) {
@@ -26,7 +27,7 @@ const char *ts_dtype_name(ts_dtype t) {
 
 const char *ts_dtype_list(char *out, size_t size) {
     size_t n = 0;
-    for (ts_dtype t = 0; t < TS_DTYPES && n < size; t++)
+    for (ts_dtype t = 0; t < TS_FILE_DTYPES && n < size; t++)
         n += (size_t)snprintf(out + n, size - n, "%s%s", t ? ", " : "", types[t].name);
     return out;
 }
@@ -36,15 +37,15 @@ size_t ts_dtype_block(ts_dtype t) {
 }
 
 uint32_t ts_dtype_ggml(ts_dtype t) {
-    ts_assert(t < TS_DTYPES);
+    ts_assert(t < TS_FILE_DTYPES);
     return types[t].ggml;
 }
 
 ts_dtype ts_dtype_from_ggml(uint32_t number) {
     ts_dtype t = 0;
-    while (t < TS_DTYPES && types[t].ggml != number)
+    while (t < TS_FILE_DTYPES && types[t].ggml != number)
         t++;
-    return t;
+    return t < TS_FILE_DTYPES ? t : TS_DTYPES;
 }
 
 ts_dtype ts_dtype_from_name(const char *name) {
@@ -171,6 +172,37 @@ static void plain_mxfp4(const unsigned char *src, float *dst, size_t n) {
         look_up(src + 1, ts_e8m0_half(src[0]), ts_fp4_values, dst);
 }
 
+/* bitsandbytes' functional.py: the quantiles of a normal distribution, scaled to +-1, with 0 among them. */
+const float ts_nf4_values[16] = {-1.0F,
+                                 -0.6961928009986877F,
+                                 -0.5250730514526367F,
+                                 -0.39491748809814453F,
+                                 -0.28444138169288635F,
+                                 -0.18477343022823334F,
+                                 -0.09105003625154495F,
+                                 0.0F,
+                                 0.07958029955625534F,
+                                 0.16093020141124725F,
+                                 0.24611230194568634F,
+                                 0.33791524171829224F,
+                                 0.44070982933044434F,
+                                 0.5626170039176941F,
+                                 0.7229568362236023F,
+                                 1.0F};
+
+static void plain_nf4(const unsigned char *src, float *dst, size_t n) {
+    for (const float *end = dst + n; dst < end; src += 36) {
+        float a;
+        memcpy(&a, src, sizeof a);
+        for (size_t half = 0; half < 2; half++, dst += 32)
+            for (size_t j = 0; j < 16; j++) {
+                unsigned char both = src[4 + half * 16 + j];
+                dst[j] = a * ts_nf4_values[both & 15];
+                dst[j + 16] = a * ts_nf4_values[both >> 4];
+            }
+    }
+}
+
 static uint32_t load32(const unsigned char *p) {
     uint32_t v;
     memcpy(&v, p, sizeof v);
@@ -208,6 +240,7 @@ static const ts_dequantizer plain[TS_DTYPES] = {
     [TS_Q4_0] = plain_q4_0,     [TS_Q4_1] = plain_q4_1,    [TS_Q5_0] = plain_q5_0,    [TS_Q5_1] = plain_q5_1,
     [TS_IQ4_NL] = plain_iq4_nl, [TS_MXFP4] = plain_mxfp4,  [TS_Q2_K] = ts_plain_q2_k, [TS_Q3_K] = ts_plain_q3_k,
     [TS_Q4_K] = ts_plain_q4_k,  [TS_Q5_K] = ts_plain_q5_k, [TS_Q6_K] = ts_plain_q6_k, [TS_IQ4_XS] = ts_plain_iq4_xs,
+    [TS_NF4] = plain_nf4,
 };
 
 void ts_dequantize_with(ts_simd level, ts_dtype t, const void *src, float *dst, size_t n) {

@@ -9,7 +9,9 @@
  * - Q8_0, 34 bytes: d, 32 int8: d*q
  * - IQ4_NL, 18 bytes: d, nibbles: d*v[q] with v from a table
  * - MXFP4, 17 bytes: exponent byte e, nibbles: 2^(e-128) times twice the 4-bit float q
- * Blocks of 256 weights, in groups of 16 or 32 with scales s and minima n of their own:
+ * NF4, which is in no file but made in memory (nf4.h), blocks of 64 weights, 36 bytes: a as f32, nibbles of the first
+ * 32 as above, those of the others: a*v[q], rounded to f32 Blocks of 256 weights, in groups of 16 or 32 with scales s
+ * and minima n of their own:
  * - Q2_K, 84 bytes: 16 of s and n, four bits each, 64 of 2-bit codes, d, m: d*s*q - m*n, by 16
  * - Q3_K, 110 bytes: 32 of third bits, 64 of 2-bit codes, 12 of 6-bit scales, d: d*(s-32)*(q-4), by 16
  * - Q4_K, 144 bytes: d, m, 12 of 6-bit scales and minima, 128 of nibbles: d*s*q - m*n, by 32
@@ -39,7 +41,9 @@ typedef enum ts_dtype {
     TS_Q5_K,
     TS_Q6_K,
     TS_IQ4_XS,
-    TS_DTYPES
+    TS_NF4,
+    TS_DTYPES,
+    TS_FILE_DTYPES = TS_NF4 /* those before it are found in files */
 } ts_dtype;
 
 typedef struct ts_tensor {
@@ -52,16 +56,17 @@ typedef struct ts_tensor {
 } ts_tensor;
 
 const char *ts_dtype_name(ts_dtype t); /* "f32", "q4_1", ...; "unknown" for TS_DTYPES */
-size_t ts_dtype_block(ts_dtype t);     /* weights in a block: 1, 32 or 256 */
-/* "f32, f16, ..., iq4_xs": all of them, for messages; returns out. */
+size_t ts_dtype_block(ts_dtype t);     /* weights in a block: 1, 32, 64 or 256 */
+/* "f32, f16, ..., iq4_xs": all that files have, for messages; returns out. */
 const char *ts_dtype_list(char *out, size_t size);
-uint32_t ts_dtype_ggml(ts_dtype t);            /* its number in GGUF files */
+uint32_t ts_dtype_ggml(ts_dtype t);            /* its number in GGUF files; not of NF4 */
 ts_dtype ts_dtype_from_ggml(uint32_t number);  /* TS_DTYPES when it is none of ours */
 ts_dtype ts_dtype_from_name(const char *name); /* "q8_0" to TS_Q8_0; TS_DTYPES when it is none of ours */
 /* Bytes of a row of n weights; 0 when n is not a whole number of blocks or the size overflows. */
 size_t ts_row_bytes(ts_dtype t, size_t n);
 /* Converts n weights (whole blocks) at src to f32. All products are exact (an f16 has 11 bits, scale and
- * code together at most 12), so only the sum with a minimum rounds, and fused or not gives the same bits. Any alignment
+ * code together at most 12; only NF4's round), so only the sum with a minimum rounds, and fused or not gives the same
+ * bits. Any alignment
  * of src; src and dst do not overlap. Any thread. */
 void ts_dequantize(ts_dtype t, const void *src, float *dst, size_t n);
 
@@ -74,6 +79,7 @@ void ts_dequantize_with(ts_simd level, ts_dtype t, const void *src, float *dst, 
 
 /* What a 4-bit code of IQ4_NL and IQ4_XS, and one of MXFP4 stands for; MXFP4's scale. */
 extern const int8_t ts_iq4_values[16], ts_fp4_values[16];
+extern const float ts_nf4_values[16];
 float ts_e8m0_half(uint8_t e);
 
 float ts_f16_to_f32(uint16_t h); /* a signalling NaN becomes a quiet one, as the CPU's own conversion does */

@@ -256,6 +256,20 @@ static void whole_paths_as_targets_are_read(void **state) {
     ts_model_close(m);
 }
 
+/* An expression is kept as it is, unless PEFT would trip over what else it matches. */
+static void expressions_are_kept_or_written_out(void **state) {
+    (void)state;
+    ts_model *m = tiny(NULL);
+    ts_adapter_settings s = {0};
+    assert_ok(ts_targets_set(&s, ".*\\.[qv]_proj", m, &err));
+    assert_string_equal(s.targets, "\".*\\\\.[qv]_proj\"");
+    assert_ok(ts_targets_set(&s, ".*layers\\.1\\.self_attn.*", m, &err));
+    assert_string_equal(s.targets, "[\"model.layers.1.self_attn.k_proj\",\"model.layers.1.self_attn.o_proj\","
+                                   "\"model.layers.1.self_attn.q_proj\",\"model.layers.1.self_attn.v_proj\"]");
+    ts_adapter_settings_release(&s);
+    ts_model_close(m);
+}
+
 /* What PEFT's table has for the model's type, and a refusal where it has nothing. */
 static void no_targets_are_those_of_the_family(void **state) {
     (void)state;
@@ -599,6 +613,7 @@ int main(void) {
         cmocka_unit_test(the_config_is_written_as_peft_writes_it),
         cmocka_unit_test(adapters_for_another_model_are_refused),
         cmocka_unit_test(what_is_not_done_is_refused_by_name),
+        cmocka_unit_test(expressions_are_kept_or_written_out),
         cmocka_unit_test(whole_paths_as_targets_are_read),
         cmocka_unit_test(no_targets_are_those_of_the_family),
         cmocka_unit_test(values_that_are_not_finite_are_refused),

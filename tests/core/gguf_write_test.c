@@ -114,7 +114,7 @@ static void what_is_written_is_read_back(void **state) {
         ts_gguf_writer *w = ts_gguf_writer_new();
         put_everything(w);
         if (alignment != 32) ts_gguf_put_u32(w, "general.alignment", alignment);
-        for (ts_dtype t = 0; t < TS_DTYPES; t++) {
+        for (ts_dtype t = 0; t < TS_FILE_DTYPES; t++) {
             snprintf(name, sizeof name, "t.%d", (int)t);
             ts_gguf_add_tensor(w, name, t, (size_t[]){3, 1, 512}, 3);
         }
@@ -133,8 +133,8 @@ static void what_is_written_is_read_back(void **state) {
         ts_gguf *g;
         assert_ok(ts_gguf_open(&g, path, &err));
         if (alignment == 32) check_everything(g);
-        assert_int_equal(ts_gguf_tensors(g), TS_DTYPES);
-        for (ts_dtype t = 0; t < TS_DTYPES; t++) {
+        assert_int_equal(ts_gguf_tensors(g), TS_FILE_DTYPES);
+        for (ts_dtype t = 0; t < TS_FILE_DTYPES; t++) {
             const ts_tensor *x = ts_gguf_tensor(g, t);
             assert_int_equal(x->type, t);
             assert_true(x->n_dims == 3 && x->dims[0] == 3 && x->dims[1] == 1 && x->dims[2] == 512);

@@ -36,7 +36,7 @@ static unsigned char *weights(ts_dtype t, size_t rows, size_t cols) {
     for (size_t i = 0; i < bytes; i += block) {
         float f = (float)ts_rand_normal(&rnd);
         uint16_t d = t == TS_BF16 ? ts_f32_to_bf16(f) : ts_f32_to_f16(t == TS_F16 ? f : f * 0.1f), m = ts_f32_to_f16(f);
-        if (t == TS_F32)
+        if (t == TS_F32 || t == TS_NF4)
             memcpy(w + i, &f, 4);
         else if (t == TS_MXFP4)
             w[i] = (unsigned char)(120 + w[i] % 8);

@@ -204,7 +204,7 @@ static void blocks_as_the_oracle_decodes_them(void **state) {
         assert_memory_equal(out, truth->data, sizeof out);
         read++;
     }
-    assert_int_equal(read, TS_DTYPES); /* there is one of each */
+    assert_int_equal(read, TS_FILE_DTYPES); /* there is one of each */
     ts_gguf_close(g);
     ts_safetensors_close(s);
 }

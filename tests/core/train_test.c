@@ -359,6 +359,33 @@ static void overflow_stops_the_run(void **state) {
     free(dir);
 }
 
+/* qlora is lora over the base in 4 bits: another loss before the first step, the same after the model was rounded. */
+static void qlora_trains_over_the_rounded_base(void **state) {
+    (void)state;
+    double first[2];
+    char *model = path_of("wide");
+    ts_tiny_hf(model, &(ts_tiny){.hidden = 64, .ffn = 128, .seed = 3});
+    write_rows("train.jsonl", 8, 12);
+    for (int q = 0; q < 2; q++) {
+        ts_run_settings s;
+        ts_train_result r;
+        settings(&s);
+        ts_run_set(&s.model, model);
+        set(&s, "lora-dropout", "0");
+        set(&s, "epochs", "8");
+        set(&s, "method", q ? "qlora" : "lora");
+        char *dir = create(q ? "qlora" : "lora", &s, false);
+        assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
+        ts_follow f = follow(dir);
+        first[q] = f.points[0].loss;
+        assert_true(f.points[f.n_points - 1].loss < 0.8 * first[q]);
+        ts_follow_release(&f);
+        free(dir);
+    }
+    assert_true(fabs(first[0] - first[1]) > 1e-5 && fabs(first[0] - first[1]) < 0.2);
+    free(model);
+}
+
 /* Same seed: same first adapter and order; another seed: another. */
 static void seeds_decide(void **state) {
     (void)state;
@@ -393,6 +420,7 @@ int main(void) {
         cmocka_unit_test_setup(changed_files_are_refused, fresh),
         cmocka_unit_test_setup(one_process_at_a_time, fresh),
         cmocka_unit_test_setup(overflow_stops_the_run, fresh),
+        cmocka_unit_test_setup(qlora_trains_over_the_rounded_base, fresh),
         cmocka_unit_test_setup(seeds_decide, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
