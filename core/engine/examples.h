@@ -10,8 +10,8 @@
 #include "core/work/progress.h"
 
 typedef struct ts_encoder {
-    char *model;  /* spec or path */
-    size_t vocab; /* ids must be below */
+    char *model;    /* spec or path */
+    size_t vocab;   /* ids must be below */
     char *template; /* Jinja source that takes the place of the model's; NULL: the model's */
     ts_tokenizer *tokenizer;
     ts_chat *chat;

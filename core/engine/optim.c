@@ -85,7 +85,7 @@ double ts_clip_factor(double norm, double max_norm) {
     return factor < 1 ? factor : 1;
 }
 
-const char *const ts_schedule_names[] = {"cosine", "linear", "constant"};
+const char *const ts_schedule_names[] = {"cosine", "linear", "constant", "wsd"};
 
 ts_status ts_schedule_parse(const char *name, ts_schedule *out, ts_err *err) {
     for (size_t i = 0; i < TS_COUNT(ts_schedule_names); i++)
@@ -93,12 +93,13 @@ ts_status ts_schedule_parse(const char *name, ts_schedule *out, ts_err *err) {
             *out = (ts_schedule)i;
             return TS_OK;
         }
-    return ts_fail(err, TS_INVALID, "schedule '%s' is not known; use cosine, linear or constant", name);
+    return ts_fail(err, TS_INVALID, "schedule '%s' is not known; use cosine, linear, constant or wsd", name);
 }
 
 /* transformers' get_cosine_schedule_with_warmup and its siblings. */
 double ts_schedule_factor(ts_schedule s, size_t k, size_t steps, size_t warmup) {
     if (k < warmup) return (double)k / (double)warmup;
+    double stable = TS_MAX((double)warmup, 0.8 * (double)steps);
     double rest = steps > warmup ? (double)(steps - warmup) : 1, done = (double)(k - warmup) / rest;
     switch (s) {
     case TS_COSINE:
@@ -107,6 +108,9 @@ double ts_schedule_factor(ts_schedule s, size_t k, size_t steps, size_t warmup) 
         return TS_MAX(0, 1 - done);
     case TS_CONSTANT:
         return 1;
+    case TS_WSD:
+        return (double)k <= stable ? 1
+                                   : TS_MAX(0, 1 - sqrt(((double)k - stable) / TS_MAX((double)steps - stable, 1e-9)));
     }
     return 1;
 }

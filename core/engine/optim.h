@@ -20,7 +20,8 @@ double ts_grad_norm(const float *g, size_t n);
 /* Factor of clip_grad_norm_: 1 or max / (norm + 1e-6). */
 double ts_clip_factor(double norm, double max_norm);
 
-typedef enum ts_schedule { TS_COSINE, TS_LINEAR, TS_CONSTANT } ts_schedule;
+/* WSD (warm-up, stable, decay): constant, and over the last fifth of the steps 1 - sqrt of the share done. */
+typedef enum ts_schedule { TS_COSINE, TS_LINEAR, TS_CONSTANT, TS_WSD } ts_schedule;
 extern const char *const ts_schedule_names[];
 TS_MUST_USE ts_status ts_schedule_parse(const char *name, ts_schedule *out, ts_err *err);
 /* Factor of the learning rate for optimiser step k (from 0) of `steps`, with `warmup` steps. */

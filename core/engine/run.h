@@ -45,6 +45,7 @@ typedef struct ts_run_settings {
     double warmup_ratio;
     int64_t warmup_steps; /* -1: by ratio */
     double weight_decay, max_grad_norm;
+    double loraplus_lr_ratio; /* LoRA+: B and magnitudes learn so many times as fast as A; 1: not */
     int64_t max_length;
     int64_t seed;
     bool no_shuffle;           /* the file's order in every epoch */
@@ -81,10 +82,12 @@ typedef struct ts_run_settings {
     X("batch-size", batch_size, INT, "N", "examples a step", "8", 1, 1000000)                                          \
     X("grad-accum", grad_accum, INT, "N", "batches a step", "1", 1, 1000000)                                           \
     X("learning-rate", learning_rate, NUM, "X", "highest learning rate", "2e-4", 0, 100)                               \
-    X("schedule", schedule, TEXT, "NAME", "cosine, linear or constant", "cosine", 0, 0)                                \
+    X("schedule", schedule, TEXT, "NAME", "cosine, linear, constant or wsd", "cosine", 0, 0)                           \
     X("warmup-ratio", warmup_ratio, NUM, "SHARE", "share of the steps in which the rate rises", "0.03", 0, 1)          \
     X("warmup-steps", warmup_steps, INT, "N", "steps in which the rate rises; -1: by ratio", "-1", -1, 1000000000)     \
     X("weight-decay", weight_decay, NUM, "X", "AdamW's weight decay", "0", 0, 100)                                     \
+    X("loraplus-lr-ratio", loraplus_lr_ratio, NUM, "X", "LoRA+: B learns X times as fast as A; 1: not (16 is usual)",  \
+      "1", 1, 1e4)                                                                                                     \
     X("max-grad-norm", max_grad_norm, NUM, "X", "gradients are clipped to this norm; 0: not", "1", 0, 1e9)             \
     X("max-length", max_length, INT, "N", "longer examples are cut at the end", "1024", 2, 1000000)                    \
     X("seed", seed, INT, "N", "order of examples, first values, dropout", "42", 0, 9007199254740991)                   \

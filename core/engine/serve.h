@@ -21,7 +21,8 @@
  *   {"id":3,"event":"nll","row":0,"side":1,"nll":12.5,"tokens":30,"nlls":[..]}
  *   {"id","event":"done","seconds"}      or {"id","event":"error","code":"..","text":".."}
  * Requests are worked off in order; cancel overtakes. Adapters are kept while they do not change on disk. All sides of
- * a generate request are one batch. Generating and scoring take turns with trainings (core/work/turns.h). The process ends when stdin does, whatever it is doing. */
+ * a generate request are one batch. Generating and scoring take turns with trainings (core/work/turns.h). The process
+ * ends when stdin does, whatever it is doing. */
 #ifndef TS_ENGINE_SERVE_H
 #define TS_ENGINE_SERVE_H
 

@@ -372,6 +372,26 @@ static ts_status name_culprit(struct trainer *t, size_t first, size_t n, ts_err 
         (long long)t->at.step + 1, (long long)t->train.lines[t->order[first]]);
 }
 
+/* AdamW on n parameters that begin at `from` of the block. */
+static void update_part(struct trainer *t, const ts_adamw *o, size_t from, size_t n) {
+    ts_adamw_step(o, (size_t)t->at.updates, t->adapter->block + from, t->grad->block + from, t->m->block + from,
+                  t->v->block + from, n);
+}
+
+/* LoRA+ (PEFT's optimizers/loraplus.py): A at the learning rate, B and magnitudes at a multiple of it. */
+static void update_groups(struct trainer *t, const ts_adamw *o) {
+    ts_adamw fast = *o;
+    fast.lr *= t->s.loraplus_lr_ratio;
+    for (size_t l = 0; l < t->adapter->layers; l++)
+        for (size_t p = 0; p < TS_PROJS; p++) {
+            const ts_lora *x = &t->adapter->lora[l][p];
+            if (!x->r) continue;
+            size_t a = (size_t)(x->a - t->adapter->block), n_a = x->r * x->in;
+            update_part(t, o, a, n_a);
+            update_part(t, &fast, a + n_a, x->out * x->r + (x->mag ? x->out : 0));
+        }
+}
+
 static void update(struct trainer *t, double lr, double norm, double scale) {
     ts_adamw o = TS_ADAMW_DEFAULTS;
     o.lr = lr;
@@ -381,8 +401,11 @@ static void update(struct trainer *t, double lr, double norm, double scale) {
     if (factor != 1)
         for (size_t i = 0; i < t->grad->n_params; i++)
             t->grad->block[i] *= factor;
-    ts_adamw_step(&o, (size_t)++t->at.updates, t->adapter->block, t->grad->block, t->m->block, t->v->block,
-                  t->adapter->n_params);
+    t->at.updates++;
+    if (t->s.loraplus_lr_ratio != 1)
+        update_groups(t, &o);
+    else
+        update_part(t, &o, 0, t->adapter->n_params);
     ts_adapter_refresh(t->adapter);
 }
 

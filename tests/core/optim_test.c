@@ -99,6 +99,11 @@ static void schedules_are_transformers(void **state) {
     assert_near(ts_schedule_factor(TS_CONSTANT, 99, 100, 10), 1, 0, "constant");
     assert_near(ts_schedule_factor(TS_CONSTANT, 0, 100, 10), 0, 0, "constant warms up");
     assert_near(ts_schedule_factor(TS_COSINE, 0, 1, 0), 1, 0, "one step");
+    assert_near(ts_schedule_factor(TS_WSD, 5, 100, 10), 0.5, 1e-15, "wsd warms up");
+    assert_near(ts_schedule_factor(TS_WSD, 80, 100, 10), 1, 0, "wsd is stable");
+    assert_near(ts_schedule_factor(TS_WSD, 85, 100, 10), 0.5, 1e-15, "wsd decays");
+    assert_near(ts_schedule_factor(TS_WSD, 100, 100, 10), 0, 1e-15, "wsd ends");
+    assert_near(ts_schedule_factor(TS_WSD, 95, 100, 90), 1 - sqrt(.5), 1e-15, "wsd after a long warm-up");
     ts_schedule s;
     assert_ok(ts_schedule_parse("linear", &s, &err));
     assert_int_equal(s, TS_LINEAR);

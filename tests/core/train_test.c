@@ -359,6 +359,37 @@ static void overflow_stops_the_run(void **state) {
     free(dir);
 }
 
+/* AdamW's first step moves a value by the learning rate: B by the ratio times as far; A has no gradient yet. */
+static void loraplus_moves_b_further(void **state) {
+    (void)state;
+    ts_adapter *a[2];
+    ts_model *m = NULL;
+    write_rows("train.jsonl", 4, 13);
+    for (int i = 0; i < 2; i++) {
+        ts_run_settings s;
+        ts_train_result r;
+        settings(&s);
+        set(&s, "lora-dropout", "0");
+        set(&s, "max-steps", "1");
+        set(&s, "warmup-ratio", "0");
+        set(&s, "loraplus-lr-ratio", i ? "16" : "1");
+        if (!m) assert_ok(ts_model_open(&m, s.model, &err));
+        char *dir = create(i ? "plus" : "plain", &s, false), *adapter = ts_path_join(dir, "adapter");
+        assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
+        assert_ok(ts_adapter_load(&a[i], adapter, m, &err));
+        free(adapter);
+        free(dir);
+    }
+    const ts_lora *x = &a[0]->lora[1][TS_V], *y = &a[1]->lora[1][TS_V];
+    assert_memory_equal(x->a, y->a, x->r * x->in * sizeof(float));
+    assert_true(x->b[0] != 0);
+    for (size_t i = 0; i < x->out * x->r; i++)
+        assert_near(y->b[i], 16 * x->b[i], 1e-7, "B");
+    ts_adapter_free(a[0]);
+    ts_adapter_free(a[1]);
+    ts_model_close(m);
+}
+
 /* qlora is lora over the base in 4 bits: another loss before the first step, the same after the model was rounded. */
 static void qlora_trains_over_the_rounded_base(void **state) {
     (void)state;
@@ -420,6 +451,7 @@ int main(void) {
         cmocka_unit_test_setup(changed_files_are_refused, fresh),
         cmocka_unit_test_setup(one_process_at_a_time, fresh),
         cmocka_unit_test_setup(overflow_stops_the_run, fresh),
+        cmocka_unit_test_setup(loraplus_moves_b_further, fresh),
         cmocka_unit_test_setup(qlora_trains_over_the_rounded_base, fresh),
         cmocka_unit_test_setup(seeds_decide, fresh),
     };
