@@ -1,5 +1,7 @@
 #include "core/engine/net_impl.h"
 
+#include "core/base/rand.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -158,6 +160,7 @@ typedef struct rows_ctx {
     const ts_layer *layer;
     const float *x, *w, *add;
     float *y;
+    const ts_dropout *dropout;
 } rows_ctx;
 
 static void norm_rows(void *ctx, size_t first, size_t end, int worker) {
@@ -205,6 +208,15 @@ static void norm_pass(const ts_pass *p, const float *x, const float *w, const fl
     }
 }
 
+void ts_neftune(const ts_dropout *d, uint64_t token, size_t length, float *x, size_t h) {
+    enum { STREAM = 0x6e6566 }; /* other numbers than dropout's */
+    double most = d->neftune / sqrt((double)length * (double)h);
+    ts_rand r;
+    ts_rand_seed(&r, ts_rand_mix(ts_rand_mix(d->seed, STREAM), token));
+    for (size_t i = 0; i < h; i++)
+        x[i] += (float)(most * (2 * ts_rand_unit(&r) - 1));
+}
+
 static void embed_rows(void *ctx, size_t first, size_t end, int worker) {
     (void)worker;
     const rows_ctx *c = ctx;
@@ -215,6 +227,8 @@ static void embed_rows(void *ctx, size_t first, size_t end, int worker) {
             float *y = c->y + i * c->n->h;
             ts_adapter_embed_row(ts_row_adapter(c->b, i), c->n->m, (size_t)run->ids[i - run->first], y);
             if (scale != 1) ts_kernels_get()->scale(y, c->n->h, scale);
+            if (c->dropout && c->dropout->neftune > 0)
+                ts_neftune(c->dropout, run->token + i - run->first, run->length, y, c->n->h);
         }
     }
 }
@@ -337,7 +351,7 @@ ts_status ts_forward(ts_pass *p, ts_err *err) {
     TS_TRY(ts_rope_need(n, positions, err));
     TS_TRY(ts_bufs_need(n, b->rows, p->ranks, p->grad != NULL, err));
     TS_TRY(ts_attention_need(n, b, p->grad != NULL, err));
-    rows_ctx c = {.n = n, .b = b, .y = n->bufs.layer[0].x};
+    rows_ctx c = {.n = n, .b = b, .y = n->bufs.layer[0].x, .dropout = &p->dropout};
     ts_rows(b->rows, 16, embed_rows, &c);
     for (size_t l = 0; l < n->m->config.layers; l++) {
         if (ts_cancelled(p->progress)) return ts_fail(err, TS_CANCELLED, "cancelled");

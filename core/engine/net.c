@@ -222,7 +222,7 @@ out:
 static ts_status all_batches(ts_pass *p, cutting c, const sums *to, ts_err *err) {
     const ts_seq *seqs = c.seqs;
     size_t n_seqs = c.n_seqs;
-    c.share = !(p->dropout.p > 0);
+    c.share = !(p->dropout.p > 0 || p->dropout.neftune > 0);
     for (size_t s = 0; s < n_seqs; s++)
         c.share = c.share && !ts_rope_stretched(p->net->m, seqs[s].n);
     TS_TRY(check_ids(p->net, seqs, n_seqs, err));

@@ -54,6 +54,8 @@ TS_MUST_USE ts_status ts_net_logits(ts_net *n, const ts_adapter *adapter, const 
 typedef struct ts_dropout {
     double p;
     uint64_t seed;
+    double neftune; /* NEFTune's alpha: each number that enters the first layer gets alpha / sqrt(tokens of the sequence
+                       x hidden size) times a uniform number of (-1, 1), drawn from (seed, token); 0: none */
 } ts_dropout;
 TS_MUST_USE ts_status ts_net_backward(ts_net *n, const ts_adapter *adapter, const ts_seq *seqs, size_t n_seqs,
                                       ts_dropout dropout, ts_adapter *grad, double *nll, size_t *count,

@@ -143,6 +143,8 @@ void ts_attention_backward(ts_net *n, const ts_batch *b, size_t window, const fl
                            const float *lse, const float *dout, float *dqkv);
 
 /* forward.c */
+/* NEFTune on a row of h numbers of a sequence of `length` tokens. */
+void ts_neftune(const ts_dropout *d, uint64_t token, size_t length, float *x, size_t h);
 TS_MUST_USE ts_status ts_forward(ts_pass *p, ts_err *err);
 TS_MUST_USE ts_status ts_bufs_need(ts_net *n, size_t rows, size_t ranks, bool keep, ts_err *err);
 void ts_bufs_release(ts_net_bufs *b);

@@ -1,5 +1,7 @@
 #include "core/engine/ops_ref.h"
 
+#include "core/engine/net_impl.h"
+
 #include "core/base/rand.h"
 #include "core/engine/kernels.h"
 
@@ -225,6 +227,10 @@ void ts_ref_logits(const ts_model *m, const ts_adapter *a, const int32_t *ids, s
                                 (double)a->embed.a[k * m->config.vocab + (size_t)ids[i]];
         for (size_t j = 0; j < h; j++)
             x[i * h + j] *= (double)m->config.embed_scale;
+        memset(row, 0, h * sizeof *row);
+        if (dropout.neftune > 0) ts_neftune(&dropout, token + i, n, row, h);
+        for (size_t j = 0; j < h; j++)
+            x[i * h + j] += (double)row[j];
     }
     for (size_t l = 0; l < m->config.layers; l++) {
         y = ref_norm(&r, x, m->layer[l].attn_norm);

@@ -45,7 +45,8 @@ typedef struct ts_run_settings {
     double warmup_ratio;
     int64_t warmup_steps; /* -1: by ratio */
     double weight_decay, max_grad_norm;
-    double loraplus_lr_ratio; /* LoRA+: B and magnitudes learn so many times as fast as A; 1: not */
+    double neftune_noise_alpha; /* 0: none */
+    double loraplus_lr_ratio;   /* LoRA+: B and magnitudes learn so many times as fast as A; 1: not */
     int64_t max_length;
     int64_t seed;
     bool no_shuffle;           /* the file's order in every epoch */
@@ -86,6 +87,8 @@ typedef struct ts_run_settings {
     X("warmup-ratio", warmup_ratio, NUM, "SHARE", "share of the steps in which the rate rises", "0.03", 0, 1)          \
     X("warmup-steps", warmup_steps, INT, "N", "steps in which the rate rises; -1: by ratio", "-1", -1, 1000000000)     \
     X("weight-decay", weight_decay, NUM, "X", "AdamW's weight decay", "0", 0, 100)                                     \
+    X("neftune-noise-alpha", neftune_noise_alpha, NUM, "X",                                                            \
+      "noise on the embeddings while training; 0: none (5 is usual)", "0", 0, 1e4)                                     \
     X("loraplus-lr-ratio", loraplus_lr_ratio, NUM, "X", "LoRA+: B learns X times as fast as A; 1: not (16 is usual)",  \
       "1", 1, 1e4)                                                                                                     \
     X("max-grad-norm", max_grad_norm, NUM, "X", "gradients are clipped to this norm; 0: not", "1", 0, 1e9)             \

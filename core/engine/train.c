@@ -427,8 +427,9 @@ static ts_status report_step(struct trainer *t, double loss, double lr, double n
 static ts_status step(struct trainer *t, ts_err *err) {
     double begun = ts_now(), nll = 0;
     size_t count = 0, first, tokens = 0, n = make_batch(t, t->at.step, &first);
-    ts_dropout dropout = {t->adapter->dropout,
-                          ts_rand_mix(ts_rand_mix((uint64_t)t->s.seed, STREAM_DROPOUT), (uint64_t)t->at.step)};
+    ts_dropout dropout = {.p = t->adapter->dropout,
+                          .seed = ts_rand_mix(ts_rand_mix((uint64_t)t->s.seed, STREAM_DROPOUT), (uint64_t)t->at.step),
+                          .neftune = t->s.neftune_noise_alpha};
     for (size_t i = 0; i < n; i++)
         tokens += t->seqs[i].n;
     memset(t->grad->block, 0, t->grad->n_params * sizeof(float));

@@ -71,7 +71,7 @@ static void bench_lora(const ts_model *m, ts_net *n, const char *targets, const 
         double nll, w = ts_now(), c = cpu_seconds();
         size_t count;
         memset(grad->block, 0, grad->n_params * sizeof *grad->block);
-        must(ts_net_backward(n, a, seqs, SEQS, (ts_dropout){0, 0}, grad, &nll, &count, NULL, &err));
+        must(ts_net_backward(n, a, seqs, SEQS, (ts_dropout){0}, grad, &nll, &count, NULL, &err));
         for (size_t i = 0; i < grad->n_params; i++)
             grad->block[i] /= (float)count;
         ts_adamw o = TS_ADAMW_DEFAULTS;

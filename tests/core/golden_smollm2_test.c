@@ -274,7 +274,7 @@ static void check_training(const char *file, const char *init) {
         for (size_t i = 0; i < 4; i++)
             batch[i] = all.seqs[(size_t)golden_at(ts_json_get(want, "examples"), i)];
         memset(grad->block, 0, grad->n_params * sizeof *grad->block);
-        assert_ok(ts_net_backward(net, a, batch, 4, (ts_dropout){0, 0}, grad, &nll, &count, NULL, &err));
+        assert_ok(ts_net_backward(net, a, batch, 4, (ts_dropout){0}, grad, &nll, &count, NULL, &err));
         for (size_t i = 0; i < grad->n_params; i++)
             grad->block[i] /= (float)count;
         double norm = ts_grad_norm(grad->block, grad->n_params);

@@ -5,6 +5,7 @@
 #include "core/base/file.h"
 #include "core/base/rand.h"
 #include "core/engine/kernels.h"
+#include "core/engine/net_impl.h"
 #include "core/engine/ops_ref.h"
 #include "core/work/pool.h"
 
@@ -201,11 +202,34 @@ static void stored_in_blocks(void **state) {
     close_tiny(&f);
 }
 
-static void with_dropout(void **state) {
+/* Uniform, of the size that alpha, length and width give, and the same for the same token. */
+static void noise_is_as_large_as_it_should_be(void **state) {
+    (void)state;
+    enum { H = 4096, LENGTH = 9 };
+    static float x[H], again[H];
+    ts_dropout d = {.seed = 3, .neftune = 5};
+    double most = 5 / sqrt((double)LENGTH * H), sum = 0, squares = 0, largest = 0;
+    ts_neftune(&d, 17, LENGTH, x, H);
+    for (size_t i = 0; i < H; i++) {
+        sum += (double)x[i];
+        squares += (double)x[i] * (double)x[i];
+        largest = TS_MAX(largest, fabs((double)x[i]));
+    }
+    assert_true(largest <= most && largest > 0.99 * most);
+    assert_near(sum / H / most, 0, 0.03, "mean");
+    assert_near(squares / H / (most * most), 1. / 3, 0.02, "variance");
+    ts_neftune(&d, 17, LENGTH, again, H);
+    assert_memory_equal(x, again, sizeof x);
+    memset(again, 0, sizeof again);
+    ts_neftune(&d, 18, LENGTH, again, H);
+    assert_memory_not_equal(x, again, sizeof x);
+}
+
+static void with_dropout_and_noise(void **state) {
     (void)state;
     ts_tiny t = {.hidden = 32, .heads = 2, .vocab = 277};
     fixture f = open_tiny(&t, 0x7f);
-    check_gradients(&f, (ts_dropout){0.3, 99});
+    check_gradients(&f, (ts_dropout){.p = 0.3, .seed = 99, .neftune = 5});
     close_tiny(&f);
 }
 
@@ -223,7 +247,7 @@ static void dora_has_gradients(void **state) {
         ts_tiny t = {.heads = 4, .kv_heads = 2, .hidden = 32, .ffn = 40, .vocab = 277, .qwen2 = i == 1};
         fixture f = open_shaped(&t, &settings[i]);
         check_gradients(&f, none);
-        check_gradients(&f, (ts_dropout){0.3, 99});
+        check_gradients(&f, (ts_dropout){.p = 0.3, .seed = 99});
         close_tiny(&f);
     }
 }
@@ -309,7 +333,7 @@ static void the_cut_into_micro_batches_does_not_matter(void **state) {
     ts_tiny t = {0};
     fixture f = open_tiny(&t, 0x7f);
     for (int drop = 0; drop < 2; drop++) {
-        ts_dropout dropout = {drop ? 0.2 : 0, 4};
+        ts_dropout dropout = {.p = drop ? 0.2 : 0, .seed = 4};
         size_t count, again;
         double nll = gradient(&f, f.n, dropout, f.grad, &count);
         for (size_t micro = 1; micro < 60; micro += 12) {
@@ -539,7 +563,8 @@ int main(void) {
         cmocka_unit_test(qwen2_with_biases),
         cmocka_unit_test(every_family),
         cmocka_unit_test(stored_in_blocks),
-        cmocka_unit_test(with_dropout),
+        cmocka_unit_test(noise_is_as_large_as_it_should_be),
+        cmocka_unit_test(with_dropout_and_noise),
         cmocka_unit_test(dora_has_gradients),
         cmocka_unit_test(doras_norms_are_those_of_the_changed_rows),
         cmocka_unit_test(patterns_have_gradients),
