@@ -95,8 +95,8 @@ TS_MUST_USE ts_status ts_adapter_load(ts_adapter **out, const char *path, const 
  * written again gives the same bytes. */
 TS_MUST_USE ts_status ts_adapter_save(const ts_adapter *a, const char *dir, ts_err *err);
 /* Writes a GGUF adapter for llama.cpp, F32, atomically. rsLoRA, patterns and alphas are folded into alpha and B.
- * TS_UNSUPPORTED, with the advice to merge instead, for what the format cannot say: DoRA, saved modules, LoRA on the
- * head of a model whose head is its embedding. */
+ * TS_UNSUPPORTED, with the advice to merge instead, for what the format cannot say: DoRA, saved modules, LoRA on
+ * the embedding or head of a model where they are one tensor. */
 TS_MUST_USE ts_status ts_adapter_save_gguf(const ts_adapter *a, const char *path, ts_err *err);
 void ts_adapter_free(ts_adapter *a);
 /* Calculates DoRA's g anew, after mag, a or b changed. On all cores; nothing to do without DoRA. */

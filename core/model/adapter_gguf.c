@@ -119,10 +119,12 @@ out:
 /* ---- writing ---- */
 
 static ts_status refuse(const ts_adapter *a, const char *path, ts_err *err) {
-    const char *what = a->settings.dora                     ? "DoRA's magnitudes"
-                       : a->n_saved                         ? a->saved[0].name
-                       : a->head.r && a->model->config.tied ? "LoRA on a head that is the embedding"
-                                                            : NULL;
+    /* where head and embedding are one tensor, llama.cpp multiplies by what is meant for looking up, and aborts */
+    bool tied = a->model->config.tied && (a->head.r || a->embed.r);
+    const char *what = a->settings.dora ? "DoRA's magnitudes"
+                       : a->n_saved     ? a->saved[0].name
+                       : tied           ? "LoRA on an embedding that is also the head"
+                                        : NULL;
     if (!what) return TS_OK;
     return ts_fail(err, TS_UNSUPPORTED, "%s: a GGUF adapter cannot hold %s; merge instead", path, what);
 }

@@ -461,6 +461,10 @@ static void gguf_rows_are_in_the_files_order(void **state) {
     assert_int_equal(ts_adapter_save_gguf(dora, path, &err), TS_UNSUPPORTED);
     assert_non_null(strstr(err.text, "merge instead"));
     ts_adapter_free(dora);
+    s = (ts_adapter_settings){.r = 2, .alpha = 4, .targets = TEXT("[\"embed_tokens\"]")};
+    ts_adapter *both = shaped(m, &s, 5); /* one tensor, looked up and multiplied by */
+    assert_int_equal(ts_adapter_save_gguf(both, path, &err), TS_UNSUPPORTED);
+    ts_adapter_free(both);
     ts_adapter_free(a);
     ts_model *other = tiny(&(ts_tiny){.qwen2 = true});
     refused(path, other, TS_FORMAT, "for the architecture llama");
