@@ -213,7 +213,7 @@ static void fill_row(ts_row *row, sqlite3_stmt *s, ts_arena *arena) {
     row->dup = sqlite3_column_int64(s, 15);
 }
 
-ts_status ts_rows_read(ts_store *st, const int64_t *ids, size_t n, ts_row *out, ts_arena *arena, ts_err *err) {
+static ts_status read_rows(ts_store *st, const int64_t *ids, size_t n, ts_row *out, ts_arena *arena, ts_err *err) {
     static const ts_text empty = {"", 0};
     for (size_t i = 0; i < n; i++) {
         sqlite3_stmt *s = ts_db_stmt(st, row_sql, err);
@@ -233,6 +233,15 @@ ts_status ts_rows_read(ts_store *st, const int64_t *ids, size_t n, ts_row *out, 
         sqlite3_reset(s);
     }
     return TS_OK;
+}
+
+/* In one transaction: else every row would take and give back the file's lock. */
+ts_status ts_rows_read(ts_store *st, const int64_t *ids, size_t n, ts_row *out, ts_arena *arena, ts_err *err) {
+    bool own = n > 1 && sqlite3_get_autocommit(st->db);
+    if (own) TS_TRY(ts_db_run(st, "BEGIN", "read the rows", err));
+    ts_status status = read_rows(st, ids, n, out, arena, err);
+    if (own) sqlite3_exec(st->db, "COMMIT", NULL, NULL, NULL);
+    return status;
 }
 
 ts_status ts_row_read(ts_store *st, int64_t id, ts_row *out, ts_arena *arena, ts_err *err) {

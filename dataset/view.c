@@ -2,6 +2,7 @@
 
 #include "dataset/db.h"
 #include "dataset/query.h"
+#include "dataset/scan.h"
 
 #include <sqlite3.h>
 #include <stdlib.h>
@@ -50,6 +51,52 @@ static ts_status collect(ts_view *v, ts_store *st, const ts_query *q, const char
     return status;
 }
 
+/* ---- in the order of the ids: on all cores ---- */
+
+struct collecting {
+    const char *where;
+    ts_query *queries[TS_SCAN_WORKERS]; /* a query's patterns serve one thread */
+    struct {
+        int64_t *ids;
+        size_t n, cap;
+    } pieces[TS_SCAN_PIECES];
+};
+
+static ts_status bind_query(void *ctx, int worker, sqlite3_stmt *s, ts_err *err) {
+    struct collecting *c = ctx;
+    if (!c->queries[worker]) TS_TRY(ts_query_parse(&c->queries[worker], c->where, NULL, err));
+    ts_query_bind(c->queries[worker], s);
+    return TS_OK;
+}
+
+static ts_status take_id(void *ctx, int worker, size_t piece, sqlite3_stmt *s, ts_err *err) {
+    struct collecting *c = ctx;
+    (void)worker;
+    (void)err;
+    TS_PUSH(c->pieces[piece].ids, c->pieces[piece].n, c->pieces[piece].cap, sqlite3_column_int64(s, 0));
+    return TS_OK;
+}
+
+static ts_status collect_by_id(ts_view *v, ts_store *st, const ts_query *q, const char *where, const char *sql,
+                               ts_progress *progress, ts_err *err) {
+    struct collecting *c = ts_calloc(1, sizeof *c);
+    const ts_scan scan = {.sql = sql, .bind = bind_query, .row = take_id, .ctx = c};
+    c->where = where;
+    c->queries[0] = (ts_query *)(uintptr_t)q; /* the caller's, for the caller's thread */
+    ts_status status = ts_scan_rows(st, &scan, progress, err);
+    for (size_t i = 0; i < TS_SCAN_PIECES; i++)
+        v->n += c->pieces[i].n;
+    v->ids = ts_malloc(TS_MAX(v->n, 1) * sizeof *v->ids);
+    for (size_t i = 0, at = 0; i < TS_SCAN_PIECES; at += c->pieces[i++].n) {
+        if (c->pieces[i].n) memcpy(v->ids + at, c->pieces[i].ids, c->pieces[i].n * sizeof *v->ids);
+        free(c->pieces[i].ids);
+    }
+    for (size_t i = 1; i < TS_SCAN_WORKERS; i++)
+        ts_query_free(c->queries[i]);
+    free(c);
+    return status;
+}
+
 ts_status ts_view_new(ts_view **out, ts_store *st, const char *where, const char *sort, ts_progress *progress,
                       size_t *at, ts_err *err) {
     ts_view *v = ts_calloc(1, sizeof *v);
@@ -61,8 +108,15 @@ ts_status ts_view_new(ts_view **out, ts_store *st, const char *where, const char
     ts_buf_puts(&sql, "SELECT e.id FROM example e LEFT JOIN body b ON b.id=e.id LEFT JOIN metric m ON m.id=e.id"
                       " WHERE e.batch NOT IN " TS_HIDDEN " AND ");
     ts_buf_puts(&sql, ts_query_sql(q));
+    size_t end = sql.len;
     TS_GOTO(order_sql(sort, &sql, &v->by_id, err));
-    TS_GOTO(collect(v, st, q, sql.data, progress, err));
+    if (v->by_id) {
+        sql.len = end;
+        ts_buf_puts(&sql, " AND e.id>=:first AND e.id<:last ORDER BY e.id");
+        TS_GOTO(collect_by_id(v, st, q, where, sql.data, progress, err));
+    } else {
+        TS_GOTO(collect(v, st, q, sql.data, progress, err));
+    }
     *out = v;
 out:
     if (status != TS_OK) ts_view_free(v);
