@@ -63,7 +63,7 @@ int ts_language_find(const char *name) {
 }
 
 /* The script of a third of the letters or more, if it is not Latin. Kana decide for Japanese among Han. */
-static int by_script(const char *s, size_t n) {
+int ts_language_script(const char *s, size_t n) {
     size_t letters = 0, count[TS_COUNT(scripts)] = {0};
     for (size_t i = 0; i < n;) {
         unsigned char c = (unsigned char)s[i];
@@ -119,33 +119,39 @@ static void make_table(void) {
         }
 }
 
-/* Bit l: list l has the word. */
+uint32_t ts_language_lists(uint64_t word) {
+    pthread_once(&table_made, make_table);
+    return word ? table[slot_of(word)].lists : 0;
+}
+
 static uint32_t lists_with(const ts_buf *word) {
-    if (word->len > 8 || !word->len) return 0;
-    return table[slot_of(packed(word->data, word->len))].lists;
+    return word->len > 8 || !word->len ? 0 : ts_language_lists(packed(word->data, word->len));
 }
 
 bool ts_language_function_word(int language, const ts_buf *word) {
-    pthread_once(&table_made, make_table);
     return language >= 0 && (size_t)language < TS_COUNT(latin) && (lists_with(word) >> language & 1);
 }
 
-int ts_language_of(const char *s, size_t n, ts_words *w) {
-    int script = by_script(s, n);
-    size_t hits[TS_COUNT(latin)] = {0}, words = 0, best = 0, second = SIZE_MAX;
-    if (script >= 0) return script;
-    pthread_once(&table_made, make_table);
-    ts_words_begin(w, s, n);
-    while (words < 400 && ts_words_next(w)) {
-        words++;
-        uint32_t lists = lists_with(&w->word);
-        for (size_t i = 0; lists; i++, lists >>= 1)
-            hits[i] += lists & 1;
-    }
+int ts_language_choose(const size_t *hits, size_t words) {
+    size_t best = 0, second = SIZE_MAX;
     for (size_t i = 1; i < TS_COUNT(latin); i++)
         if (hits[i] > hits[best]) best = i;
     for (size_t i = 0; i < TS_COUNT(latin); i++)
         if (i != best && (second == SIZE_MAX || hits[i] > hits[second])) second = i;
     bool sure = hits[best] >= 3 && hits[best] * 100 >= words * 14 && hits[best] * 10 >= hits[second] * 13;
     return sure ? (int)best : -1;
+}
+
+int ts_language_of(const char *s, size_t n, ts_words *w) {
+    int script = ts_language_script(s, n);
+    size_t hits[TS_MAX_LANGUAGES] = {0}, words = 0;
+    if (script >= 0) return script;
+    ts_words_begin(w, s, n);
+    while (words < TS_LANGUAGE_WORDS && ts_words_next(w)) {
+        words++;
+        uint32_t lists = lists_with(&w->word);
+        for (size_t i = 0; lists; i++, lists >>= 1)
+            hits[i] += lists & 1;
+    }
+    return ts_language_choose(hits, words);
 }

@@ -86,11 +86,38 @@ static const char *const patterns[P_COUNT] = {
                ":;({]\\s*$",
 };
 
-static bool has(ts_scorer *s, int pattern, ts_text t, size_t *start) {
-    size_t from, end;
-    bool found = t.n && ts_matcher_find(s->patterns[pattern], t.s, t.n, 0, &from, &end, NULL);
-    if (found && start) *start = from;
-    return found;
+/* What a text must have for the pattern to occur in it: one of the alternatives, in any case. NULL: not known, or the
+ * pattern is searched too seldom to ask. A test holds searches with and without them against each other on real rows.
+ */
+static const char *const needs[P_COUNT] = {
+    [P_PLACEHOLDER_PART] = "<\n[\nlorem ipsum\n{{\ntodo:",
+    [P_NO_INPUT] = "no input\nnoinput",
+    [P_REFUSAL_STRONG] = " ai\n artificial intelligence\nlanguage model",
+    [P_REFUSAL] = "can\nable\nto help\nto assist\nto comply\nwon\nwill not\n have ",
+    [P_EMAIL] = "@",
+    [P_URL] = "http\nwww.",
+    [P_HTML] = "<\n&",
+    [P_SECRET] = "private key\nakia\nasia\nghp_\ngho_\nghu_\nghs_\nghr_\ngithub_pat_\nglpat-\nxox\naiza\nsk-\nk_live_\n"
+                 "k_test_\nhf_\nnpm_\nsg.\neyj",
+    [P_PASSWORD] = "key\nsecret\ntoken\npassw\npwd",
+    [P_LANGUAGE_TASK] =
+        "translat\nlanguage\nfrench\nspanish\ngerman\nitalian\nportuguese\ndutch\npolish\nswedish\nrussian\n"
+        "greek\nhebrew\narabic\nhindi\nthai\njapanese\nkorean\nchinese\nmandarin\nlatin\nenglish",
+    [P_CODE] = "`\n{\n}\n;\n:\n(",
+};
+
+static bool may_have(const ts_scorer *s, int pattern, ts_side side) {
+    const ts_look *l = &s->look[side];
+    if (s->unfiltered) return true;
+    if (pattern == P_PHONE) return ts_look_may_have_phone(l);
+    if (pattern == P_PASSWORD && l->ascii && !l->digits) return false; /* \d takes digits of all scripts */
+    return !needs[pattern] || ts_look_may_have(l, needs[pattern]);
+}
+
+/* Does the pattern occur in t, a part of that side? */
+static bool has(ts_scorer *s, int pattern, ts_text t, ts_side side) {
+    size_t start, end;
+    return t.n && may_have(s, pattern, side) && ts_matcher_find(s->patterns[pattern], t.s, t.n, 0, &start, &end, NULL);
 }
 
 ts_status ts_score_set_init(ts_score_set *set, ts_err *err) {
@@ -158,8 +185,10 @@ void ts_scorer_release(ts_scorer *s) {
     ts_words_release(&s->words);
     ts_buf_release(&s->a);
     ts_buf_release(&s->b);
-    free(s->hashes[0]);
-    free(s->hashes[1]);
+    for (int i = 0; i < 2; i++)
+        ts_look_release(&s->look[i]);
+    ts_hash_set_release(&s->hashes);
+    free(s->list);
 }
 
 /* ---- small helps ---- */
@@ -178,12 +207,15 @@ static ts_text trimmed(ts_text t) {
     return t;
 }
 
-static size_t count_words(ts_scorer *s, ts_text t) {
-    size_t n = 0;
-    ts_words_begin(&s->words, t.s, t.n);
-    while (ts_words_next(&s->words))
-        n++;
-    return n;
+/* Words of a part of one side. */
+static size_t count_words(const ts_scorer *s, ts_text part, ts_side side) {
+    const ts_look *l = &s->look[side];
+    size_t from = (size_t)(part.s - l->text.s);
+    return part.n ? ts_look_words(l, from, from + part.n) : 0;
+}
+
+static size_t answer_words(const ts_scorer *s) {
+    return s->look[TS_SIDE_ANSWER].n;
 }
 
 static ts_text head_of(ts_text t, size_t n) {
@@ -192,49 +224,31 @@ static ts_text head_of(ts_text t, size_t n) {
     return (ts_text){t.s, TS_MIN(n, t.n)};
 }
 
-/* A word's stem, roughly: without a plural s, at most its first five letters. */
-static uint64_t stem_hash(const ts_buf *word) {
-    size_t n = word->len;
-    if (n > 3 && word->data[n - 1] == 's' && word->data[n - 2] != 's') n--;
-    n = TS_MIN(n, 5);
-    while (n > 1 && n < word->len && ((unsigned char)word->data[n] & 0xc0) == 0x80)
-        n--;
-    return ts_hash64(word->data, n, 3);
+static size_t slot_of(uint64_t hash) {
+    return (size_t)(hash & (TS_SCORE_DF_SLOTS - 1));
 }
 
-static int by_value(const void *a, const void *b) {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* The different stems of the words of three letters or more, English function words left out. */
-static size_t stems(ts_scorer *s, int slot, ts_text t) {
-    size_t n = 0, kept = 0;
-    ts_words_begin(&s->words, t.s, t.n);
-    while (ts_words_next(&s->words))
-        if (s->words.word.len >= 3 && !ts_language_function_word(0, &s->words.word))
-            TS_PUSH(s->hashes[slot], n, s->cap[slot], stem_hash(&s->words.word));
-    if (n) qsort(s->hashes[slot], n, sizeof **s->hashes, by_value);
-    for (size_t i = 0; i < n; i++)
-        if (!kept || s->hashes[slot][i] != s->hashes[slot][kept - 1]) s->hashes[slot][kept++] = s->hashes[slot][i];
-    return kept;
+static void count_in_set(const ts_scorer *s, uint64_t hash) {
+    atomic_fetch_add_explicit(&s->set->df[slot_of(hash)], 1, memory_order_relaxed);
 }
 
 void ts_score_survey(ts_scorer *s, const ts_score_text *t, int *language, size_t *words) {
-    const ts_text texts[] = {t->prompt, t->answer};
-    for (int k = 0; k < 2; k++)
-        for (size_t i = 0, n = stems(s, k, texts[k]); i < n; i++)
-            atomic_fetch_add_explicit(&s->set->df[s->hashes[k][i] & (TS_SCORE_DF_SLOTS - 1)], 1, memory_order_relaxed);
+    ts_look_for_words(&s->look[TS_SIDE_PROMPT], t->prompt, &s->words);
+    ts_look_for_words(&s->look[TS_SIDE_ANSWER], t->answer, &s->words);
+    for (int k = 0; k < 2; k++) {
+        const ts_look *l = &s->look[k];
+        ts_hash_set_begin(&s->hashes, l->n);
+        for (size_t i = 0; i < l->n; i++)
+            if (l->words[i].stem && ts_hash_set_add(&s->hashes, l->words[i].stem)) count_in_set(s, l->words[i].stem);
+    }
     for (const char *p = t->answer.s, *end = p + t->answer.n; p < end;) {
         const char *nl = memchr(p, '\n', (size_t)(end - p));
         size_t n = (size_t)((nl ? nl : end) - p);
-        if (n)
-            atomic_fetch_add_explicit(&s->set->df[ts_hash64(p, n, 9) & (TS_SCORE_DF_SLOTS - 1)], 1,
-                                      memory_order_relaxed);
+        if (n) count_in_set(s, ts_hash64(p, n, 9));
         p = nl ? nl + 1 : end;
     }
-    *words = count_words(s, t->answer);
-    *language = ts_language_of(t->answer.s, t->answer.n, &s->words);
+    *words = answer_words(s);
+    *language = ts_look_language(&s->look[TS_SIDE_ANSWER]);
 }
 
 /* ---- the rules ---- */
@@ -246,29 +260,36 @@ static double rule_empty(ts_scorer *s, const ts_score_text *t) {
 
 static double rule_placeholder(ts_scorer *s, const ts_score_text *t) {
     ts_text answer = trimmed(t->answer), input = trimmed(t->input);
-    if (answer.n < 80 && has(s, P_PLACEHOLDER_ALL, answer, NULL)) return 1;
-    if (has(s, P_PLACEHOLDER_PART, t->answer, NULL) || has(s, P_PLACEHOLDER_PART, t->instruction, NULL)) return 0.7;
-    return input.n < 16 && has(s, P_NO_INPUT, input, NULL) ? 0.5 : 0;
+    if (answer.n < 80 && has(s, P_PLACEHOLDER_ALL, answer, TS_SIDE_ANSWER)) return 1;
+    if (has(s, P_PLACEHOLDER_PART, t->answer, TS_SIDE_ANSWER) ||
+        has(s, P_PLACEHOLDER_PART, t->instruction, TS_SIDE_PROMPT))
+        return 0.7;
+    return input.n < 16 && has(s, P_NO_INPUT, input, TS_SIDE_PROMPT) ? 0.5 : 0;
 }
 
 static double rule_refusal(ts_scorer *s, const ts_score_text *t) {
     ts_text head = head_of(trimmed(t->answer), 300);
-    if (has(s, P_REFUSAL_STRONG, head, NULL)) return 1;
-    return has(s, P_REFUSAL, head_of(head, 200), NULL) ? 0.8 : 0;
+    if (has(s, P_REFUSAL_STRONG, head, TS_SIDE_ANSWER)) return 1;
+    return has(s, P_REFUSAL, head_of(head, 200), TS_SIDE_ANSWER) ? 0.8 : 0;
+}
+
+/* Where both are ASCII, folding leaves the words as they are: they must begin with the same one. */
+static bool may_echo(const ts_scorer *s) {
+    const ts_look *p = &s->look[TS_SIDE_PROMPT], *a = &s->look[TS_SIDE_ANSWER];
+    return s->unfiltered || !p->ascii || !a->ascii || (p->n && a->n && p->words[0].hash == a->words[0].hash);
 }
 
 static double rule_echo(ts_scorer *s, const ts_score_text *t) {
     ts_text instruction = trimmed(t->instruction), answer = trimmed(t->answer), input = trimmed(t->input);
-    ts_buf_reset(&s->a);
-    ts_buf_reset(&s->b);
+    size_t most = instruction.n * 2 + 64;
     if (!answer.n) return 0;
-    ts_fold_text(instruction.s, instruction.n, &s->a);
-    ts_fold_text(answer.s,
-                 TS_MIN(answer.n, instruction.n * 2 + 64) == answer.n ? answer.n
-                                                                      : head_of(answer, instruction.n * 2 + 64).n,
-                 &s->b);
-    if (count_words(s, instruction) >= 4 && s->b.len >= s->a.len && memcmp(s->a.data, s->b.data, s->a.len) == 0)
-        return 1;
+    if (may_echo(s) && ts_look_words(&s->look[TS_SIDE_PROMPT], 0, t->instruction.n) >= 4) {
+        ts_buf_reset(&s->a);
+        ts_buf_reset(&s->b);
+        ts_fold_text(instruction.s, instruction.n, &s->a);
+        ts_fold_text(answer.s, answer.n <= most ? answer.n : head_of(answer, most).n, &s->b);
+        if (s->b.len >= s->a.len && memcmp(s->a.data, s->b.data, s->a.len) == 0) return 1;
+    }
     return input.n > 30 && input.n == answer.n && memcmp(input.s, answer.s, input.n) == 0 ? 0.6 : 0;
 }
 
@@ -302,16 +323,13 @@ static bool line_ends(ts_text line) {
 }
 
 /* Words that no sentence ends with. */
-static bool hangs(ts_scorer *s, ts_text line) {
+static bool hangs(ts_text line) {
     static const char words[] =
         " the a an and or of to from with for in on at by that which is are your their but because as "
         "into than when while if so they being been was were will would could should might must has have had "
         "between during through about ";
     char key[16];
-    ts_words_begin(&s->words, line.s, line.n);
-    while (ts_words_next(&s->words)) {
-    }
-    if (!line.n || s->words.at == 0) return false;
+    if (!line.n) return false;
     size_t n = 0, end = line.n;
     while (n < end && ((line.s[end - 1 - n] | 32) >= 'a' && (line.s[end - 1 - n] | 32) <= 'z'))
         n++;
@@ -326,17 +344,16 @@ static bool hangs(ts_scorer *s, ts_text line) {
 
 static double rule_truncated(ts_scorer *s, const ts_score_text *t) {
     ts_text answer = trimmed(t->answer), last = answer;
-    size_t like = 0, like_ended = 0, fences = 0, last_words, sentences = 0;
-    for (size_t i = 0; i + 2 < answer.n; i++)
-        if (memcmp(answer.s + i, "```", 3) == 0) fences += (i += 2) > 0;
+    size_t like = 0, like_ended = 0, fences, last_words, sentences = 0;
+    fences = ts_score_fences(s, answer);
     if (fences % 2) return 1;
     if (!answer.n || line_ends(answer)) return 0;
     size_t cut = answer.n;
     while (cut > 0 && answer.s[cut - 1] != '\n')
         cut--;
     last = trimmed((ts_text){answer.s + cut, answer.n - cut});
-    if (has(s, P_CODE, fences ? last : answer, NULL)) return 0; /* behind a closed block of code comes text */
-    last_words = count_words(s, last);
+    if (has(s, P_CODE, fences ? last : answer, TS_SIDE_ANSWER)) return 0; /* behind a closed block of code comes text */
+    last_words = count_words(s, last, TS_SIDE_ANSWER);
     for (const char *p = answer.s, *end = answer.s + cut; p < end;) {
         const char *nl = memchr(p, '\n', (size_t)(end - p));
         ts_text line = trimmed((ts_text){p, (size_t)((nl ? nl : end) - p)});
@@ -348,9 +365,9 @@ static double rule_truncated(ts_scorer *s, const ts_score_text *t) {
     }
     for (size_t i = 0; i + 2 < last.n; i++)
         sentences += strchr(".!?", last.s[i]) && last.s[i + 1] == ' ' && i > 3;
-    if (last_words >= 4 && hangs(s, last)) return 1;
+    if (last_words >= 4 && hangs(last)) return 1;
     if (is_item(last)) return like >= 1 && like_ended * 10 >= like * 8 && last_words >= 2 ? 0.9 : 0;
-    if (last_words < 5 || count_words(s, answer) < 10) return 0;
+    if (last_words < 5 || answer_words(s) < 10) return 0;
     if (sentences) return 0.8;
     return like >= 2 && like_ended == like && last_words >= 6 ? 0.6 : 0;
 }
@@ -359,30 +376,31 @@ static double rule_truncated(ts_scorer *s, const ts_score_text *t) {
 
 static double rule_repetition(ts_scorer *s, const ts_score_text *t) {
     enum { GRAM = 4 };
-    size_t n = 0, repeats = 0;
-    ts_words_begin(&s->words, t->answer.s, t->answer.n);
-    while (ts_words_next(&s->words))
-        TS_PUSH(s->hashes[0], n, s->cap[0], ts_hash64(s->words.word.data, s->words.word.len, 0));
-    if (n < 24) return 0;
-    size_t grams = n - GRAM + 1;
-    for (size_t i = 0; i < grams; i++)
-        s->hashes[0][i] = ts_hash64(s->hashes[0] + i, GRAM * sizeof(uint64_t), 5);
-    qsort(s->hashes[0], grams, sizeof **s->hashes, by_value);
-    for (size_t i = 1; i < grams; i++)
-        repeats += s->hashes[0][i] == s->hashes[0][i - 1];
+    const ts_look *l = &s->look[TS_SIDE_ANSWER];
+    size_t repeats = 0;
+    if (l->n < 24) return 0;
+    size_t grams = l->n - GRAM + 1;
+    ts_hash_set_begin(&s->hashes, grams);
+    for (size_t i = 0; i < grams; i++) {
+        uint64_t h = 0;
+        for (size_t k = 0; k < GRAM; k++)
+            h = (h ^ h >> 29) * 0x9e3779b97f4a7c15u + l->words[i + k].hash;
+        repeats += !ts_hash_set_add(&s->hashes, h);
+    }
     double share = (double)repeats / (double)grams;
-    if (share < 0.3 || has(s, P_REPEAT_TASK, t->prompt, NULL) || has(s, P_CODE, t->answer, NULL)) return 0;
+    if (share < 0.3 || has(s, P_REPEAT_TASK, t->prompt, TS_SIDE_PROMPT) || has(s, P_CODE, t->answer, TS_SIDE_ANSWER))
+        return 0;
     return TS_MIN(1, 0.4 + (share - 0.3) * 1.5);
 }
 
 static double rule_language(ts_scorer *s, const ts_score_text *t) {
     if (s->set->language < 0) return 0;
-    int language = ts_language_of(t->answer.s, t->answer.n, &s->words);
+    int language = ts_look_language(&s->look[TS_SIDE_ANSWER]);
     if (language < 0 || language == s->set->language) return 0;
-    if (count_words(s, t->answer) < 5 || has(s, P_LANGUAGE_TASK, t->prompt, NULL) || has(s, P_CODE, t->answer, NULL))
+    if (answer_words(s) < 5 || has(s, P_LANGUAGE_TASK, t->prompt, TS_SIDE_PROMPT) ||
+        has(s, P_CODE, t->answer, TS_SIDE_ANSWER))
         return 0;
-    int asked = ts_language_of(t->prompt.s, t->prompt.n, &s->words);
-    return asked == language ? 0.6 : 1;
+    return ts_look_language(&s->look[TS_SIDE_PROMPT]) == language ? 0.6 : 1;
 }
 
 static double rule_format(ts_scorer *s, const ts_score_text *t) {
@@ -393,22 +411,18 @@ static double rule_format(ts_scorer *s, const ts_score_text *t) {
 }
 
 static double rule_email(ts_scorer *s, const ts_score_text *t) {
-    return has(s, P_EMAIL, t->answer, NULL) ? 1 : has(s, P_EMAIL, t->prompt, NULL) ? 0.5 : 0;
+    return has(s, P_EMAIL, t->answer, TS_SIDE_ANSWER) ? 1 : has(s, P_EMAIL, t->prompt, TS_SIDE_PROMPT) ? 0.5 : 0;
 }
 
 static double rule_phone(ts_scorer *s, const ts_score_text *t) {
-    return has(s, P_PHONE, t->answer, NULL) ? 1 : has(s, P_PHONE, t->prompt, NULL) ? 0.5 : 0;
+    return has(s, P_PHONE, t->answer, TS_SIDE_ANSWER) ? 1 : has(s, P_PHONE, t->prompt, TS_SIDE_PROMPT) ? 0.5 : 0;
 }
 
 static double rule_url(ts_scorer *s, const ts_score_text *t) {
-    return has(s, P_URL, t->answer, NULL) ? 1 : has(s, P_URL, t->prompt, NULL) ? 0.5 : 0;
+    return has(s, P_URL, t->answer, TS_SIDE_ANSWER) ? 1 : has(s, P_URL, t->prompt, TS_SIDE_PROMPT) ? 0.5 : 0;
 }
 
 /* ---- mismatch ---- */
-
-static size_t slot_of(uint64_t hash) {
-    return (size_t)(hash & (TS_SCORE_DF_SLOTS - 1));
-}
 
 static uint32_t df_of(const ts_scorer *s, uint64_t hash) {
     return atomic_load_explicit(&s->set->df[slot_of(hash)], memory_order_relaxed);
@@ -419,52 +433,54 @@ static bool is_telling(const ts_scorer *s, uint64_t stem) {
     return (double)df_of(s, stem) <= TS_MAX(0.24 * (double)s->set->rows, 6);
 }
 
-/* The answer without lines that many answers have (a closing line), in s->a. */
-static ts_text without_common_lines(ts_scorer *s, ts_text t) {
-    ts_buf_reset(&s->a);
-    for (const char *p = t.s, *end = t.s + t.n; p < end;) {
-        const char *nl = memchr(p, '\n', (size_t)(end - p));
-        size_t n = (size_t)((nl ? nl : end) - p);
-        if (s->set->rows < 20 || (double)df_of(s, ts_hash64(p, n, 9)) < 0.2 * (double)s->set->rows) {
-            ts_buf_add(&s->a, p, n);
-            ts_buf_putc(&s->a, '\n');
-        }
-        p = nl ? nl + 1 : end;
+/* The stems of the prompt into s->hashes, how many of them are telling; does the answer have one of them, in a line
+ * that not many answers have (as a closing line)? */
+static bool share_a_stem(ts_scorer *s, ts_text answer, size_t *telling) {
+    const ts_look *p = &s->look[TS_SIDE_PROMPT], *a = &s->look[TS_SIDE_ANSWER];
+    size_t w = 0;
+    *telling = 0;
+    ts_hash_set_begin(&s->hashes, p->n);
+    for (size_t i = 0; i < p->n; i++)
+        if (p->words[i].stem && ts_hash_set_add(&s->hashes, p->words[i].stem))
+            *telling += is_telling(s, p->words[i].stem);
+    for (size_t at = 0; at < answer.n;) {
+        const char *nl = memchr(answer.s + at, '\n', answer.n - at);
+        size_t end = nl ? (size_t)(nl - answer.s) : answer.n;
+        bool counts =
+            s->set->rows < 20 || (double)df_of(s, ts_hash64(answer.s + at, end - at, 9)) < 0.2 * (double)s->set->rows;
+        for (; w < a->n && a->words[w].start < end; w++)
+            if (counts && a->words[w].stem && ts_hash_set_has(&s->hashes, a->words[w].stem)) return true;
+        at = end + 1;
     }
-    return (ts_text){ts_buf_str(&s->a), s->a.len};
+    return false;
 }
 
 static double rule_mismatch(ts_scorer *s, const ts_score_text *t) {
-    size_t telling = 0, shared = 0, needed = has(s, P_MAKE_TASK, t->instruction, NULL) ? 6 : 3;
-    if (count_words(s, t->answer) < 12 || has(s, P_CODE, t->answer, NULL)) return 0;
-    if (has(s, P_LANGUAGE_TASK, t->prompt, NULL) &&
-        (trimmed(t->input).n || ts_language_of(t->answer.s, t->answer.n, &s->words) != s->set->language))
+    size_t telling;
+    if (answer_words(s) < 12 || share_a_stem(s, t->answer, &telling) || telling < 3) return 0;
+    if (telling < 6 && has(s, P_MAKE_TASK, t->instruction, TS_SIDE_PROMPT)) return 0;
+    if (has(s, P_CODE, t->answer, TS_SIDE_ANSWER)) return 0;
+    if (has(s, P_LANGUAGE_TASK, t->prompt, TS_SIDE_PROMPT) &&
+        (trimmed(t->input).n || ts_look_language(&s->look[TS_SIDE_ANSWER]) != s->set->language))
         return 0;
-    size_t n = stems(s, 0, t->prompt), m = stems(s, 1, without_common_lines(s, t->answer));
-    for (size_t i = 0, j = 0; i < n; i++) {
-        telling += is_telling(s, s->hashes[0][i]);
-        while (j < m && s->hashes[1][j] < s->hashes[0][i])
-            j++;
-        shared += j < m && s->hashes[1][j] == s->hashes[0][i];
-    }
-    return telling >= needed && !shared ? 0.7 : 0;
+    return 0.7;
 }
 
 static double rule_length(ts_scorer *s, const ts_score_text *t) {
+    (void)t;
     if (s->set->rows < 30 || s->set->log_words_deviation < 1e-6) return 0;
-    double z =
-        (log(1 + (double)count_words(s, t->answer)) - s->set->log_words) / TS_MAX(s->set->log_words_deviation, 0.15);
+    double z = (log(1 + (double)answer_words(s)) - s->set->log_words) / TS_MAX(s->set->log_words_deviation, 0.15);
     return fabs(z) < 3.5 ? 0 : TS_MIN(1, 0.3 + (fabs(z) - 3.5) / 4);
 }
 
 static double rule_html(ts_scorer *s, const ts_score_text *t) {
-    if (!has(s, P_HTML, t->answer, NULL) && !has(s, P_HTML, t->prompt, NULL)) return 0;
-    return has(s, P_HTML_TASK, t->instruction, NULL) || has(s, P_CODE, t->answer, NULL) ? 0 : 1;
+    if (!has(s, P_HTML, t->answer, TS_SIDE_ANSWER) && !has(s, P_HTML, t->prompt, TS_SIDE_PROMPT)) return 0;
+    return has(s, P_HTML_TASK, t->instruction, TS_SIDE_PROMPT) || has(s, P_CODE, t->answer, TS_SIDE_ANSWER) ? 0 : 1;
 }
 
 static double rule_nonascii(ts_scorer *s, const ts_score_text *t) {
     size_t letters = 0, foreign = 0;
-    if (s->set->language != ts_language_find("en") || has(s, P_LANGUAGE_TASK, t->prompt, NULL)) return 0;
+    if (s->look[TS_SIDE_ANSWER].ascii || s->set->language != ts_language_find("en")) return 0;
     for (size_t i = 0; i < t->answer.n;) {
         unsigned char c = (unsigned char)t->answer.s[i];
         uint32_t cp = c;
@@ -472,16 +488,19 @@ static double rule_nonascii(ts_scorer *s, const ts_score_text *t) {
         letters += c >= 0x80 ? ts_is_letter(cp) : (c | 32) >= 'a' && (c | 32) <= 'z';
         foreign += c >= 0x80 && ts_is_letter(cp);
     }
-    return letters >= 20 && foreign * 10 > letters ? TS_MIN(1, 2.0 * (double)foreign / (double)letters) : 0;
+    if (letters < 20 || foreign * 10 <= letters || has(s, P_LANGUAGE_TASK, t->prompt, TS_SIDE_PROMPT)) return 0;
+    return TS_MIN(1, 2.0 * (double)foreign / (double)letters);
 }
 
 static double rule_secret(ts_scorer *s, const ts_score_text *t) {
-    if (has(s, P_SECRET, t->answer, NULL) || has(s, P_SECRET, t->prompt, NULL)) return 1;
-    return has(s, P_PASSWORD, t->answer, NULL) ? 0.7 : has(s, P_PASSWORD, t->prompt, NULL) ? 0.4 : 0;
+    if (has(s, P_SECRET, t->answer, TS_SIDE_ANSWER) || has(s, P_SECRET, t->prompt, TS_SIDE_PROMPT)) return 1;
+    return has(s, P_PASSWORD, t->answer, TS_SIDE_ANSWER)   ? 0.7
+           : has(s, P_PASSWORD, t->prompt, TS_SIDE_PROMPT) ? 0.4
+                                                           : 0;
 }
 
 bool ts_score_special(ts_scorer *s, const ts_score_text *t) {
-    return has(s, P_REPEAT_TASK, t->prompt, NULL) || has(s, P_CODE, t->answer, NULL);
+    return has(s, P_REPEAT_TASK, t->prompt, TS_SIDE_PROMPT) || has(s, P_CODE, t->answer, TS_SIDE_ANSWER);
 }
 
 static double (*const rules[])(ts_scorer *s, const ts_score_text *t) = {
@@ -494,6 +513,8 @@ static double (*const rules[])(ts_scorer *s, const ts_score_text *t) = {
 double ts_score_row(ts_scorer *s, const ts_score_text *t, float values[TS_MAX_RULES]) {
     double overall = 1;
     ts_assert(TS_COUNT(rules) == ts_rule_count());
+    ts_look_at(&s->look[TS_SIDE_PROMPT], t->prompt, &s->words);
+    ts_look_at(&s->look[TS_SIDE_ANSWER], t->answer, &s->words);
     for (size_t i = 0; i < TS_COUNT(rules); i++) {
         double v = i == 0 || values[0] == 0 || t->answer.n ? rules[i](s, t) : 0;
         values[i] = (float)v;

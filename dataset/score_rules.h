@@ -4,7 +4,7 @@
 
 #include "core/text/match.h"
 #include "dataset/score.h"
-#include "dataset/words.h"
+#include "dataset/score_text.h"
 
 #include <stdatomic.h>
 
@@ -32,16 +32,21 @@ typedef struct ts_score_set {
     _Atomic uint32_t *df;                  /* in how many rows a word stem occurs, by hash */
 } ts_score_set;
 
-/* One thread's tools. */
+typedef enum ts_side { TS_SIDE_PROMPT, TS_SIDE_ANSWER } ts_side;
+
+/* One thread's tools, and what they know of the row at work. */
 typedef struct ts_scorer {
     const ts_score_set *set;
     ts_matcher *patterns[TS_SCORE_PATTERNS];
     ts_matcher **checks;
     ts_matcher *own[TS_OWN_RULES];
+    bool unfiltered; /* every pattern is searched, also where it cannot occur: slow, for tests */
     ts_words words;
+    ts_look look[2]; /* by side */
+    ts_hash_set hashes;
     ts_buf a, b;
-    uint64_t *hashes[2];
-    size_t cap[2];
+    uint64_t *list;
+    size_t cap_list;
 } ts_scorer;
 
 TS_MUST_USE ts_status ts_score_set_init(ts_score_set *set, ts_err *err);
@@ -66,6 +71,8 @@ double ts_score_own(ts_scorer *s, size_t rule, const ts_score_text *t);
 
 /* ---- score_style.c ---- */
 
+/* How many fences of code, ```, the text has, a part of the answer. */
+size_t ts_score_fences(const ts_scorer *s, ts_text t);
 double ts_rule_unclosed(ts_scorer *s, const ts_score_text *t);
 double ts_rule_profanity(ts_scorer *s, const ts_score_text *t);
 double ts_rule_variety(ts_scorer *s, const ts_score_text *t);
@@ -75,7 +82,7 @@ bool ts_score_special(ts_scorer *s, const ts_score_text *t);
 /* Lexical variety of a text of n word hashes: mean number of words over which the share of different words stays at
  * .72 or more (MTLD, mean of both directions). Prose has 50 to 150; unreliable under 50 words. */
 double ts_mtld(const uint64_t *words, size_t n);
-/* Automated readability index of a text and its number of words; about the years of school that it asks for. */
-double ts_ari(ts_words *w, ts_text t, size_t *words);
+/* Automated readability index of a text; about the years of school that it asks for. 0 without words. */
+double ts_ari(const ts_look *l);
 
 #endif

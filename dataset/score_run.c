@@ -1,18 +1,14 @@
 /* The two passes over all rows: first what the set is like (languages, lengths, how common words are), then the rules.
  */
-#include "core/work/pool.h"
 #include "dataset/db.h"
 #include "dataset/language.h"
+#include "dataset/scan.h"
 #include "dataset/score_rules.h"
-#include "dataset/snapshot.h"
-#include "dataset/view.h"
 
 #include <math.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { PIECE = 1024, SLICE = 32 };
 
 struct finding {
     int64_t id;
@@ -20,102 +16,115 @@ struct finding {
     float value;
 };
 
-struct scoring {
-    ts_store *st;
-    ts_view *view;
-    ts_progress *progress;
-    ts_score_set set;
-    ts_scorer *workers;
-    int n_workers;
-    /* the piece at work */
-    ts_arena arena;
-    ts_row rows[PIECE];
-    ts_score_text texts[PIECE];
-    size_t n;
-    int languages[PIECE];
-    size_t words[PIECE];
-    float values[PIECE][TS_MAX_RULES];
-    double overall[PIECE];
-    /* sums and results */
-    int64_t *votes;
-    double sum, sum_squares;
-    struct finding *findings;
-    size_t n_findings, cap_findings;
-    double *scores; /* per row of the view, NaN where it is gone */
+struct scored {
+    int64_t id;
+    double overall;
 };
 
-static void prepare_texts(struct scoring *sc) {
-    for (size_t i = 0; i < sc->n; i++) {
-        const ts_row *r = &sc->rows[i];
-        char *prompt = ts_arena_alloc(&sc->arena, r->instruction.n + r->input.n + 2);
-        size_t n = r->instruction.n;
-        if (n) memcpy(prompt, r->instruction.s, n);
-        if (r->input.n && n) prompt[n++] = '\n';
-        if (r->input.n) memcpy(prompt + n, r->input.s, r->input.n);
-        n += r->input.n;
-        prompt[n] = 0;
-        sc->texts[i] = (ts_score_text){{prompt, n}, r->output, r->instruction, r->input};
-    }
+/* What one piece of the ids gives; taken together in the order of the pieces, so that threads change nothing. */
+struct piece {
+    int64_t rows, votes[TS_MAX_LANGUAGES];
+    double sum, sum_squares; /* of log(1 + words) */
+    struct finding *findings;
+    size_t n_findings, cap_findings;
+    struct scored *scores;
+    size_t n_scores, cap_scores;
+};
+
+struct scoring {
+    ts_store *st;
+    ts_progress *progress;
+    ts_score_set set;
+    struct worker {
+        ts_scorer scorer;
+        bool made;
+        ts_buf prompt;
+    } workers[TS_SCAN_WORKERS];
+    struct piece pieces[TS_SCAN_PIECES];
+};
+
+static const char rows_sql[] = "SELECT e.id,b.instruction,b.input,b.output FROM example e JOIN body b ON b.id=e.id"
+                               " WHERE e.batch NOT IN " TS_HIDDEN " AND e.id>=:first AND e.id<:last ORDER BY e.id";
+
+/* The texts of the row under the statement; the prompt is put together in the worker's buffer. */
+static struct worker *read_texts(struct scoring *sc, int worker, sqlite3_stmt *s, ts_score_text *t) {
+    struct worker *w = &sc->workers[worker];
+    if (!w->made) ts_scorer_init(&w->scorer, &sc->set);
+    w->made = true;
+    t->instruction = ts_db_text(s, 1);
+    t->input = ts_db_text(s, 2);
+    t->answer = ts_db_text(s, 3);
+    ts_buf_reset(&w->prompt);
+    ts_buf_add(&w->prompt, t->instruction.s, t->instruction.n);
+    if (t->input.n && t->instruction.n) ts_buf_putc(&w->prompt, '\n');
+    ts_buf_add(&w->prompt, t->input.s, t->input.n);
+    t->prompt = (ts_text){w->prompt.data, w->prompt.len};
+    t->instruction.s = w->prompt.data; /* parts of the prompt, as the rules expect */
+    t->input.s = w->prompt.data + w->prompt.len - t->input.n;
+    return w;
 }
 
-static void survey_slice(void *ctx, size_t slice, int worker) {
+static ts_status survey_row(void *ctx, int worker, size_t piece, sqlite3_stmt *s, ts_err *err) {
     struct scoring *sc = ctx;
-    for (size_t i = slice * SLICE; i < TS_MIN((slice + 1) * SLICE, sc->n); i++)
-        ts_score_survey(&sc->workers[worker], &sc->texts[i], &sc->languages[i], &sc->words[i]);
+    struct piece *p = &sc->pieces[piece];
+    ts_score_text t;
+    struct worker *w = read_texts(sc, worker, s, &t);
+    int language;
+    size_t n;
+    (void)err;
+    ts_score_survey(&w->scorer, &t, &language, &n);
+    double words = log(1 + (double)n);
+    if (language >= 0) p->votes[language]++;
+    p->sum += words;
+    p->sum_squares += words * words;
+    p->rows++;
+    return TS_OK;
 }
 
-static void score_slice(void *ctx, size_t slice, int worker) {
+static ts_status score_row(void *ctx, int worker, size_t piece, sqlite3_stmt *s, ts_err *err) {
     struct scoring *sc = ctx;
-    for (size_t i = slice * SLICE; i < TS_MIN((slice + 1) * SLICE, sc->n); i++)
-        sc->overall[i] = ts_score_row(&sc->workers[worker], &sc->texts[i], sc->values[i]);
-}
-
-static void take_survey(struct scoring *sc, size_t first) {
-    (void)first;
-    for (size_t i = 0; i < sc->n; i++) {
-        double words = log(1 + (double)sc->words[i]);
-        if (sc->languages[i] >= 0) sc->votes[sc->languages[i]]++;
-        sc->sum += words;
-        sc->sum_squares += words * words;
-        sc->set.rows++;
-    }
-}
-
-static void take_scores(struct scoring *sc, size_t first) {
-    for (size_t i = 0; i < sc->n; i++) {
-        sc->scores[first + i] = sc->rows[i].gone ? NAN : sc->overall[i];
-        for (size_t r = 0; r < ts_rule_count() + sc->set.n_own && !sc->rows[i].gone; r++) {
-            struct finding f = {sc->rows[i].id, r, sc->values[i][r]};
-            if (f.value > 0) TS_PUSH(sc->findings, sc->n_findings, sc->cap_findings, f);
-        }
-    }
-}
-
-static ts_status pass(struct scoring *sc, int64_t done_before, void (*slice)(void *ctx, size_t i, int worker),
-                      void (*take)(struct scoring *sc, size_t first), ts_err *err) {
-    size_t n = ts_view_count(sc->view);
-    for (size_t i = 0; i < n; i += PIECE) {
-        sc->n = TS_MIN((size_t)PIECE, n - i);
-        ts_arena_reset(&sc->arena);
-        TS_TRY(ts_rows_read(sc->st, ts_view_ids(sc->view) + i, sc->n, sc->rows, &sc->arena, err));
-        prepare_texts(sc);
-        ts_parallel((sc->n + SLICE - 1) / SLICE, slice, sc);
-        take(sc, i);
-        ts_progress_set(sc->progress, done_before + (int64_t)(i + sc->n), 2 * (int64_t)n);
-        if (ts_cancelled(sc->progress)) return ts_fail(err, TS_CANCELLED, "scoring was stopped; nothing was kept");
+    struct piece *p = &sc->pieces[piece];
+    float values[TS_MAX_RULES];
+    ts_score_text t;
+    struct worker *w = read_texts(sc, worker, s, &t);
+    struct scored row = {sqlite3_column_int64(s, 0), ts_score_row(&w->scorer, &t, values)};
+    (void)err;
+    TS_PUSH(p->scores, p->n_scores, p->cap_scores, row);
+    for (size_t r = 0; r < ts_rule_count() + sc->set.n_own; r++) {
+        struct finding f = {row.id, r, values[r]};
+        if (f.value > 0) TS_PUSH(p->findings, p->n_findings, p->cap_findings, f);
     }
     return TS_OK;
 }
 
+static ts_status pass(struct scoring *sc, const char *what,
+                      ts_status (*row)(void *ctx, int worker, size_t piece, sqlite3_stmt *s, ts_err *err),
+                      ts_err *err) {
+    const ts_scan scan = {.sql = rows_sql, .row = row, .ctx = sc};
+    ts_progress_what(sc->progress, what);
+    ts_status status = ts_scan_rows(sc->st, &scan, sc->progress, err);
+    return status == TS_CANCELLED ? ts_fail(err, TS_CANCELLED, "scoring was stopped; nothing was kept") : status;
+}
+
 static void conclude_survey(struct scoring *sc) {
     ts_buf name = TS_BUF_INIT;
-    double n = (double)TS_MAX(sc->set.rows, 1);
+    int64_t votes[TS_MAX_LANGUAGES] = {0};
+    double sum = 0, sum_squares = 0;
     int best = -1;
+    for (size_t i = 0; i < TS_SCAN_PIECES; i++) {
+        const struct piece *p = &sc->pieces[i];
+        sc->set.rows += p->rows;
+        sum += p->sum;
+        sum_squares += p->sum_squares;
+        for (size_t k = 0; k < TS_MAX_LANGUAGES; k++)
+            votes[k] += p->votes[k];
+    }
     for (int i = 0; i < (int)ts_language_count(); i++)
-        if (sc->votes[i] && (best < 0 || sc->votes[i] > sc->votes[best])) best = i;
+        if (votes[i] && (best < 0 || votes[i] > votes[best])) best = i;
+    double n = (double)TS_MAX(sc->set.rows, 1);
     sc->set.language = ts_setting_get(sc->st, "language", &name) ? ts_language_find(name.data) : best;
-    sc->set.log_words = sc->sum / n;
-    sc->set.log_words_deviation = sqrt(TS_MAX(sc->sum_squares / n - sc->set.log_words * sc->set.log_words, 0));
+    sc->set.log_words = sum / n;
+    sc->set.log_words_deviation = sqrt(TS_MAX(sum_squares / n - sc->set.log_words * sc->set.log_words, 0));
     ts_buf_release(&name);
 }
 
@@ -125,26 +134,31 @@ static const char *name_of(const struct scoring *sc, size_t rule) {
     return rule < ts_rule_count() ? ts_rules[rule].name : sc->set.own[rule - ts_rule_count()].name;
 }
 
-static ts_status write_findings(struct scoring *sc, ts_err *err) {
-    for (size_t i = 0; i < sc->n_findings; i++) {
+static ts_status write_piece(struct scoring *sc, const struct piece *p, ts_err *err) {
+    for (size_t i = 0; i < p->n_findings; i++) {
         sqlite3_stmt *s = ts_db_stmt(sc->st, "INSERT INTO score VALUES(?1,?2,?3)", err);
         if (s) {
-            sqlite3_bind_int64(s, 1, sc->findings[i].id);
-            sqlite3_bind_text(s, 2, name_of(sc, sc->findings[i].rule), -1, SQLITE_STATIC);
-            sqlite3_bind_double(s, 3, round(sc->findings[i].value * 1e4) / 1e4);
+            sqlite3_bind_int64(s, 1, p->findings[i].id);
+            sqlite3_bind_text(s, 2, name_of(sc, p->findings[i].rule), -1, SQLITE_STATIC);
+            sqlite3_bind_double(s, 3, round(p->findings[i].value * 1e4) / 1e4);
         }
         TS_TRY(ts_db_step(sc->st, s, "keep the scores", err));
     }
-    for (size_t i = 0; i < ts_view_count(sc->view); i++) {
-        if (sc->scores[i] != sc->scores[i]) continue;
+    for (size_t i = 0; i < p->n_scores; i++) {
         sqlite3_stmt *s = ts_db_stmt(sc->st,
                                      "INSERT INTO metric(id,score) VALUES(?1,?2)"
                                      " ON CONFLICT(id) DO UPDATE SET score=?2",
                                      err);
-        if (s) sqlite3_bind_int64(s, 1, ts_view_id(sc->view, i));
-        if (s) sqlite3_bind_double(s, 2, sc->scores[i]);
+        if (s) sqlite3_bind_int64(s, 1, p->scores[i].id);
+        if (s) sqlite3_bind_double(s, 2, p->scores[i].overall);
         TS_TRY(ts_db_step(sc->st, s, "keep the scores", err));
     }
+    return TS_OK;
+}
+
+static ts_status write_findings(struct scoring *sc, ts_err *err) {
+    for (size_t i = 0; i < TS_SCAN_PIECES; i++)
+        TS_TRY(write_piece(sc, &sc->pieces[i], err));
     return TS_OK;
 }
 
@@ -248,11 +262,17 @@ static ts_status read_checks(struct scoring *sc, ts_err *err) {
     return status;
 }
 
-static void make_workers(struct scoring *sc) {
-    sc->n_workers = ts_pool_threads();
-    sc->workers = ts_calloc((size_t)sc->n_workers, sizeof *sc->workers);
-    for (int i = 0; i < sc->n_workers; i++)
-        ts_scorer_init(&sc->workers[i], &sc->set);
+static void release_scoring(struct scoring *sc) {
+    for (size_t i = 0; i < TS_SCAN_WORKERS; i++) {
+        if (sc->workers[i].made) ts_scorer_release(&sc->workers[i].scorer);
+        ts_buf_release(&sc->workers[i].prompt);
+    }
+    for (size_t i = 0; i < TS_SCAN_PIECES; i++) {
+        free(sc->pieces[i].findings);
+        free(sc->pieces[i].scores);
+    }
+    ts_score_set_release(&sc->set);
+    free(sc);
 }
 
 ts_status ts_score_all(ts_store *st, ts_progress *progress, ts_score_report *report, ts_err *err) {
@@ -261,28 +281,14 @@ ts_status ts_score_all(ts_store *st, ts_progress *progress, ts_score_report *rep
     *report = (ts_score_report){0};
     sc->st = st;
     sc->progress = progress;
-    ts_progress_what(progress, "scoring");
     TS_GOTO(ts_score_set_init(&sc->set, err));
     TS_GOTO(read_checks(sc, err));
-    TS_GOTO(ts_view_new(&sc->view, st, NULL, NULL, NULL, NULL, err));
-    make_workers(sc);
-    sc->votes = ts_calloc(ts_language_count(), sizeof *sc->votes);
-    sc->scores = ts_calloc(TS_MAX(ts_view_count(sc->view), 1), sizeof *sc->scores);
-    TS_GOTO(pass(sc, 0, survey_slice, take_survey, err));
+    TS_GOTO(pass(sc, "surveying", survey_row, err));
     conclude_survey(sc);
-    TS_GOTO(pass(sc, (int64_t)ts_view_count(sc->view), score_slice, take_scores, err));
+    TS_GOTO(pass(sc, "scoring", score_row, err));
     TS_GOTO(write_scores(sc, err));
     report_on(sc, report);
 out:
-    for (int i = 0; i < sc->n_workers; i++)
-        ts_scorer_release(&sc->workers[i]);
-    free(sc->workers);
-    ts_score_set_release(&sc->set);
-    ts_view_free(sc->view);
-    ts_arena_release(&sc->arena);
-    free(sc->votes);
-    free(sc->scores);
-    free(sc->findings);
-    free(sc);
+    release_scoring(sc);
     return status;
 }

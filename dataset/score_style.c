@@ -1,14 +1,15 @@
 /* Rules on code, secrets and style: brackets left open, keys, coarse words, variety of words, readability. */
-#include "core/base/hash.h"
 #include "dataset/score_rules.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- unclosed ---- */
 
-static size_t count_fences(ts_text t) {
+size_t ts_score_fences(const ts_scorer *s, ts_text t) {
     size_t n = 0;
+    if (!s->look[TS_SIDE_ANSWER].bytes['`']) return 0;
     for (size_t i = 0; i + 2 < t.n; i++)
         if (memcmp(t.s + i, "```", 3) == 0) {
             n++;
@@ -28,51 +29,54 @@ static bool is_sign(ts_text t, size_t i) {
 static size_t open_brackets(ts_text t) {
     size_t depth = 0;
     for (size_t i = 0; i < t.n; i++) {
-        if (!strchr("([{)]}", t.s[i]) || !t.s[i]) continue;
-        if (strchr("([{", t.s[i]))
+        char c = t.s[i];
+        if (c == '(' || c == '[' || c == '{')
             depth += !is_sign(t, i);
-        else if (depth)
+        else if (depth && (c == ')' || c == ']' || c == '}'))
             depth--;
     }
     return depth;
 }
 
 double ts_rule_unclosed(ts_scorer *s, const ts_score_text *t) {
-    (void)s;
-    if (count_fences(t->answer) % 2) return 1;
-    size_t open = open_brackets(t->answer);
+    const unsigned char *bytes = s->look[TS_SIDE_ANSWER].bytes;
+    if (ts_score_fences(s, t->answer) % 2) return 1;
+    size_t open = bytes['('] || bytes['['] || bytes['{'] ? open_brackets(t->answer) : 0;
     return open ? TS_MIN(1, 0.5 + 0.1 * (double)open) : 0;
 }
 
 /* ---- profanity ---- */
 
 /* Whole words that are coarse in any company. Words that also have a harmless sense are not here. */
-static bool is_coarse(const ts_buf *word) {
-    static const char list[] =
-        " fuck fucks fucked fucker fuckers fucking motherfucker motherfuckers motherfucking shit shits shitty bullshit "
-        "shithead asshole assholes arsehole arseholes bitch bitches bitching cunt cunts dickhead dickheads wanker "
-        "wankers twat twats whore whores slut sluts cocksucker cocksuckers dipshit jackass dumbass goddamn ";
-    static const char starts[] = "fmsbacdwtjg";
-    char key[20];
-    if (word->len < 4 || word->len + 3 > sizeof key || !strchr(starts, word->data[0])) return false;
-    key[0] = ' ';
-    memcpy(key + 1, word->data, word->len);
-    memcpy(key + 1 + word->len, " ", 2);
-    return strstr(list, key) != NULL;
+static const char coarse[] =
+    "fuck fucks fucked fucker fuckers fucking motherfucker motherfuckers motherfucking shit shits shitty bullshit "
+    "shithead asshole assholes arsehole arseholes bitch bitches bitching cunt cunts dickhead dickheads wanker "
+    "wankers twat twats whore whores slut sluts cocksucker cocksuckers dipshit jackass dumbass goddamn ";
+static ts_hash_set coarse_words;
+static pthread_once_t coarse_made = PTHREAD_ONCE_INIT;
+
+static void make_coarse(void) {
+    ts_hash_set_begin(&coarse_words, sizeof coarse / 5);
+    for (const char *p = coarse; *p;) {
+        size_t n = strcspn(p, " ");
+        ts_hash_set_add(&coarse_words, ts_word_hash(p, n));
+        p += n + 1;
+    }
 }
 
-static size_t count_coarse(ts_scorer *s, ts_text t) {
+static size_t count_coarse(const ts_look *l) {
     size_t n = 0;
-    ts_words_begin(&s->words, t.s, t.n);
-    while (ts_words_next(&s->words))
-        n += is_coarse(&s->words.word);
+    pthread_once(&coarse_made, make_coarse);
+    for (size_t i = 0; i < l->n; i++)
+        n += l->words[i].stem && ts_hash_set_has(&coarse_words, l->words[i].hash);
     return n;
 }
 
 double ts_rule_profanity(ts_scorer *s, const ts_score_text *t) {
-    size_t n = count_coarse(s, t->answer);
+    size_t n = count_coarse(&s->look[TS_SIDE_ANSWER]);
+    (void)t;
     if (n) return TS_MIN(1, 0.6 + 0.2 * (double)(n - 1));
-    return count_coarse(s, t->prompt) ? 0.3 : 0;
+    return count_coarse(&s->look[TS_SIDE_PROMPT]) ? 0.3 : 0;
 }
 
 /* ---- variety: MTLD (McCarthy and Jarvis 2010) ---- */
@@ -83,21 +87,23 @@ enum { SEEN_SLOTS = 2048, LONGEST_FACTOR = 1000 };
 static double mtld_one_way(const uint64_t *words, size_t n, bool backward) {
     static const double cut = 0.72;
     uint64_t seen[SEEN_SLOTS];
-    size_t types = 0, tokens = 0;
+    size_t types = 0, tokens = 0, slots = 64;
     double factors = 0;
-    memset(seen, 0, sizeof seen);
+    while (slots < SEEN_SLOTS && slots < 2 * n) /* short texts need not clear all of it */
+        slots *= 2;
+    memset(seen, 0, slots * sizeof *seen);
     for (size_t i = 0; i < n; i++) {
         uint64_t w = words[backward ? n - 1 - i : i] | 1;
-        size_t slot = (size_t)(w >> 40) % SEEN_SLOTS;
+        size_t slot = (size_t)(w >> 40) & (slots - 1);
         while (seen[slot] && seen[slot] != w)
-            slot = (slot + 1) % SEEN_SLOTS;
+            slot = (slot + 1) & (slots - 1);
         types += !seen[slot];
         seen[slot] = w;
         tokens++;
         if ((double)types / (double)tokens >= cut && tokens < LONGEST_FACTOR) continue;
         factors++;
         types = tokens = 0;
-        memset(seen, 0, sizeof seen);
+        memset(seen, 0, slots * sizeof *seen);
     }
     if (tokens) factors += (1 - (double)types / (double)tokens) / (1 - cut);
     return factors > 0 ? (double)n / factors : (double)n;
@@ -109,42 +115,45 @@ double ts_mtld(const uint64_t *words, size_t n) {
 
 double ts_rule_variety(ts_scorer *s, const ts_score_text *t) {
     enum { LEAST_WORDS = 50, POOR = 22 };
-    size_t n = 0;
-    ts_words_begin(&s->words, t->answer.s, t->answer.n);
-    while (ts_words_next(&s->words))
-        TS_PUSH(s->hashes[0], n, s->cap[0], ts_hash64(s->words.word.data, s->words.word.len, 0));
-    if (n < LEAST_WORDS) return 0;
-    double mtld = ts_mtld(s->hashes[0], n);
+    const ts_look *l = &s->look[TS_SIDE_ANSWER];
+    if (l->n < LEAST_WORDS) return 0;
+    TS_GROW(s->list, s->cap_list, l->n);
+    for (size_t i = 0; i < l->n; i++)
+        s->list[i] = l->words[i].hash;
+    double mtld = ts_mtld(s->list, l->n);
     if (mtld >= POOR || ts_score_special(s, t)) return 0;
     return TS_MIN(1, 0.3 + (POOR - mtld) / POOR);
 }
 
 /* ---- readability: automated readability index (Smith and Senter 1967) ---- */
 
-double ts_ari(ts_words *w, ts_text t, size_t *words) {
-    size_t letters = 0, sentences = 0;
-    *words = 0;
-    ts_words_begin(w, t.s, t.n);
-    while (ts_words_next(w)) {
-        ++*words;
-        for (size_t i = w->start; i < w->end; i++)
-            letters += ((unsigned char)w->s[i] & 0xc0) != 0x80;
-    }
-    /* a sentence ends at . ! ? before a blank, a line at its end */
+/* A sentence ends at . ! ? before a blank, a line at its end. */
+static size_t count_sentences(ts_text t) {
+    size_t n = 0;
     for (size_t i = 0; i < t.n; i++) {
-        bool last = i + 1 == t.n;
-        sentences += strchr(".!?", t.s[i]) && t.s[i] ? last || strchr(" \n\t\"')", t.s[i + 1]) != NULL
-                                                     : t.s[i] == '\n' && i && !strchr("\n.!?", t.s[i - 1]);
+        char c = t.s[i];
+        if (c == '.' || c == '!' || c == '?')
+            n += i + 1 == t.n || strchr(" \n\t\"')", t.s[i + 1]) != NULL;
+        else if (c == '\n')
+            n += i && !strchr("\n.!?", t.s[i - 1]);
     }
-    if (!*words) return 0;
-    return 4.71 * (double)letters / (double)*words + 0.5 * (double)*words / (double)TS_MAX(sentences, 1) - 21.43;
+    return n;
+}
+
+double ts_ari(const ts_look *l) {
+    size_t letters = 0;
+    for (size_t i = 0; i < l->n; i++)
+        letters += l->words[i].letters;
+    if (!l->n) return 0;
+    return 4.71 * (double)letters / (double)l->n + 0.5 * (double)l->n / (double)TS_MAX(count_sentences(l->text), 1) -
+           21.43;
 }
 
 double ts_rule_readability(ts_scorer *s, const ts_score_text *t) {
     enum { LEAST_WORDS = 30, HARD = 22 };
-    size_t words;
-    if (t->answer.n < LEAST_WORDS * 2) return 0;
-    double ari = ts_ari(&s->words, t->answer, &words);
-    if (words < LEAST_WORDS || ari <= HARD || ts_score_special(s, t)) return 0;
+    const ts_look *l = &s->look[TS_SIDE_ANSWER];
+    if (t->answer.n < LEAST_WORDS * 2 || l->n < LEAST_WORDS) return 0;
+    double ari = ts_ari(l);
+    if (ari <= HARD || ts_score_special(s, t)) return 0;
     return TS_MIN(1, 0.3 + (ari - HARD) / 20);
 }

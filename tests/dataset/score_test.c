@@ -2,6 +2,7 @@
 #include "tests/support.h"
 
 #include "core/base/file.h"
+#include "core/base/rand.h"
 #include "dataset/import.h"
 #include "dataset/language.h"
 #include "dataset/score_rules.h"
@@ -17,16 +18,20 @@ static ts_text text(const char *s) {
     return (ts_text){s, strlen(s)};
 }
 
+static void english_scorer(ts_scorer *s, ts_score_set *set) {
+    assert_ok(ts_score_set_init(set, &err));
+    set->language = ts_language_find("en");
+    set->rows = 100;
+    set->log_words = 4;
+    set->log_words_deviation = 0.5;
+    ts_scorer_init(s, set);
+}
+
 static float value_of(const char *rule, const char *prompt, const char *answer) {
     ts_score_set set;
     ts_scorer s;
     float values[TS_MAX_RULES];
-    assert_ok(ts_score_set_init(&set, &err));
-    set.language = ts_language_find("en");
-    set.rows = 100;
-    set.log_words = 4;
-    set.log_words_deviation = 0.5;
-    ts_scorer_init(&s, &set);
+    english_scorer(&s, &set);
     ts_score_text t = {text(prompt), text(answer), text(prompt), text("")};
     double overall = ts_score_row(&s, &t, values);
     assert_true(overall >= 0 && overall <= 1);
@@ -118,6 +123,152 @@ static void rules_find_and_leave_alone(void **state) {
         if ((v > 0) != cases[i].found)
             fail_msg("case %zu: %s is %g on: %s", i, cases[i].rule, (double)v, cases[i].answer);
     }
+}
+
+/* Pieces that the patterns of the rules are made of, in any order and case, among words and characters that fold to
+ * ASCII letters. */
+static void put_pieces(ts_rand *r, ts_buf *out) {
+    static const char *const pieces[] = {
+        "As an AI language model, I cannot",
+        "I'm sorry, but I can\xe2\x80\x99t help",
+        "i am unable to comply",
+        "I don't have personal opinions",
+        "as a large language model I lack",
+        "I will not answer",
+        "lorem ipsum",
+        "<insert name>",
+        "[todo: x]",
+        "{{ name }}",
+        "TODO:",
+        "no input",
+        "NoInput",
+        "N/A",
+        "a.b@c.org",
+        "5@3",
+        "+44 20 7946 0958",
+        "+1-2",
+        "(212) 555-0142",
+        "212.555.0142",
+        "123-4567",
+        "\xd9\xa1\xd9\xa2\xd9\xa3-\xd9\xa1\xd9\xa2\xd9\xa3-\xd9\xa1\xd9\xa2\xd9\xa3\xd9\xa4",
+        "call 030 12345",
+        "Fax: 0221/1234567",
+        "tel",
+        "http\xc5\xbf://x.y",
+        "https://e.org",
+        "www.e.org",
+        "<b>",
+        "</p>",
+        "&nbsp;",
+        "&#12;",
+        "-----BEGIN PRIVATE \xe2\x84\xaa"
+        "EY-----",
+        "-----BEGIN EC PRIVATE KEY-----",
+        "AKIAIOSFODNN7EXAMPLE",
+        "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
+        "sk-proj-abcdefghijklmnopqrst",
+        "xoxb-1234567890",
+        "hf_abc",
+        "password: hunter2hunter2",
+        "api_\xe2\x84\xaa"
+        "ey = a1b2c3d4e5",
+        "passwd is abc12345",
+        "pwd=12345abcd",
+        "```",
+        "int x;",
+        "def f(a):",
+        "SELECT a FROM b;",
+        "translate to French",
+        "the Engli\xc5\xbfh word",
+        "write a poem",
+        "a table",
+        "html",
+        "\n",
+        "\n\n",
+        ". ",
+        "! "};
+    for (uint64_t k = 1 + ts_rand_below(r, 12); k > 0; k--) {
+        const char *p = pieces[ts_rand_below(r, TS_COUNT(pieces))];
+        bool other = ts_rand_below(r, 3) == 0;
+        for (; *p; p++)
+            ts_buf_putc(out, other && *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p);
+        if (ts_rand_below(r, 4)) ts_buf_printf(out, " w%d ", (int)ts_rand_below(r, 9));
+    }
+}
+
+/* Of a row, with and without asking first whether a pattern can occur at all. */
+static void same_values(ts_scorer *s, ts_text prompt, ts_text answer) {
+    float fast[TS_MAX_RULES], slow[TS_MAX_RULES];
+    ts_score_text t = {prompt, answer, prompt, {prompt.s, 0}};
+    s->unfiltered = false;
+    double with = ts_score_row(s, &t, fast);
+    s->unfiltered = true;
+    double without = ts_score_row(s, &t, slow);
+    for (size_t i = 0; i < ts_rule_count(); i++)
+        if (fast[i] != slow[i])
+            fail_msg("%s is %g or %g on: %.*s | %.*s", ts_rules[i].name, (double)fast[i], (double)slow[i],
+                     (int)prompt.n, prompt.s, (int)answer.n, answer.s);
+    assert_true(with == without);
+}
+
+static void same_values_of_file(ts_scorer *s, const char *path) {
+    ts_store *st;
+    ts_import_file f;
+    ts_view *v;
+    ts_row row;
+    ts_arena arena = TS_ARENA_INIT;
+    char *ws = ts_path_join(ts_test_dir(), "ws");
+    assert_ok(ts_store_init(ws, &err));
+    assert_ok(ts_store_open(&st, ws, "test", &err));
+    assert_ok(ts_import(st, &path, 1, NULL, NULL, &f, NULL, &err));
+    assert_ok(ts_view_new(&v, st, NULL, NULL, NULL, NULL, &err));
+    for (size_t i = 0; i < ts_view_count(v); i++) {
+        ts_arena_reset(&arena);
+        assert_ok(ts_row_read(st, ts_view_id(v, i), &row, &arena, &err));
+        same_values(s, row.instruction, row.output);
+        same_values(s, row.output, row.input);
+    }
+    ts_arena_release(&arena);
+    ts_view_free(v);
+    ts_store_close(st);
+    free(ws);
+}
+
+static void asking_first_changes_nothing(void **state) {
+    (void)state;
+    ts_score_set set;
+    ts_scorer s;
+    ts_rand r;
+    ts_buf prompt = TS_BUF_INIT, answer = TS_BUF_INIT;
+    english_scorer(&s, &set);
+    ts_rand_seed(&r, 5);
+    for (int i = 0; i < 4000; i++) {
+        ts_buf_reset(&prompt);
+        ts_buf_reset(&answer);
+        put_pieces(&r, &prompt);
+        put_pieces(&r, &answer);
+        same_values(&s, (ts_text){prompt.data, prompt.len}, (ts_text){answer.data, answer.len});
+    }
+    same_values_of_file(&s, ts_test_source("samples/helpdesk.jsonl"));
+    ts_buf_release(&prompt);
+    ts_buf_release(&answer);
+    ts_scorer_release(&s);
+    ts_score_set_release(&set);
+}
+
+static void asking_first_changes_nothing_on_real_rows(void **state) {
+    (void)state;
+    static const char *const files[] = {"data/llama-factory/alpaca_en_demo.json",
+                                        "data/llama-factory/glaive_toolcall_en_demo.json",
+                                        "data/gpteacher/toolformer-dedupe-only-dataset.json"};
+    ts_score_set set;
+    ts_scorer s;
+    ts_test_shared(files[0]); /* skips before anything is held */
+    english_scorer(&s, &set);
+    for (size_t i = 0; i < TS_COUNT(files); i++)
+        same_values_of_file(&s, ts_test_shared(files[i]));
+    ts_scorer_release(&s);
+    ts_score_set_release(&set);
 }
 
 static ts_store *samples(void) {
@@ -298,6 +449,8 @@ static void bad_rule_files_are_named(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_find_and_leave_alone),
+        cmocka_unit_test(asking_first_changes_nothing),
+        cmocka_unit_test(asking_first_changes_nothing_on_real_rows),
         cmocka_unit_test(finds_the_planted_flaws),
         cmocka_unit_test(dismissed_findings_do_not_count),
         cmocka_unit_test(bad_check_files_are_named),
