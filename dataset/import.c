@@ -293,7 +293,9 @@ static ts_status import_pieces(struct importing *im, ts_splitter *sp, ts_err *er
         if (!more) return TS_OK;
         TS_TRY(import_row(im, &piece, err));
         ts_progress_set(im->progress, im->done_bytes + ts_splitter_offset(sp), im->total_bytes);
-        if (ts_cancelled(im->progress)) return ts_fail(err, TS_CANCELLED, "the import was stopped; nothing was kept");
+        if (!ts_cancelled(im->progress)) continue;
+        im->file->stopped = im->options->keep_read && im->act->rows > 0;
+        return im->file->stopped ? TS_OK : ts_fail(err, TS_CANCELLED, "the import was stopped; nothing was kept");
     }
 }
 
@@ -314,7 +316,7 @@ static ts_status import_file(struct importing *im, ts_import_file *file, ts_err 
     TS_GOTO(ts_splitter_open(&sp, path, &im->split, err));
     TS_GOTO(import_pieces(im, sp, err));
     im->done_bytes += ts_splitter_offset(sp);
-    if (!file->imported && !file->known) {
+    if (!file->imported && !file->known && !file->stopped) {
         const char *code = NULL;
         for (size_t i = 0; ts_reasons[i].code && !code; i++)
             if (file->reasons[i]) code = ts_reasons[i].sentence;
@@ -384,7 +386,7 @@ ts_status ts_import(ts_store *st, const char *const *paths, size_t n, const ts_i
     TS_GOTO(clear_dropped(st, err));
     TS_GOTO(known_load(&im.known, st, err));
     int64_t first = im.next_id = ts_db_int(st, "SELECT value+1 FROM counter WHERE name='example'", 1);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n && (i == 0 || !results[i - 1].stopped); i++)
         TS_GOTO(import_file(&im, &results[i], err));
     if (im.next_id > first) TS_GOTO(ts_db_next(st, "example", im.next_id - first, &first, err));
     status = commit(&im, n, results, done, err);

@@ -16,6 +16,7 @@ typedef struct ts_import_options {
     const char *const *map; /* n_map of "FIELD=COLUMN" (ts_mapping_make), instead of a format's names */
     size_t n_map;
     bool skip_known; /* leave out rows whose texts were there before this import */
+    bool keep_read;  /* cancelled: keep what was read until then, and say so in ts_import_file.stopped */
 } ts_import_options;
 
 enum { TS_IMPORT_REASONS = 32 };
@@ -26,12 +27,14 @@ typedef struct ts_import_file {
     int64_t read, imported, rejected;
     int64_t known; /* of the rows read, how many were there before (imported or, with skip_known, rejected) */
     int64_t reasons[TS_IMPORT_REASONS]; /* rejected rows by index in ts_reasons */
+    bool stopped;                       /* it was cancelled here, and what was read is kept */
 } ts_import_file;
 
 /* Is it a name that ts_import_options.format takes? */
 bool ts_import_format_known(const char *name);
 
-/* results: n of them, filled as far as it came. A job: progress counts bytes; cancelled, nothing is kept. */
+/* results: n of them, filled as far as it came. A job: progress counts bytes; cancelled, nothing is kept
+ * unless keep_read was set and a row was imported. */
 TS_MUST_USE ts_status ts_import(ts_store *st, const char *const *paths, size_t n, const ts_import_options *options,
                                 ts_progress *progress, ts_import_file *results, ts_done *done, ts_err *err);
 

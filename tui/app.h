@@ -108,6 +108,15 @@ void ts_menu_open(ts_app *app, const char *title, const char *const *items, size
 void ts_pager_open(ts_app *app, const char *title, const char *text);
 /* What was done to a row, with word marks; any text of it can be put back (layer_history.c). */
 void ts_history_open(ts_app *app, int64_t row);
+/* Importing: a form, or at once with a path (layer_import.c); the rejected rows (layer_rejects.c). */
+void ts_import_open(ts_app *app, const char *path);
+void ts_rejects_open(ts_app *app);
+/* Choosing the best rows among those of a query (layer_select.c). */
+void ts_select_open(ts_app *app, const char *where);
+/* The data set in numbers; with a number: so many accepted rows are wanted (layer_summary.c). */
+void ts_summary_open(ts_app *app, const char *target);
+/* Asks which finding on a row is wrong; with a rule: that one (dismiss.c). */
+void ts_dismiss_open(ts_app *app, int64_t row, const char *rule);
 void ts_palette_open(ts_app *app);
 void ts_help_open(ts_app *app);
 /* The train form (form_train.c). where: the rows, empty or NULL: the accepted ones (they are also taken where a filter

@@ -76,8 +76,10 @@ static inline int64_t browse_row(const struct browse *b) {
 
 void browse_draw(ts_screen *s, ts_canvas *c, ts_rect body);
 void browse_status(ts_screen *s, char *left, char *right);
-/* Shows Browse with this filter, ordered by `sort`, largest first. */
-void ts_browse_show(ts_app *app, const char *where, const char *sort);
+/* Shows Browse with this filter and order; row: the one to stand on, 0 the first. */
+void ts_browse_show(ts_app *app, const char *where, const char *sort, bool reverse, int64_t row);
+/* Marks these rows and no others. */
+void ts_browse_mark(ts_app *app, const int64_t *ids, size_t n);
 /* browse_find.c */
 void browse_find(struct browse *b);
 void browse_find_next(struct browse *b, int direction);
@@ -90,7 +92,6 @@ void browse_column_head(ts_canvas *c, int x, int y, const ts_column *k);
 void browse_column_draw(const struct browse *b, ts_canvas *c, int x, int y, const ts_column *k, const ts_row *row);
 void browse_choose_columns(struct browse *b, const char *arg);
 /* browse_files.c */
-void browse_import(struct browse *b, const char *arg);
 void browse_write(struct browse *b, const char *arg);
 
 #endif

@@ -1,9 +1,8 @@
-/* Import and export from Browse, as jobs with progress. */
+/* Export from Browse, a job with progress. */
 #include "tui/browse.h"
 
 #include "core/base/file.h"
 #include "dataset/export.h"
-#include "dataset/import.h"
 #include "tui/row.h"
 
 #include <stdio.h>
@@ -14,9 +13,7 @@ struct file_job {
     ts_job job;
     struct browse *browse;
     char *path, *where;
-    ts_import_file imported;
     ts_export_report exported;
-    ts_done done;
 };
 
 /* "~/x" as the shell would. */
@@ -37,49 +34,6 @@ static void push(struct browse *b, struct file_job *f, const char *title, void (
     f->job = (ts_job){.title = title, .run = run, .done = done};
     f->browse = b;
     ts_queue_push(b->screen.app->jobs, &f->job);
-}
-
-static void import_run(ts_job *job) {
-    struct file_job *f = (struct file_job *)job;
-    const char *path = f->path;
-    ts_import_options o = {0};
-    job->status =
-        ts_import(f->browse->screen.app->scanner, &path, 1, &o, &job->progress, &f->imported, &f->done, &job->err);
-}
-
-static void import_done(ts_job *job) {
-    struct file_job *f = (struct file_job *)job;
-    ts_app *app = f->browse->screen.app;
-    char n[2][32];
-    if (job->status != TS_OK)
-        ts_app_say(app, job->status == TS_CANCELLED ? TS_R_WARN : TS_R_ERROR, "%s", job->err.text);
-    else if (f->imported.rejected)
-        ts_app_say(app, TS_R_WARN, "imported %s row%s of %s; %s rejected: tunesmith rejects %s lists them",
-                   ts_thousands(f->imported.imported, n[0]), f->imported.imported == 1 ? "" : "s",
-                   ts_path_base(f->path), ts_thousands(f->imported.rejected, n[1]), ts_path_base(app->folder));
-    else
-        ts_app_say(app, TS_R_OK, "imported %s row%s of %s  (u takes it back)", ts_thousands(f->imported.imported, n[0]),
-                   f->imported.imported == 1 ? "" : "s", ts_path_base(f->path));
-    if (job->status == TS_OK) ts_app_changed(app, true);
-    free_job(f);
-}
-
-static void import_entered(ts_app *app, void *ctx, const char *text) {
-    (void)app;
-    if (!*text) return;
-    struct file_job *f = ts_calloc(1, sizeof *f);
-    f->path = expand(text);
-    push(ctx, f, "importing", import_run, import_done);
-}
-
-void browse_import(struct browse *b, const char *arg) {
-    if (arg)
-        import_entered(b->screen.app, b, arg);
-    else
-        ts_prompt_open(b->screen.app, &(ts_prompt_options){.label = "import file:",
-                                                           .hint = "JSON, JSON lines or CSV; ~ is your home folder",
-                                                           .done = import_entered,
-                                                           .ctx = b});
 }
 
 static void write_run(ts_job *job) {

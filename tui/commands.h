@@ -20,7 +20,7 @@ enum ts_place {
     TS_IN_SCORES = 128,
     TS_IN_LISTS = TS_IN_BROWSE | TS_IN_RECORD | TS_IN_DUPS | TS_IN_SCORES | TS_IN_RUNS | TS_IN_COMPARE,
     TS_KEYLESS = 16, /* places << TS_KEYLESS: there its keys mean something else; palette and help still have it */
-    TS_IN_ROWS = TS_IN_BROWSE | TS_IN_RECORD | TS_IN_DUPS, /* where a row can be decided on */
+    TS_IN_ROWS = TS_IN_BROWSE | TS_IN_RECORD | TS_IN_DUPS | TS_IN_SCORES, /* where a row can be decided on */
 };
 
 typedef enum ts_group {
@@ -54,6 +54,9 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(VOTE_NONE, "vote-none", TS_IN_COMPARE, "0", TS_G_DECIDE, 3, "all bad", "all sides are bad; go on")               \
     X(VOTE_TIE, "vote-tie", TS_IN_COMPARE, "=", TS_G_DECIDE, 2, "tie", "the sides are equally good; go on")            \
     X(VOTE_CLEAR, "vote-clear", TS_IN_COMPARE, "", TS_G_DECIDE, 0, "", "take your vote on this prompt away")           \
+    X(DISMISS, "dismiss", TS_IN_BROWSE | TS_IN_RECORD | TS_IN_SCORES, "d", TS_G_DECIDE, 9, "dismiss",                  \
+      "a finding of the rules is wrong here")                                                                          \
+    X(SELECT, "select", TS_IN_BROWSE, "s", TS_G_DECIDE, 0, "select", "choose the best rows that are not alike")        \
     X(RATE, "rate", TS_IN_BROWSE | TS_IN_RECORD, "r", TS_G_DECIDE, 0, "rate", "rate: then 1 to 5, 0 for none")         \
     X(TAG, "tag", TS_IN_BROWSE | TS_IN_RECORD, "#", TS_G_DECIDE, 0, "tag", "add a tag, -tag takes one away")           \
     X(UNDO, "undo", TS_IN_LISTS, "u BkSp", TS_G_DECIDE, 7, "undo", "undo the latest change, whoever made it")          \
@@ -66,7 +69,8 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(TURN_ADD, "add-turn", TS_IN_RECORD, "+", TS_G_EDIT, 7, "add turn", "a new turn below; or a system prompt")       \
     X(TURN_DROP, "drop-turn", TS_IN_RECORD, "D", TS_G_EDIT, 8, "drop turn", "take this turn out (saved by ^S)")        \
     X(TURN_ROLE, "turn-role", TS_IN_RECORD, "t", TS_G_EDIT, 0, "role", "another speaker: user, assistant, system")     \
-    X(IMPORT, "import", TS_IN_BROWSE, "", TS_G_EDIT, 0, "", "import FILE: JSON, CSV or text")                          \
+    X(IMPORT, "import", TS_IN_BROWSE, "I", TS_G_EDIT, 0, "import", "import a file: JSON, CSV or text")                 \
+    X(REJECTS, "rejects", TS_IN_BROWSE, "", TS_G_EDIT, 0, "", "rows that imports refused, to put right")               \
     X(WRITE, "write", TS_IN_BROWSE, "w", TS_G_EDIT, 0, "write", "write the rows shown or marked to a file")            \
     X(COPY, "copy", TS_IN_LISTS, "y", TS_G_EDIT, 0, "copy", "copy to the clipboard (OSC 52)")                          \
     X(FIND, "find", TS_IN_BROWSE, "/", TS_G_FIND, 6, "find", "find as you type; re: for a pattern")                    \
@@ -93,7 +97,10 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(SIDES, "sides", TS_IN_COMPARE, "p", TS_G_RUN, 5, "sides", "choose the sides: base run:3 run:4/best")             \
     X(OWN_PROMPT, "own-prompt", TS_IN_COMPARE, "e", TS_G_RUN, 6, "own prompt", "ask something of your own")            \
     X(OVERLAY, "overlay", TS_IN_RUNS, "Space", TS_G_VIEW, 5, "overlay", "draw this run beside the chosen one")         \
-    X(LOG_SCALE, "log-scale", TS_IN_RUNS, "L", TS_G_VIEW, 6, "log y", "logarithmic loss axis, or not")                 \
+    X(CUT_LESS, "cut-less", TS_IN_SCORES, "Left h", TS_G_VIEW, 3, "cut", "move the cut to a lower value")              \
+    X(CUT_MORE, "cut-more", TS_IN_SCORES, "Right l", TS_G_VIEW, 3, "cut", "move the cut to a higher value")            \
+    X(SUMMARY, "summary", TS_IN_BROWSE, "S", TS_G_VIEW, 0, "numbers", "the data set in numbers; N: so many wanted")    \
+    X(LOG_SCALE, "log-scale", TS_IN_RUNS | TS_IN_SCORES, "L", TS_G_VIEW, 6, "log y", "logarithmic axis, or not")       \
     X(SMOOTH, "smooth", TS_IN_RUNS, "S", TS_G_VIEW, 7, "smooth", "smoothing 0, 0.6, 0.9")                              \
     X(FOLLOW, "follow", TS_IN_RUNS, "f", TS_G_VIEW, 0, "follow", "log keeps to the newest line, or not")               \
     X(COLUMNS, "columns", TS_IN_BROWSE, "C", TS_G_VIEW, 0, "columns", "choose the columns; kept in the workspace")     \
@@ -120,7 +127,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(TYPE_END, "stop-typing", TS_IN_TYPING, "Esc", TS_G_EDIT, 6, "done", "leave the field, keep its text")            \
     X(SCREEN_BROWSE, "screen-browse", TS_BY_DIGIT, "1", TS_G_APP, 0, "", "the examples")                               \
     X(SCREEN_DUPS, "screen-dups", TS_BY_DIGIT, "2", TS_G_APP, 0, "", "near duplicates, by groups")                     \
-    X(SCREEN_SCORES, "screen-scores", TS_BY_DIGIT, "3", TS_G_APP, 0, "", "what the rules find")                        \
+    X(SCREEN_SCORES, "screen-scores", TS_BY_DIGIT, "3", TS_G_APP, 0, "", "scores and what the rules find")             \
     X(SCREEN_RUNS, "screen-runs", TS_BY_DIGIT, "4", TS_G_APP, 0, "", "the training runs")                              \
     X(SCREEN_COMPARE, "screen-compare", TS_BY_DIGIT, "5", TS_G_APP, 0, "", "answers beside each other")                \
     X(SCREEN_NEXT, "screen-next", TS_IN_LISTS, ">", TS_G_APP, 0, "", "the next screen")                                \

@@ -96,7 +96,7 @@ static bool load(ts_record *r) {
     ts_arena arena = TS_ARENA_INIT;
     ts_row row;
     ts_err err;
-    ts_part parts[TS_PARTS_MAX];
+    ts_row_part parts[TS_PARTS_MAX];
     if (ts_row_read(r->app->reader, r->id, &row, &arena, &err) != TS_OK) {
         ts_app_say(r->app, TS_R_ERROR, "%s", err.text);
         ts_arena_release(&arena);

@@ -29,8 +29,8 @@ const char *ts_thousands(int64_t n, char *out) {
     return out;
 }
 
-static void add_part(ts_part *out, size_t *n, const char *name, ts_field field, ts_text text) {
-    out[(*n)++] = (ts_part){.name = name, .field = field, .text = text};
+static void add_part(ts_row_part *out, size_t *n, const char *name, ts_field field, ts_text text) {
+    out[(*n)++] = (ts_row_part){.name = name, .field = field, .text = text};
 }
 
 /* The text of a message's content: a string, or the text parts of an array of typed parts. */
@@ -59,7 +59,7 @@ ts_text ts_row_talk(const char *messages, size_t n, ts_arena *arena) {
 }
 
 /* The only turn of its role can be edited by itself, which leaves the rest of the array as it was written. */
-static void name_single_turn(ts_part *parts, size_t n, size_t at) {
+static void name_single_turn(ts_row_part *parts, size_t n, size_t at) {
     static const struct {
         const char *role;
         ts_field field;
@@ -70,7 +70,7 @@ static void name_single_turn(ts_part *parts, size_t n, size_t at) {
         if (strcmp(parts[at].name, fields[i].role) == 0) parts[at].field = fields[i].field;
 }
 
-static size_t message_parts(const ts_row *row, ts_part *out, bool *more, ts_arena *arena) {
+static size_t message_parts(const ts_row *row, ts_row_part *out, bool *more, ts_arena *arena) {
     size_t n = 0, turn = 0;
     ts_json *root = ts_json_parse(row->messages.s, row->messages.n, NULL);
     for (const ts_json *m = ts_json_child(root); m; m = ts_json_next(m), turn++) {
@@ -89,7 +89,7 @@ static size_t message_parts(const ts_row *row, ts_part *out, bool *more, ts_aren
     return n;
 }
 
-size_t ts_row_parts(const ts_row *row, ts_part *out, bool *more, ts_arena *arena) {
+size_t ts_row_parts(const ts_row *row, ts_row_part *out, bool *more, ts_arena *arena) {
     size_t n = 0;
     *more = false;
     if (row->shape == TS_MESSAGES && row->messages.s) return message_parts(row, out, more, arena);
@@ -120,7 +120,7 @@ static void rule_line(ts_doc *d, const ts_rule_value *r) {
 }
 
 void ts_row_page(ts_doc *d, const ts_row *row, const ts_rule_value *rules, size_t n_rules) {
-    ts_part parts[TS_PARTS_MAX];
+    ts_row_part parts[TS_PARTS_MAX];
     bool more;
     size_t n = ts_row_parts(row, parts, &more, d->arena);
     for (size_t i = 0; i < n; i++) {

@@ -12,15 +12,15 @@ ts_role ts_row_role(ts_row_status s);
 const char *ts_thousands(int64_t n, char *out);
 
 /* One turn or field of an example, borrowed from the row or the arena. */
-typedef struct ts_part {
+typedef struct ts_row_part {
     const char *name; /* "instruction", "user", ... */
     ts_field field;   /* what an edit of it is; TS_FIELDS: part of the messages array, number `turn` */
     size_t turn;
     ts_text text;
-} ts_part;
+} ts_row_part;
 enum { TS_PARTS_MAX = 64 };
 /* The parts of a row in reading order, at most TS_PARTS_MAX; later turns are left out and *more is set. */
-size_t ts_row_parts(const ts_row *row, ts_part *out, bool *more, ts_arena *arena);
+size_t ts_row_parts(const ts_row *row, ts_row_part *out, bool *more, ts_arena *arena);
 
 /* A messages array as text to read: "user: ..", an empty line between turns. In the arena. */
 ts_text ts_row_talk(const char *messages, size_t n, ts_arena *arena);

@@ -109,10 +109,11 @@ static void rebuild(struct browse *b) {
     build_view(b, b->filter, b->sort, b->reverse);
 }
 
-void ts_browse_show(ts_app *app, const char *where, const char *sort) {
+void ts_browse_show(ts_app *app, const char *where, const char *sort, bool reverse, int64_t row) {
     struct browse *b = (struct browse *)app->screens[TS_SCREEN_BROWSE];
     b->list.cursor = 0;
-    build_view(b, where, sort, true);
+    b->go_after = row;
+    build_view(b, where, sort, reverse);
     ts_app_show(app, TS_SCREEN_BROWSE);
 }
 
@@ -176,6 +177,15 @@ static void mark_all(struct browse *b) {
     for (size_t i = 0; i < n; i++)
         ts_idset_put(&b->marks, ts_view_id(b->view->view, i), marked < n);
     if (b->marks.n == 0) ts_idset_clear(&b->marks);
+}
+
+void ts_browse_mark(ts_app *app, const int64_t *ids, size_t n) {
+    struct browse *b = (struct browse *)app->screens[TS_SCREEN_BROWSE];
+    char number[32];
+    ts_idset_clear(&b->marks);
+    for (size_t i = 0; i < n; i++)
+        ts_idset_put(&b->marks, ids[i], true);
+    ts_app_say(app, TS_R_OK, "%s rows are marked; Esc takes the marks away", ts_thousands((int64_t)n, number));
 }
 
 static void mark_one(struct browse *b) {
@@ -428,10 +438,12 @@ static unsigned browse_place(const ts_screen *s) {
 static const char *browse_why_not(ts_screen *s, ts_command_id id) {
     struct browse *b = (struct browse *)s;
     bool changes = ts_commands[id].group == TS_G_DECIDE || ts_commands[id].group == TS_G_EDIT;
-    if ((id == TS_DO_HISTORY || id == TS_DO_GO_DUPS) && !b->record && browse_count(b) == 0) return "there is no row";
-    bool needs_row = id != TS_DO_NEW_ROW && id != TS_DO_NEW_TALK && id != TS_DO_IMPORT && id != TS_DO_UNDO &&
-                     id != TS_DO_REDO && id != TS_DO_SAVE;
-    if (changes && id != TS_DO_COPY && id != TS_DO_WRITE && ts_store_read_only(s->app->reader))
+    if ((id == TS_DO_HISTORY || id == TS_DO_GO_DUPS || id == TS_DO_OPEN) && !b->record && browse_count(b) == 0)
+        return "there is no row";
+    bool needs_row = id != TS_DO_NEW_ROW && id != TS_DO_NEW_TALK && id != TS_DO_REJECTS && id != TS_DO_IMPORT &&
+                     id != TS_DO_UNDO && id != TS_DO_REDO && id != TS_DO_SAVE;
+    if (changes && id != TS_DO_COPY && id != TS_DO_WRITE && id != TS_DO_REJECTS && id != TS_DO_SELECT &&
+        ts_store_read_only(s->app->reader))
         return "this workspace can only be read";
     if (changes && needs_row && !b->record && browse_count(b) == 0) return "there is no row; :import FILE reads some";
     if (b->record && ts_record_id(b->record) == 0 &&
@@ -527,6 +539,9 @@ static bool row_command(struct browse *b, ts_command_id id, const char *arg) {
     case TS_DO_HISTORY:
         ts_history_open(b->screen.app, b->record ? ts_record_id(b->record) : browse_row(b));
         return true;
+    case TS_DO_DISMISS:
+        ts_dismiss_open(b->screen.app, b->record ? ts_record_id(b->record) : browse_row(b), NULL);
+        return true;
     case TS_DO_COPY_ROW:
         duplicate_row(b);
         return true;
@@ -619,7 +634,16 @@ static bool list_command(struct browse *b, ts_command_id id, const char *arg) {
         ts_record_begin(b->record);
         return true;
     case TS_DO_IMPORT:
-        browse_import(b, arg);
+        ts_import_open(app, arg);
+        return true;
+    case TS_DO_REJECTS:
+        ts_rejects_open(app);
+        return true;
+    case TS_DO_SELECT:
+        ts_select_open(app, b->filter);
+        return true;
+    case TS_DO_SUMMARY:
+        ts_summary_open(app, arg);
         return true;
     case TS_DO_WRITE:
         browse_write(b, arg);
