@@ -109,10 +109,13 @@ static void pop_closed(ts_app *app, bool all) {
 
 void ts_app_free(ts_app *app) {
     if (!app) return;
-    ts_queue_free(app->models);
-    ts_queue_free(app->watch);
-    ts_queue_free(app->jobs);
-    ts_queue_free(app->acts);
+    ts_queue *const queues[] = {app->models, app->watch, app->jobs, app->acts};
+    for (size_t i = 0; i < TS_COUNT(queues);
+         i++) /* what finishes may push to another queue, layers cancel their jobs */
+        ts_queue_stop(queues[i]);
+    pop_closed(app, true);
+    for (size_t i = 0; i < TS_COUNT(queues); i++)
+        ts_queue_free(queues[i]);
     pop_closed(app, true);
     for (int i = 0; i < TS_SCREENS; i++)
         if (app->screens[i]) screen_table[i]->free(app->screens[i]);

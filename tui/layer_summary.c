@@ -1,4 +1,5 @@
 /* The data set in numbers, on a page: how far it is, what it is made of, how long its rows are. */
+#include "core/text/cells.h"
 #include "dataset/summary.h"
 #include "tui/app.h"
 #include "tui/row.h"
@@ -74,10 +75,13 @@ static void put_lengths(ts_buf *out, const ts_summary *s) {
 static void put_tallies(ts_buf *out, const char *name, const ts_tally *t, size_t n, size_t more) {
     char a[3][32];
     if (n == 0) return;
-    ts_buf_printf(out, "\n%-30s %9s %9s %9s\n", name, "rows", "accepted", "rejected");
-    for (size_t i = 0; i < n; i++)
-        ts_buf_printf(out, "  %-28.60s %9s %9s %9s\n", t[i].name, ts_thousands(t[i].rows, a[0]),
-                      ts_thousands(t[i].accepted, a[1]), ts_thousands(t[i].rejected, a[2]));
+    ts_buf_printf(out, "\n%-38s %9s %9s %9s\n", name, "rows", "accepted", "rejected");
+    for (size_t i = 0; i < n; i++) {
+        size_t width = 0, len = ts_cells_fit(t[i].name, strlen(t[i].name), 36, &width);
+        ts_buf_printf(out, "  %.*s%*s %9s %9s %9s\n", (int)len, t[i].name, (int)(36 - width), "",
+                      ts_thousands(t[i].rows, a[0]), ts_thousands(t[i].accepted, a[1]),
+                      ts_thousands(t[i].rejected, a[2]));
+    }
     if (more) ts_buf_printf(out, "  and %zu more\n", more);
 }
 

@@ -145,8 +145,8 @@ const ts_job *ts_queue_jobs(const ts_queue *q) {
     return q->alive;
 }
 
-void ts_queue_free(ts_queue *q) {
-    if (!q) return;
+void ts_queue_stop(ts_queue *q) {
+    if (!q || q->stop) return;
     ts_queue_cancel(q, 0);
     pthread_mutex_lock(&q->lock);
     q->stop = true;
@@ -155,6 +155,11 @@ void ts_queue_free(ts_queue *q) {
     pthread_join(q->thread, NULL);
     while (ts_queue_drain(q))
         ; /* done may push; such jobs never run, see below */
+}
+
+void ts_queue_free(ts_queue *q) {
+    if (!q) return;
+    ts_queue_stop(q);
     while (q->waiting) {
         ts_job *job = q->waiting;
         q->waiting = job->next;

@@ -36,7 +36,11 @@ typedef struct ts_job {
 
 typedef struct ts_queue ts_queue;
 TS_MUST_USE ts_status ts_queue_new(ts_queue **out, const ts_wake *wake, ts_err *err);
-/* Cancels all, waits for the running one, calls done for every job, ends the thread. NULL is fine. */
+/* Cancels all, waits for the running one, ends the thread. The queue can still be pushed to (such jobs never run) and
+ * looked at until ts_queue_free, so that several queues whose jobs push to each other can be ended in any order. */
+void ts_queue_stop(ts_queue *q);
+/* Stops it if it goes on; cancels all, waits for the running one, calls done for every job, ends the thread. NULL is
+ * fine. */
 void ts_queue_free(ts_queue *q);
 
 void ts_queue_push(ts_queue *q, ts_job *job);

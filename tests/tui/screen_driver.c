@@ -330,6 +330,8 @@ void ts_drive_step(ts_drive *d, const char *line, const char *where) {
         press(d, arg, where);
     else if ((arg = after(line, "type")))
         type(d, arg, where);
+    else if ((arg = after(line, "path")))
+        type(d, ts_test_source(arg), where);
     else if ((arg = after(line, "paste")))
         paste(d, arg, where);
     else if (after(line, "answers"))
