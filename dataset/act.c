@@ -379,6 +379,12 @@ static ts_status undo_or_redo(ts_store *st, int64_t expected, bool forward, ts_d
                          step.who, step.label);
         goto out;
     }
+    if (step.kind == TS_KIND_PURGE) {
+        status = ts_fail(err, TS_UNSUPPORTED,
+                         "cannot undo further: %s %s, which cannot be taken back, and neither can what was before it",
+                         step.who, step.label);
+        goto out;
+    }
     TS_GOTO(apply_step(st, &step, done, err));
     status = ts_db_commit(st, forward ? "redo" : "undo", err);
 out:

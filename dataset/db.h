@@ -13,7 +13,7 @@ struct sqlite3_session;
 #define TS_REPAIRED "r.repaired IN (SELECT id FROM batch WHERE state=0)"
 #define TS_HIDDEN "(SELECT id FROM batch WHERE state<>0)"
 
-enum { TS_MAX_STATEMENTS = 128 };
+enum { TS_MAX_STATEMENTS = 192 };
 
 struct ts_store {
     struct sqlite3 *db;
@@ -53,7 +53,7 @@ void ts_db_rollback(ts_store *st);
 
 /* ---- schema.c, migrate.c ---- */
 
-enum { TS_SCHEMA_VERSION = 4 };
+enum { TS_SCHEMA_VERSION = 5 };
 /* Runs the steps of the schema from version `from` to version `to` (tests make old databases with it). */
 TS_MUST_USE ts_status ts_schema_upgrade(struct sqlite3 *db, int from, int to, ts_err *err);
 /* Brings an opened database to TS_SCHEMA_VERSION: refuses a newer one, copies and migrates an older one. */
@@ -61,7 +61,14 @@ TS_MUST_USE ts_status ts_migrate(ts_store *st, ts_err *err);
 
 /* ---- act.c: a step of history in the making ---- */
 
-typedef enum ts_step_kind { TS_KIND_CHANGES, TS_KIND_STATUS, TS_KIND_RATING, TS_KIND_TAG, TS_KIND_IMPORT } ts_step_kind;
+typedef enum ts_step_kind {
+    TS_KIND_CHANGES,
+    TS_KIND_STATUS,
+    TS_KIND_RATING,
+    TS_KIND_TAG,
+    TS_KIND_IMPORT,
+    TS_KIND_PURGE
+} ts_step_kind;
 
 typedef struct ts_act {
     ts_store *st;
@@ -111,8 +118,16 @@ const char *ts_rows_words(int64_t n, char out[48]);
 
 /* XXH3-64 of the texts (not of unknown members): equal rows have equal hashes. */
 int64_t ts_texts_hash(const ts_draft *d);
+/* ts_row_edit with a label of the step of one's own (NULL: "edited FIELDS of row ID"). */
+TS_MUST_USE ts_status ts_row_change(ts_store *st, int64_t id, int64_t revision, const ts_edit *edits, size_t n,
+                                    const char *label, ts_done *done, ts_err *err);
 /* Writes a row as it is; the caller is inside a transaction and checked the texts. */
 TS_MUST_USE ts_status ts_row_insert(ts_store *st, int64_t id, int64_t batch, int64_t line, int64_t revision,
                                     int64_t hash, const ts_draft *d, ts_err *err);
+
+/* ---- import.c ---- */
+
+/* Clears the rows of imports that were undone and can no longer be done again. Inside a transaction. */
+TS_MUST_USE ts_status ts_batches_clear_dropped(ts_store *st, ts_err *err);
 
 #endif

@@ -198,6 +198,11 @@ static bool unchanged(const struct texts *t, const ts_row *row) {
 
 ts_status ts_row_edit(ts_store *st, int64_t id, int64_t revision, const ts_edit *edits, size_t n, ts_done *done,
                       ts_err *err) {
+    return ts_row_change(st, id, revision, edits, n, NULL, done, err);
+}
+
+ts_status ts_row_change(ts_store *st, int64_t id, int64_t revision, const ts_edit *edits, size_t n, const char *label,
+                        ts_done *done, ts_err *err) {
     ts_act a;
     ts_row row;
     ts_arena arena = TS_ARENA_INIT;
@@ -217,7 +222,9 @@ ts_status ts_row_edit(ts_store *st, int64_t id, int64_t revision, const ts_edit 
         status = apply_edit(&t, &edits[i], err);
     }
     if (status == TS_OK && !unchanged(&t, &row)) status = write_row(&a, id, &t, err);
-    if (status == TS_OK)
+    if (status == TS_OK && label)
+        status = ts_act_commit(&a, done, err, "%s", label);
+    else if (status == TS_OK)
         status = ts_act_commit(&a, done, err, "edited %.100s of row %lld", ts_buf_str(&what), (long long)id);
     ts_buf_release(&what);
 out:

@@ -5,6 +5,7 @@
 #define SQLITE_ENABLE_SESSION
 #define SQLITE_ENABLE_PREUPDATE_HOOK
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -191,5 +192,53 @@ ts_status ts_history_row(ts_store *st, int64_t id, ts_step **out, size_t *n, ts_
     l.items = NULL;
 out:
     free(l.items);
+    return status;
+}
+
+/* ---- restoring ---- */
+
+/* Of the steps since `step`, newest first, the oldest text before a change is the one the field had then. */
+static size_t texts_of_then(const ts_step *steps, size_t n, int64_t step, ts_edit edits[TS_FIELDS], bool *found) {
+    bool changed[TS_FIELDS] = {false};
+    ts_text then[TS_FIELDS];
+    size_t n_edits = 0;
+    for (size_t i = 0; i < n; i++) {
+        ts_field f;
+        if (steps[i].state != TS_STEP_DONE) continue;
+        *found |= steps[i].id == step;
+        if (steps[i].id <= step || !steps[i].field) continue;
+        if (!ts_field_of(steps[i].field, strlen(steps[i].field), &f) || f == TS_TAGS) continue;
+        changed[f] = true;
+        then[f] = (ts_text){steps[i].before, steps[i].before ? strlen(steps[i].before) : 0};
+    }
+    bool whole = changed[TS_MESSAGES_JSON]; /* a conversation's other texts are made from it */
+    for (int f = 0; f < TS_TAGS; f++)
+        if (changed[f] && (!whole || f == TS_MESSAGES_JSON)) edits[n_edits++] = (ts_edit){(ts_field)f, then[f]};
+    return n_edits;
+}
+
+ts_status ts_row_restore(ts_store *st, int64_t id, int64_t step, ts_done *done, ts_err *err) {
+    ts_arena arena = TS_ARENA_INIT;
+    ts_edit edits[TS_FIELDS];
+    ts_step *steps;
+    ts_row row;
+    size_t n;
+    bool found = false;
+    char label[80];
+    ts_status status;
+    TS_GOTO(ts_row_read(st, id, &row, &arena, err));
+    TS_GOTO(ts_history_row(st, id, &steps, &n, &arena, err));
+    n = texts_of_then(steps, n, step, edits, &found);
+    if (!found) {
+        status = ts_fail(err, TS_NOT_FOUND,
+                         "row %lld has no step %lld, or it was undone; `tunesmith history` lists the steps of a row",
+                         (long long)id, (long long)step);
+        goto out;
+    }
+    if (done) *done = (ts_done){0};
+    snprintf(label, sizeof label, "restored row %lld as it was after step %lld", (long long)id, (long long)step);
+    if (n) status = ts_row_change(st, id, row.revision, edits, n, label, done, err);
+out:
+    ts_arena_release(&arena);
     return status;
 }

@@ -3,8 +3,8 @@
  * A step is stored by its kind. Edits, new rows and dismissals keep an SQLite changeset, which the library inverts.
  * Marks (status, rating, tag) on any number of rows keep runs of ids with their old values in chunks, so one mark and
  * a million marks are the same few lines of code and memory stays flat. An import keeps its batch ids: undo hides the
- * batches, redo shows them. Undo takes the latest step; a new act drops what could have been redone. Derived tables
- * (scores, groups, token counts) are not tracked. */
+ * batches, redo shows them. Undo takes the latest step; a new act drops what could have been redone. A purge
+ * (dataset/purge.h) is a step that undo refuses. Derived tables (scores, groups, token counts) are not tracked. */
 #ifndef TS_DATASET_HISTORY_H
 #define TS_DATASET_HISTORY_H
 
@@ -25,6 +25,10 @@ TS_MUST_USE ts_status ts_history_list(ts_store *st, size_t limit, ts_step **out,
                                       ts_err *err);
 /* Steps that touched row `id`, newest first; one entry per changed field. TS_NOT_FOUND when the row never was. */
 TS_MUST_USE ts_status ts_history_row(ts_store *st, int64_t id, ts_step **out, size_t *n, ts_arena *arena, ts_err *err);
+/* Gives row `id` the texts that it had after `step`, one of its own steps that was not undone; its marks and tags stay.
+ * A step of history itself, so it can be undone. TS_NOT_FOUND when the row has no such step. `done` (may be NULL) says
+ * step 0 when it has these texts already. */
+TS_MUST_USE ts_status ts_row_restore(ts_store *st, int64_t id, int64_t step, ts_done *done, ts_err *err);
 /* The step that undo would take (0: none). */
 int64_t ts_history_last(ts_store *st);
 

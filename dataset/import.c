@@ -332,8 +332,7 @@ out:
 
 /* ---- the act ---- */
 
-/* Rows of imports that were undone and can no longer be redone. */
-static ts_status clear_dropped(ts_store *st, ts_err *err) {
+ts_status ts_batches_clear_dropped(ts_store *st, ts_err *err) {
     if (!ts_db_int(st, "SELECT EXISTS(SELECT 1 FROM batch WHERE state=2)", 0)) return TS_OK;
     return ts_db_run(
         st,
@@ -383,7 +382,7 @@ ts_status ts_import(ts_store *st, const char *const *paths, size_t n, const ts_i
     ts_progress_what(progress, "importing");
     TS_GOTO(look_at_files(&im, paths, n, err));
     TS_GOTO(ts_act_begin(&act, st, TS_KIND_IMPORT, "import", err));
-    TS_GOTO(clear_dropped(st, err));
+    TS_GOTO(ts_batches_clear_dropped(st, err));
     TS_GOTO(known_load(&im.known, st, err));
     int64_t first = im.next_id = ts_db_int(st, "SELECT value+1 FROM counter WHERE name='example'", 1);
     for (size_t i = 0; i < n && (i == 0 || !results[i - 1].stopped); i++)
@@ -511,7 +510,7 @@ ts_status ts_rejects_repair(ts_store *st, const char *path, ts_progress *progres
     im.split.kind = TS_FILE_JSON;
     TS_GOTO(ts_splitter_open(&sp, path, &im.split, err));
     TS_GOTO(ts_act_begin(&act, st, TS_KIND_IMPORT, "import repaired rows", err));
-    TS_GOTO(clear_dropped(st, err));
+    TS_GOTO(ts_batches_clear_dropped(st, err));
     TS_GOTO(ts_db_next(st, "batch", 1, &im.batch, err));
     int64_t first = im.next_id = ts_db_int(st, "SELECT value+1 FROM counter WHERE name='example'", 1);
     TS_GOTO(repair_rows(&im, sp, err));

@@ -4,6 +4,7 @@
 
 #include "core/text/match.h"
 #include "dataset/db.h"
+#include "dataset/frozen.h"
 #include "dataset/score.h"
 
 #include <ctype.h>
@@ -13,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_DEPTH = 100, MAX_VALUES = 500 };
+enum { MAX_DEPTH = 100, MAX_VALUES = 500, MAX_FILTERS = 100 };
 
 struct pattern {
     ts_regex *re;
@@ -35,7 +36,7 @@ struct ts_query {
 
 /* ---- the fields ---- */
 
-enum kind { NUMBER, TEXT, STATUS, TAG, ORIGIN, SHAPE, DUP, SPLIT };
+enum kind { NUMBER, TEXT, STATUS, TAG, ORIGIN, SHAPE, DUP, SPLIT, SNAPSHOT };
 
 struct field {
     const char *name;
@@ -61,6 +62,7 @@ static const struct field fields[] = {
     {"chars", NUMBER, "(length(b.instruction)+length(b.input)+length(b.output))", NULL},
     {"dup", DUP, "(SELECT d.grp FROM dup d WHERE d.id=e.id)", NULL},
     {"split", SPLIT, "m.split", NULL},
+    {"snapshot", SNAPSHOT, NULL, NULL},
     {"instruction", TEXT, "b.instruction", NULL},
     {"input", TEXT, "b.input", NULL},
     {"output", TEXT, "b.output", NULL},
@@ -106,19 +108,28 @@ const char *const *ts_query_fields(void) {
 bool ts_query_order(const char *name, size_t n, ts_buf *sql) {
     struct field f;
     char *made;
-    if (!find_field(name, n, &f, &made)) return false;
+    if (!find_field(name, n, &f, &made) || !f.sql) return false;
     ts_buf_puts(sql, f.sql);
     if (f.kind == TEXT) ts_buf_puts(sql, " COLLATE NOCASE");
     free(made);
     return true;
 }
 
+size_t ts_filter_name_length(const char *s) {
+    size_t n = 0;
+    while (isalnum((unsigned char)s[n]) || s[n] == '_' || (n && s[n] == '-'))
+        n++;
+    return n <= 64 ? n : 0;
+}
+
 /* ---- the parser ---- */
 
 struct parser {
     ts_query *q;
+    ts_store *st; /* NULL: no saved filters, no snapshots */
     const char *text, *p;
-    int depth;
+    int depth, filters; /* filters: saved ones that were put in so far */
+    bool circle;        /* too many of them */
     size_t at;
     ts_err *err;
 };
@@ -263,6 +274,23 @@ static ts_status dup_term(struct parser *ps, const struct field *f, const char *
     return TS_OK;
 }
 
+static ts_status snapshot_term(struct parser *ps, const char *op, const char *at, const char *v) {
+    ts_arena arena = TS_ARENA_INIT;
+    ts_frozen f;
+    ts_err why;
+    bool there = ps->st && ts_frozen_find(ps->st, v, &f, &arena, &why) == TS_OK;
+    ts_arena_release(&arena);
+    if (*op == '<' || *op == '>') return wrong(ps, at, "snapshot takes : or !=, not %s", op);
+    if (!there) return wrong(ps, at, "%s", ps->st ? why.text : "there are no snapshots here");
+    ts_buf_printf(&ps->q->sql,
+                  "%se.id IN (SELECT r.id FROM snapshot_row r WHERE r.snapshot=(SELECT n.id FROM snapshot n"
+                  " WHERE n.name=",
+                  *op == '!' ? "NOT " : "");
+    TS_TRY(put_value(ps, at, (struct value){ts_strdup(v), 0}));
+    ts_buf_puts(&ps->q->sql, "))");
+    return TS_OK;
+}
+
 static ts_status text_term(struct parser *ps, const struct field *f, const char *op, const char *at, const ts_buf *v) {
     if (*op == ':') return put_words(ps, at, f->all ? f->all : f->sql, v);
     if (*op == '<' || *op == '>')
@@ -293,6 +321,9 @@ static ts_status field_term(struct parser *ps, const struct field *f, const char
         break;
     case DUP:
         status = dup_term(ps, f, op, at, text);
+        break;
+    case SNAPSHOT:
+        status = snapshot_term(ps, op, at, text);
         break;
     case STATUS:
     case SHAPE:
@@ -325,8 +356,53 @@ static ts_status unknown_field(struct parser *ps, const char *at, size_t n) {
     return status;
 }
 
+static ts_status parse_or(struct parser *ps);
+
+static ts_status parse_all(struct parser *ps) {
+    ps->p = ps->text;
+    skip_blanks(ps);
+    if (!*ps->p) {
+        ts_buf_puts(&ps->q->sql, "1");
+        return TS_OK;
+    }
+    TS_TRY(parse_or(ps));
+    return *ps->p ? wrong(ps, ps->p, "there is no opening bracket for this one") : TS_OK;
+}
+
+/* @name at ps->p: the saved query, as if it stood here in brackets. */
+static ts_status parse_saved(struct parser *ps) {
+    const char *start = ps->p;
+    size_t n = ts_filter_name_length(start + 1);
+    char *key = ts_printf("filter.%.*s", (int)n, start + 1);
+    ts_buf text = TS_BUF_INIT;
+    ts_err why;
+    struct parser inner = {.q = ps->q, .st = ps->st, .depth = ps->depth + 1, .filters = ps->filters + 1, .err = &why};
+    ts_status status = TS_OK;
+    if (!ps->st || !ts_setting_get(ps->st, key, &text)) {
+        status = wrong(ps, start,
+                       "there is no saved filter \"%s\" (`tunesmith config WS filter.NAME QUERY` saves one); "
+                       "quotes look for the text itself",
+                       key + strlen("filter."));
+    } else if (inner.filters > MAX_FILTERS || inner.depth > MAX_DEPTH) {
+        ps->circle = true;
+    } else {
+        inner.text = ts_buf_str(&text);
+        ts_buf_putc(&ps->q->sql, '(');
+        if (parse_all(&inner) != TS_OK) status = wrong(ps, start, "in the saved filter %.40s, %s", key + 7, why.text);
+        ts_buf_putc(&ps->q->sql, ')');
+        ps->circle = inner.circle;
+        ps->filters = inner.filters;
+        ps->p = start + 1 + n;
+    }
+    if (ps->circle) status = wrong(ps, start, "the saved filters name each other in a circle, or too many of them");
+    ts_buf_release(&text);
+    free(key);
+    return status;
+}
+
 static ts_status parse_term(struct parser *ps) {
     const char *start = ps->p, *p = start;
+    if (*p == '@' && ts_filter_name_length(p + 1)) return parse_saved(ps);
     if (strncmp(p, "re:/", 4) == 0) {
         ps->p += 3;
         return parse_regex(ps, ALL_TEXTS);
@@ -364,8 +440,6 @@ static bool take(struct parser *ps, const char *word) {
     skip_blanks(ps);
     return true;
 }
-
-static ts_status parse_or(struct parser *ps);
 
 static ts_status parse_unary(struct parser *ps) {
     const char *start = ps->p;
@@ -418,16 +492,14 @@ static ts_status parse_or(struct parser *ps) {
 }
 
 ts_status ts_query_parse(ts_query **out, const char *text, size_t *at, ts_err *err) {
-    struct parser ps = {.text = text ? text : "", .err = err};
-    ts_status status = TS_OK;
+    return ts_query_parse_in(out, NULL, text, at, err);
+}
+
+ts_status ts_query_parse_in(ts_query **out, ts_store *st, const char *text, size_t *at, ts_err *err) {
+    struct parser ps = {.st = st, .text = text ? text : "", .err = err};
     ps.q = ts_calloc(1, sizeof *ps.q);
-    ps.p = ps.text;
     *out = NULL;
-    skip_blanks(&ps);
-    if (!*ps.p)
-        ts_buf_puts(&ps.q->sql, "1");
-    else if ((status = parse_or(&ps)) == TS_OK && *ps.p)
-        status = wrong(&ps, ps.p, "there is no opening bracket for this one");
+    ts_status status = parse_all(&ps);
     if (status != TS_OK) {
         if (at) *at = ps.at;
         ts_query_free(ps.q);

@@ -5,6 +5,8 @@
  *   field:word field:"x y"  occurs in that field (tag:health: has the tag; origin:part)
  *   field=value field!=value field<1 <= > >=
  *   and or not ( )          "and" may be left out; not binds tightest, then and, then or; "-word" is "not word"
+ *   @name                   the query that was saved as the setting filter.name, in brackets
+ *   snapshot:name           rows of a snapshot (dataset/frozen.h)
  *
  * Fields: id status rating tag origin shape score tokens words chars dup split instruction input output (answer) system
  * prompt, and every rule score by its name (those of the user's own file as my_NAME). A value that was not measured
@@ -20,7 +22,12 @@ typedef struct ts_query ts_query;
 
 /* TS_INVALID with a sentence that shows the place; *at is the byte. An empty text takes every row. */
 TS_MUST_USE ts_status ts_query_parse(ts_query **out, const char *text, size_t *at, ts_err *err);
+/* The same for a query in which saved filters and snapshots of `st` may be named; without a store there are none. */
+TS_MUST_USE ts_status ts_query_parse_in(ts_query **out, ts_store *st, const char *text, size_t *at, ts_err *err);
 void ts_query_free(ts_query *q); /* NULL is fine */
+
+/* Bytes at the start of `s` that are the name of a saved filter: letters, digits, _ and (not first) -, up to 64. */
+size_t ts_filter_name_length(const char *s);
 
 /* For the dataset folder: the condition, and the binding of its values (?1 up) to a statement of `st`. */
 const char *ts_query_sql(const ts_query *q);

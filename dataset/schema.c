@@ -57,7 +57,18 @@ static const char version_4[] = "CREATE TABLE apart(a INTEGER NOT NULL, b INTEGE
                                 " WITHOUT ROWID;"
                                 "CREATE INDEX apart_b ON apart(b);";
 
-static const char *const steps[TS_SCHEMA_VERSION] = {version_1, version_2, version_3, version_4};
+/* 5: snapshots by name (side: 0 training, 1 held out, -1 not split); undo finds its step and the rows of a step by key
+ */
+static const char version_5[] =
+    "CREATE TABLE snapshot(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, who TEXT NOT NULL,"
+    " query TEXT NOT NULL, seed INTEGER NOT NULL, fraction REAL NOT NULL, rows INTEGER NOT NULL,"
+    " valid INTEGER NOT NULL, hash TEXT NOT NULL);"
+    "CREATE TABLE snapshot_row(snapshot INTEGER NOT NULL, id INTEGER NOT NULL, hash INTEGER NOT NULL,"
+    " side INTEGER NOT NULL, PRIMARY KEY(snapshot, id)) WITHOUT ROWID;"
+    "CREATE INDEX step_done ON step(id) WHERE state=0;"
+    "CREATE INDEX step_row_by_step ON step_row(step);";
+
+static const char *const steps[TS_SCHEMA_VERSION] = {version_1, version_2, version_3, version_4, version_5};
 
 ts_status ts_schema_upgrade(sqlite3 *db, int from, int to, ts_err *err) {
     char pragma[64];

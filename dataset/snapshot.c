@@ -2,14 +2,10 @@
 
 #include "core/base/file.h"
 #include "core/base/hash.h"
-#include "core/base/rand.h"
-#include "dataset/db.h"
-#include "dataset/dedupe.h"
 #include "dataset/rowjson.h"
+#include "dataset/split.h"
 #include "dataset/view.h"
 
-#include <math.h>
-#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,108 +37,6 @@ static ts_status each_row(struct chosen *c, ts_status (*fn)(void *ctx, size_t i,
     }
     free(rows);
     ts_arena_release(&arena);
-    return status;
-}
-
-/* ---- the split ---- */
-
-struct prompts {
-    ts_arena arena;
-    ts_text *texts;
-};
-
-static ts_status take_prompt(void *ctx, size_t i, const ts_row *row, ts_err *err) {
-    struct prompts *p = ctx;
-    ts_buf text = TS_BUF_INIT;
-    (void)err;
-    ts_dup_text(row, TS_DUP_PROMPT, &text);
-    p->texts[i] = (ts_text){ts_arena_strndup(&p->arena, ts_buf_str(&text), text.len), text.len};
-    ts_buf_release(&text);
-    return TS_OK;
-}
-
-/* Rows that must stay together, with their place in the draw. */
-struct bundle {
-    uint64_t draw;
-    size_t rows, number;
-};
-
-static int by_draw(const void *a, const void *b) {
-    const struct bundle *x = a, *y = b;
-    if (x->draw != y->draw) return x->draw < y->draw ? -1 : 1;
-    return (x->number > y->number) - (x->number < y->number);
-}
-
-/* Holds out whole bundles in the order of a draw by seed and first row id, as many as fit into the share. */
-static void hold_out(struct chosen *c, const ts_near *near, const ts_snapshot_options *o) {
-    size_t wanted = (size_t)llround(o->valid_fraction * (double)c->n), n = 0;
-    size_t *bundle_of = ts_malloc(c->n * sizeof *bundle_of);
-    size_t *of_group = ts_calloc(near->groups + 1, sizeof *of_group);
-    struct bundle *bundles = ts_malloc(c->n * sizeof *bundles);
-    bool *out = ts_calloc(c->n, sizeof *out);
-    wanted = TS_MIN(TS_MAX(wanted, 1), c->n - 1);
-    for (size_t i = 0; i < c->n; i++) {
-        uint32_t g = near->group[i];
-        if (g && of_group[g]) {
-            bundle_of[i] = of_group[g] - 1;
-        } else {
-            bundles[n] = (struct bundle){ts_rand_mix(o->seed, (uint64_t)ts_view_id(c->view, i)), 0, n};
-            bundle_of[i] = n++;
-            if (g) of_group[g] = n;
-        }
-        bundles[bundle_of[i]].rows++;
-    }
-    qsort(bundles, n, sizeof *bundles, by_draw);
-    for (size_t b = 0; b < n && c->n_valid < wanted; b++) {
-        if (c->n_valid + bundles[b].rows > wanted) continue;
-        out[bundles[b].number] = true;
-        c->n_valid += bundles[b].rows;
-    }
-    for (size_t i = 0; i < c->n; i++)
-        c->held_out[i] = out[bundle_of[i]];
-    free(out);
-    free(bundles);
-    free(of_group);
-    free(bundle_of);
-}
-
-static ts_status split(struct chosen *c, const ts_snapshot_options *o, ts_err *err) {
-    struct prompts p = {.arena = TS_ARENA_INIT};
-    ts_near_options near_options = TS_NEAR_DEFAULTS;
-    ts_near near;
-    c->held_out = ts_calloc(TS_MAX(c->n, 1), sizeof *c->held_out);
-    if (!(o->valid_fraction > 0) || c->n < 2) return TS_OK;
-    p.texts = ts_calloc(c->n, sizeof *p.texts);
-    for (size_t i = 0; i < c->n; i++)
-        p.texts[i].s = "";
-    ts_status status = each_row(c, take_prompt, &p, err);
-    if (status == TS_OK) status = ts_near_find(p.texts, c->n, &near_options, c->progress, &near, err);
-    if (status == TS_OK) {
-        hold_out(c, &near, o);
-        ts_near_release(&near);
-    }
-    ts_arena_release(&p.arena);
-    free(p.texts);
-    return status;
-}
-
-static ts_status store_split(struct chosen *c, ts_err *err) {
-    ts_status status;
-    if (ts_store_read_only(c->st)) return TS_OK;
-    TS_TRY(ts_db_begin(c->st, "note the split", err));
-    TS_GOTO(ts_db_run(c->st, "UPDATE metric SET split=NULL WHERE split IS NOT NULL", "note the split", err));
-    for (size_t i = 0; i < c->n; i++) {
-        sqlite3_stmt *s = ts_db_stmt(c->st,
-                                     "INSERT INTO metric(id,split) VALUES(?1,?2)"
-                                     " ON CONFLICT(id) DO UPDATE SET split=?2",
-                                     err);
-        if (s) sqlite3_bind_int64(s, 1, ts_view_id(c->view, i));
-        if (s) sqlite3_bind_int(s, 2, c->held_out[i]);
-        TS_GOTO(ts_db_step(c->st, s, "note the split", err));
-    }
-    status = ts_db_commit(c->st, "note the split", err);
-out:
-    if (status != TS_OK) ts_db_rollback(c->st);
     return status;
 }
 
@@ -205,9 +99,11 @@ ts_status ts_dataset_write_messages(ts_store *st, const ts_snapshot_options *opt
                     ts_store_folder(st), where);
         goto out;
     }
-    TS_GOTO(split(&c, &o, err));
+    c.held_out = ts_calloc(c.n, sizeof *c.held_out);
+    TS_GOTO(
+        ts_split_rows(st, ts_view_ids(c.view), c.n, o.valid_fraction, o.seed, progress, c.held_out, &c.n_valid, err));
     TS_GOTO(write_files(&c, train_path, valid_path, out->data_hash, err));
-    if (!o.preview) TS_GOTO(store_split(&c, err));
+    if (!o.preview) TS_GOTO(ts_split_keep(st, ts_view_ids(c.view), c.n, c.held_out, err));
     out->valid = (int64_t)c.n_valid;
     out->train = (int64_t)(c.n - c.n_valid);
 out:

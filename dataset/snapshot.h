@@ -17,11 +17,9 @@ typedef struct ts_snapshot {
     char data_hash[33];   /* of all lines in order, with their side */
 } ts_snapshot;
 
-/* Writes both files (each whole or not at all), rows in the order of their ids. The split follows from seed and rows
- * alone: rows whose prompts are near duplicates of each other (dataset/dedupe.h, defaults) stay on one side, at least
- * one row stays for training, and at least one is held out when valid_fraction > 0 and the rows allow it. valid_path
- * NULL: everything is for training. The split of each row is stored for the query field `split`. No rows: TS_INVALID
- * with a sentence that names the query. A job: reads in pieces, looks at progress->cancel. */
+/* Writes both files (each whole or not at all), rows in the order of their ids, split as dataset/split.h says.
+ * valid_path NULL: everything is for training. The split of each row is stored for the query field `split`. No rows:
+ * TS_INVALID with a sentence that names the query. A job: reads in pieces, looks at progress->cancel. */
 TS_MUST_USE ts_status ts_dataset_write_messages(ts_store *st, const ts_snapshot_options *options,
                                                 const char *train_path, const char *valid_path, ts_progress *progress,
                                                 ts_snapshot *out, ts_err *err);

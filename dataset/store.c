@@ -73,6 +73,17 @@ static void take_back_init(const char *folder, const char *path, const char *run
     rmdir(folder);
 }
 
+/* Without locks two programs would write over each other's changes. Where it cannot be found out (a full disk), SQLite
+ * will say what is wrong. */
+static ts_status check_locks(const char *folder, ts_err *err) {
+    ts_err why;
+    if (ts_locks_work(folder, &why) != TS_UNSUPPORTED) return TS_OK;
+    return ts_fail(err, TS_UNSUPPORTED,
+                   "%s; two programs could destroy each other's changes, so no workspace is opened there. Put it on a "
+                   "local disk; runs and exports may stay",
+                   why.text);
+}
+
 ts_status ts_store_init(const char *folder, ts_err *err) {
     ts_store *st = store_new(folder, "init");
     ts_status status = TS_OK;
@@ -81,6 +92,7 @@ ts_status ts_store_init(const char *folder, ts_err *err) {
     if (there) TS_GOTO(ts_fail(err, TS_INVALID, "%s is a workspace already; nothing was changed", folder));
     TS_GOTO(ts_mkdirs(runs, err));
     TS_GOTO(ts_mkdirs(exports, err));
+    TS_GOTO(check_locks(folder, err));
     TS_GOTO(connect(st, st->path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err));
     TS_GOTO(ts_db_run(st, "PRAGMA page_size=8192", "make the workspace", err));
     TS_GOTO(set_up(st, err));
@@ -135,10 +147,12 @@ ts_status ts_store_open(ts_store **out, const char *folder, const char *who, ts_
     ts_status status;
     *out = NULL;
     TS_GOTO(find_workspace(st, err));
-    if (access(st->path, W_OK) == 0 && access(folder, W_OK) == 0)
+    if (access(st->path, W_OK) == 0 && access(folder, W_OK) == 0) {
+        TS_GOTO(check_locks(folder, err));
         TS_GOTO(connect(st, st->path, SQLITE_OPEN_READWRITE, err));
-    else
+    } else {
         TS_GOTO(connect_read_only(st, err));
+    }
     if (ts_db_int(st, "PRAGMA application_id", -1) == TS_APPLICATION_ID) TS_GOTO(set_up(st, err));
     TS_GOTO(ts_migrate(st, err));
     TS_GOTO(ts_marks_functions(st, err));
@@ -323,6 +337,9 @@ ts_status ts_setting_set(ts_store *st, const char *key, const char *value, ts_er
     if (s) sqlite3_bind_text(s, 1, key, -1, SQLITE_STATIC);
     if (s && value) sqlite3_bind_text(s, 2, value, -1, SQLITE_STATIC);
     ts_status status = ts_db_step(st, s, "change a setting", err);
+    bool counts = strcmp(key, "model") == 0 || strcmp(key, "template") == 0; /* another one counts other tokens */
+    if (status == TS_OK && counts)
+        status = ts_db_run(st, "UPDATE metric SET tokens=NULL WHERE tokens IS NOT NULL", "change a setting", err);
     if (status == TS_OK) return ts_db_commit(st, "change a setting", err);
     ts_db_rollback(st);
     return status;

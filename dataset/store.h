@@ -50,7 +50,7 @@ typedef struct ts_row {
 /* Makes the folder (parents too) and an empty workspace in it. TS_INVALID when it is one already. */
 TS_MUST_USE ts_status ts_store_init(const char *folder, ts_err *err);
 /* who: "ui", "cli", ...: named in the history. An older version's database is copied to tunesmith.db.vN.bak and
- * migrated; a folder that cannot be written opens for reading only. */
+ * migrated; a folder that cannot be written opens for reading only; one where locks do not work is refused. */
 TS_MUST_USE ts_status ts_store_open(ts_store **out, const char *folder, const char *who, ts_err *err);
 void ts_store_close(ts_store *st); /* NULL is fine */
 

@@ -104,7 +104,7 @@ ts_status ts_view_new(ts_view **out, ts_store *st, const char *where, const char
     ts_buf sql = TS_BUF_INIT;
     ts_status status;
     *out = NULL;
-    TS_GOTO(ts_query_parse(&q, where, at, err));
+    TS_GOTO(ts_query_parse_in(&q, st, where, at, err));
     ts_buf_puts(&sql, "SELECT e.id FROM example e LEFT JOIN body b ON b.id=e.id LEFT JOIN metric m ON m.id=e.id"
                       " WHERE e.batch NOT IN " TS_HIDDEN " AND ");
     ts_buf_puts(&sql, ts_query_sql(q));

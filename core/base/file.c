@@ -359,6 +359,24 @@ static int try_lock(int fd) {
     return fcntl(fd, F_OFD_SETLK, &l);
 }
 
+ts_status ts_locks_work(const char *folder, ts_err *err) {
+    char *name = ts_printf("%s/.locks-XXXXXX", folder);
+    int a = mkostemp(name, O_CLOEXEC), b = a < 0 ? -1 : open(name, O_RDWR | O_CLOEXEC);
+    ts_status status = TS_OK;
+    if (a < 0 || b < 0)
+        status = ts_fail_errno(err, "cannot write into %s", folder);
+    else if (try_lock(a) != 0)
+        status = ts_fail(err, TS_UNSUPPORTED, "the file system of %s has no locks (%s)", folder, strerror(errno));
+    else if (try_lock(b) == 0)
+        status = ts_fail(err, TS_UNSUPPORTED,
+                         "the locks of the file system of %s do not work: two programs get the same", folder);
+    if (a >= 0) unlink(name);
+    if (a >= 0) close(a);
+    if (b >= 0) close(b);
+    free(name);
+    return status;
+}
+
 ts_status ts_lock_take(ts_lock *lock, const char *path, const char *words, ts_err *err) {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     lock->fd = -1;

@@ -76,6 +76,9 @@ typedef struct ts_lock {
 #define TS_LOCK_INIT                                                                                                   \
     { -1 }
 TS_MUST_USE ts_status ts_lock_take(ts_lock *lock, const char *path, const char *words, ts_err *err);
+/* Do locks on files in this folder keep a second holder out? Tried with a file that is gone afterwards. TS_UNSUPPORTED:
+ * the file system (some network and FUSE mounts) has none, or grants everything. */
+TS_MUST_USE ts_status ts_locks_work(const char *folder, ts_err *err);
 bool ts_lock_is_held(const char *path); /* by anybody, asked without taking it */
 void ts_lock_release(ts_lock *lock);
 

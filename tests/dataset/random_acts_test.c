@@ -6,6 +6,7 @@
 #include "core/base/file.h"
 #include "core/base/rand.h"
 #include "dataset/answers.h"
+#include "dataset/apart.h"
 #include "dataset/db.h"
 #include "dataset/dedupe.h"
 #include "dataset/history.h"
@@ -175,12 +176,14 @@ static void random_act(struct world *w) {
     else if (kind < 940)
         k = 6,
         status = ts_vote_set(w->st, 1 + (int64_t)below(w, 2), below(w, 2) ? "base" : "tie", false, NULL, &done, &err);
-    else if (kind < 980)
+    else if (kind < 970)
         k = 7, status = import(w, &done);
-    else if (kind < 990)
+    else if (kind < 980)
         k = 8, status = repair(w, &done);
-    else
+    else if (kind < 985)
         k = 9, status = dedupe(w, &done);
+    else
+        k = 10, status = ts_rows_apart(w->st, ids[0], ids + 1, n - 1, below(w, 3) > 0, &done, &err);
     /* the row may have been undone; a field may not be that conversation's */
     if (status != TS_OK && status != TS_NOT_FOUND && status != TS_INVALID) fail_msg("act %d: %s", k, err.text);
     w->done[k] += status == TS_OK && done.step;
@@ -257,10 +260,10 @@ static void undo_to_the_start_and_redo_to_the_end(void **state) {
     assert_ok(ts_store_check(w.st, &err));
     print_message(
         "%d acts, %zu steps back and forth, %lld rows, looked at %zu times; edits %d status %d tags %d ratings "
-        "%d new rows %d dismissals %d votes %d imports %d repairs %d dedupes %d\n",
+        "%d new rows %d dismissals %d votes %d imports %d repairs %d dedupes %d apart %d\n",
         ACTS, undone, (long long)w.rows, compared, w.done[0], w.done[1], w.done[2], w.done[3], w.done[4], w.done[5],
-        w.done[6], w.done[7], w.done[8], w.done[9]);
-    for (int k = 0; k < 10; k++)
+        w.done[6], w.done[7], w.done[8], w.done[9], w.done[10]);
+    for (int k = 0; k <= 10; k++)
         assert_true(w.done[k] > 0);
     assert_true(undone > ACTS / 2 && compared > 20);
     ts_buf_release(&w.messages);

@@ -5,12 +5,21 @@
 #include "dataset/answers.h"
 #include "dataset/db.h"
 #include "dataset/history.h"
+#include "dataset/import.h"
 #include "dataset/view.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -106,31 +115,127 @@ static void refuses_what_is_no_workspace(void **state) {
     free(file);
 }
 
-static void migrates_with_a_copy_and_refuses_newer(void **state) {
+/* A workspace as the program of that version left it, with a row in it. */
+static void make_old(const char *ws, int version) {
+    char *path = ts_path_join(ws, "tunesmith.db");
+    sqlite3 *db = NULL;
+    assert_ok(ts_mkdirs(ws, &err));
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_ok(ts_schema_upgrade(db, 0, version, &err));
+    assert_int_equal(sqlite3_exec(db,
+                                  "PRAGMA application_id=0x54534d54; UPDATE counter SET value=1 WHERE name='example';"
+                                  "INSERT INTO example(id,batch,line,shape,hash) VALUES(1,0,0,0,5);"
+                                  "INSERT INTO body VALUES(1,'old','','row',NULL,NULL,NULL)",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    sqlite3_close(db);
+    free(path);
+}
+
+static void migrates_with_a_copy_from_every_version(void **state) {
+    (void)state;
+    for (int v = 1; v < TS_SCHEMA_VERSION; v++) {
+        char *ws = ts_path_join(ts_test_dir(), "ws"), *copy = ts_printf("%s/tunesmith.db.v%d.bak", ws, v);
+        ts_arena arena = TS_ARENA_INIT;
+        ts_store *st, *old;
+        ts_row row;
+        make_old(ws, v);
+        assert_ok(ts_store_open(&st, ws, "test", &err));
+        assert_int_equal(ts_db_int(st, "PRAGMA user_version", 0), TS_SCHEMA_VERSION);
+        assert_ok(ts_row_read(st, 1, &row, &arena, &err));
+        assert_string_equal(row.output.s, "row");
+        int64_t id = add(st, "new", "row"); /* all tables are there: it works as a new one does */
+        assert_int_equal(id, 2);
+        assert_ok(ts_undo(st, 0, NULL, &err));
+        assert_int_equal(ts_db_int(st, "SELECT count(*) FROM vote", -1), 0);
+        assert_int_equal(ts_db_int(st, "SELECT count(*) FROM snapshot", -1), 0);
+        assert_ok(ts_store_check(st, &err));
+        ts_store_close(st);
+        /* the copy is the old workspace, whole: as one of its own it opens and is migrated again */
+        char *other = ts_path_join(ts_test_dir(), "other"), *db = ts_path_join(other, "tunesmith.db");
+        assert_ok(ts_mkdirs(other, &err));
+        assert_ok(ts_file_copy(copy, db, &err));
+        assert_ok(ts_store_open(&old, other, "test", &err));
+        assert_ok(ts_row_read(old, 1, &row, &arena, &err));
+        ts_store_close(old);
+        ts_arena_release(&arena);
+        free(db);
+        free(other);
+        free(copy);
+        free(ws);
+    }
+}
+
+static void refuses_a_newer_version_and_leaves_it(void **state) {
     (void)state;
     char *ws;
     ts_store *st = new_store(&ws);
-    assert_ok(ts_db_run(st,
-                        "ALTER TABLE reject DROP COLUMN repaired;"
-                        "DROP TABLE apart; DROP TABLE prompt; DROP TABLE answer; DROP TABLE vote; DELETE FROM counter WHERE name IN"
-                        " ('prompt','answer'); PRAGMA user_version=1",
-                        "make it old", &err));
-    int64_t id = add(st, "old", "row");
-    ts_store_close(st);
-    char *copy = ts_path_join(ws, "tunesmith.db.v1.bak");
-    assert_ok(ts_store_open(&st, ws, "test", &err));
-    assert_true(ts_is_file(copy));
-    assert_int_equal(ts_db_int(st, "PRAGMA user_version", 0), TS_SCHEMA_VERSION);
-    ts_arena arena = TS_ARENA_INIT;
-    ts_row row;
-    assert_ok(ts_row_read(st, id, &row, &arena, &err));
-    assert_int_equal(ts_db_int(st, "SELECT count(*) FROM vote", -1), 0);
+    ts_buf before = TS_BUF_INIT, after = TS_BUF_INIT;
+    add(st, "q", "a");
     assert_ok(ts_db_run(st, "PRAGMA user_version=999", "make it new", &err));
     ts_store_close(st);
+    char *db = ts_path_join(ws, "tunesmith.db");
+    assert_ok(ts_file_read(db, 1 << 24, &before, &err));
     assert_int_equal(ts_store_open(&st, ws, "test", &err), TS_UNSUPPORTED);
-    assert_non_null(strstr(err.text, "newer tunesmith"));
-    ts_arena_release(&arena);
-    free(copy);
+    assert_null(st);
+    assert_non_null(strstr(err.text, "newer tunesmith (format 999"));
+    assert_non_null(strstr(err.text, "nothing was changed"));
+    assert_ok(ts_file_read(db, 1 << 24, &after, &err));
+    assert_int_equal(before.len, after.len);
+    assert_memory_equal(before.data, after.data, before.len);
+    ts_buf_release(&before);
+    ts_buf_release(&after);
+    free(db);
+    free(ws);
+}
+
+/* From now on the kernel answers every request for a lock on a file with `answer`: ENOLCK as some network file systems
+ * do, or 0, which grants everything. False where such a filter cannot be set. */
+static bool fake_locks(uint32_t answer) {
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fcntl, 0, 4),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_OFD_SETLK, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_SETLK, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | answer),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {TS_COUNT(code), code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static void refuses_a_file_system_without_locks(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t answer;
+        const char *words;
+    } cases[] = {{ENOLCK, "has no locks"}, {0, "do not work"}};
+    char *ws;
+    ts_store *st = new_store(&ws);
+    ts_store_close(st);
+    char *fresh = ts_path_join(ts_test_dir(), "fresh");
+    for (size_t i = 0; i < TS_COUNT(cases); i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            if (!fake_locks(cases[i].answer)) _exit(77);
+            if (ts_store_open(&st, ws, "test", &err) != TS_UNSUPPORTED) _exit(1);
+            if (!strstr(err.text, cases[i].words) || !strstr(err.text, "local disk")) _exit(2);
+            if (ts_store_init(fresh, &err) != TS_UNSUPPORTED || ts_file_exists(fresh)) _exit(3);
+            _exit(0);
+        }
+        int status;
+        waitpid(child, &status, 0);
+        assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) == 77) skip(); /* a kernel without filters */
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+    ts_names names = {0}; /* and the trial leaves nothing behind */
+    assert_ok(ts_dir_list(ws, &names, &err));
+    for (size_t i = 0; i < names.n; i++)
+        assert_null(strstr(names.items[i], ".locks"));
+    ts_names_release(&names);
+    free(fresh);
     free(ws);
 }
 
@@ -304,6 +409,50 @@ static void full_disk_changes_nothing(void **state) {
     ts_store_close(st);
 }
 
+/* A limit on the size of files does what a full disk does, and can be lifted. */
+static void goes_on_when_the_disk_has_room_again(void **state) {
+    (void)state;
+    char *ws;
+    ts_store *st = new_store(&ws);
+    ts_buf text = TS_BUF_INIT;
+    for (int i = 0; i < 4000; i++)
+        ts_buf_printf(&text, "{\"instruction\":\"question %d\",\"output\":\"an answer of some length, number %d\"}\n",
+                      i, i);
+    const char *path = ts_test_path("rows.jsonl");
+    assert_ok(ts_file_write(path, text.data, text.len, &err));
+    ts_store_close(st);
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit limit;
+        ts_import_file f;
+        char before[33], after[33];
+        int64_t id = 1;
+        signal(SIGXFSZ, SIG_IGN);
+        if (ts_store_open(&st, ws, "test", &err) != TS_OK) _exit(1);
+        add(st, "q", "a");
+        if (ts_store_hash(st, before, &err) != TS_OK || getrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(2);
+        rlim_t all = limit.rlim_cur;
+        limit.rlim_cur = 200 * 1024;
+        if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(3);
+        if (ts_import(st, &path, 1, NULL, NULL, &f, NULL, &err) != TS_IO) _exit(4);
+        if (!strstr(err.text, "no room is left")) _exit(5);
+        if (ts_store_hash(st, after, &err) != TS_OK || strcmp(before, after) != 0) _exit(6);
+        if (ts_rows_set_status(st, &id, 1, TS_ACCEPTED, NULL, &err) != TS_OK) _exit(7); /* a small act may still fit */
+        limit.rlim_cur = all;
+        if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(8);
+        if (ts_import(st, &path, 1, NULL, NULL, &f, NULL, &err) != TS_OK || f.imported != 4000) _exit(9);
+        if (ts_store_check(st, &err) != TS_OK) _exit(10);
+        ts_store_close(st);
+        _exit(0);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    ts_buf_release(&text);
+    free(ws);
+}
+
 static void keeps_settings(void **state) {
     (void)state;
     ts_store *st = new_store(NULL);
@@ -386,13 +535,16 @@ int main(void) {
         cmocka_unit_test(adds_and_reads),
         cmocka_unit_test(adds_conversations),
         cmocka_unit_test(refuses_what_is_no_workspace),
-        cmocka_unit_test(migrates_with_a_copy_and_refuses_newer),
+        cmocka_unit_test(migrates_with_a_copy_from_every_version),
+        cmocka_unit_test(refuses_a_newer_version_and_leaves_it),
+        cmocka_unit_test(refuses_a_file_system_without_locks),
         cmocka_unit_test(reads_a_read_only_folder),
         cmocka_unit_test(marks_and_finds),
         cmocka_unit_test(refuses_an_edit_of_a_changed_row),
         cmocka_unit_test(waits_for_another_program_only_so_long),
         cmocka_unit_test(two_programs_write_at_once),
         cmocka_unit_test(full_disk_changes_nothing),
+        cmocka_unit_test(goes_on_when_the_disk_has_room_again),
         cmocka_unit_test(keeps_settings),
         cmocka_unit_test(keeps_answers_and_votes),
     };
