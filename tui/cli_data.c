@@ -7,6 +7,7 @@
 #include "core/engine/run.h"
 #include "core/model/chat_templates.h"
 #include "dataset/formats.h"
+#include "dataset/query.h"
 #include "dataset/rowjson.h"
 
 #include <errno.h>
@@ -142,10 +143,24 @@ static const char config_more[] =
     "output\n"
     "             system and rules, separated by blanks\n"
     "  target     how many accepted examples are wanted; the workbench's summary shows how far it is\n"
+    "  filter.X   a query by name: @X stands for it in --where and in Browse's filter\n"
     "  train.X    default of train's option --X, for example train.epochs\n"
     "Without KEY all that are set are printed; with KEY \"\" the setting is taken away.";
 
-static bool known_setting(const char *key, const char *value, ts_err *err) {
+static bool known_filter(ts_store *st, const char *name, const char *value, ts_err *err) {
+    ts_query *q = NULL;
+    size_t n = ts_filter_name_length(name);
+    if (!n || name[n]) {
+        ts_fail(err, TS_INVALID, "a filter's name is letters, digits, _ and -, not \"%.40s\"", name);
+        return false;
+    }
+    bool fine = ts_query_parse_in(&q, st, value, NULL, err) == TS_OK;
+    ts_query_free(q);
+    return fine;
+}
+
+static bool known_setting(ts_store *st, const char *key, const char *value, ts_err *err) {
+    if (strncmp(key, "filter.", 7) == 0) return known_filter(st, key + 7, value, err);
     for (size_t i = 0; i < TS_COUNT(settings); i++)
         if (strcmp(settings[i].name, key) == 0) return true;
     if (strncmp(key, "train.", 6) == 0) {
@@ -186,7 +201,7 @@ static int show_settings(const ts_cmd *cmd, ts_store *st) {
 static int show_setting(const ts_cmd *cmd, ts_store *st) {
     ts_buf value = TS_BUF_INIT;
     ts_err err;
-    if (!known_setting(cmd->args[1], "", &err)) return ts_cmd_usage(cmd, "%s", err.text);
+    if (!known_setting(st, cmd->args[1], "", &err)) return ts_cmd_usage(cmd, "%s", err.text);
     bool found = ts_setting_get(st, cmd->args[1], &value);
     if (found)
         ts_cmd_print_line(&value);
@@ -239,7 +254,7 @@ static int run_config(const ts_cmd *cmd, const void *opts) {
         code = show_settings(cmd, st);
     else if (cmd->n_args == 2)
         code = show_setting(cmd, st);
-    else if (!known_setting(cmd->args[1], cmd->args[2], &err))
+    else if (!known_setting(st, cmd->args[1], cmd->args[2], &err))
         code = ts_cmd_usage(cmd, "%s", err.text);
     else
         code = set_setting(cmd, st);

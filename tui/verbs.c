@@ -5,9 +5,9 @@
 #define TS_VERBS(X) \
     X(init) X(config) \
     X(import) X(rejects) X(list) X(show) X(set) X(add) X(edit) \
-    X(undo) X(redo) X(history) \
-    X(dedupe) X(score) X(select) X(check) \
-    X(export) \
+    X(undo) X(redo) X(history) X(purge) \
+    X(dedupe) X(score) X(stats) X(select) X(check) \
+    X(snapshot) X(export) \
     X(plan) X(train) X(runs) \
     X(generate) X(nll) X(compare) X(vote) \
     X(merge) X(convert) \
