@@ -278,8 +278,7 @@ static const char *mark_sql(const struct stored *step) {
     }
 }
 
-static ts_status apply_run(void *ctx, int64_t id, int64_t n, int64_t old, ts_err *err) {
-    struct applying *a = ctx;
+static ts_status apply_piece(struct applying *a, int64_t id, int64_t n, int64_t old, ts_err *err) {
     const struct stored *step = a->step;
     sqlite3_stmt *s = ts_db_stmt(a->st, mark_sql(step), err);
     if (s) {
@@ -293,6 +292,13 @@ static ts_status apply_run(void *ctx, int64_t id, int64_t n, int64_t old, ts_err
     if (sqlite3_changes64(a->st->db) != n) return outside_change(step, id, err);
     a->rows += n;
     return ts_cancelled(a->st->watched) ? ts_fail(err, TS_CANCELLED, "stopped; nothing was changed") : TS_OK;
+}
+
+/* In pieces: a statement that changes rows remembers their ids until it is done. */
+static ts_status apply_run(void *ctx, int64_t id, int64_t n, int64_t old, ts_err *err) {
+    for (int64_t at = 0; at < n; at += TS_MARK_PIECE)
+        TS_TRY(apply_piece(ctx, id + at, TS_MIN(n - at, (int64_t)TS_MARK_PIECE), old, err));
+    return TS_OK;
 }
 
 static int on_conflict(void *ctx, int what, sqlite3_changeset_iter *it) {

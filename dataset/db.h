@@ -61,6 +61,8 @@ TS_MUST_USE ts_status ts_migrate(ts_store *st, ts_err *err);
 
 /* ---- act.c: a step of history in the making ---- */
 
+enum { TS_MARK_PIECE = 16384 }; /* rows that one statement marks */
+
 typedef enum ts_step_kind {
     TS_KIND_CHANGES,
     TS_KIND_STATUS,

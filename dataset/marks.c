@@ -139,14 +139,14 @@ static int by_id(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* Consecutive ids are marked as one range: a million rows of one import are one statement. */
+/* Consecutive ids are marked as one range, up to so many that what a statement remembers of them stays small. */
 static ts_status mark_ids(ts_act *a, const int64_t *ids, size_t n, ts_err *err) {
     int64_t *sorted = ts_malloc(TS_MAX(n, 1) * sizeof *sorted);
     ts_status status = TS_OK;
     if (n) memcpy(sorted, ids, n * sizeof *ids);
     qsort(sorted, n, sizeof *sorted, by_id);
     for (size_t i = 0, end; i < n && status == TS_OK; i = end) {
-        for (end = i + 1; end < n && sorted[end] - sorted[end - 1] <= 1; end++) {
+        for (end = i + 1; end < n && sorted[end] - sorted[end - 1] <= 1 && end - i < TS_MARK_PIECE; end++) {
         }
         status = mark_range(a, sorted[i], sorted[end - 1], err);
         if (status == TS_OK && ts_cancelled(a->st->watched))
