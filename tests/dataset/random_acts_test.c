@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #ifndef TS_ACTS
 #define TS_ACTS 1000
@@ -134,7 +136,7 @@ static ts_status repair(struct world *w, ts_done *done) {
     for (size_t i = 0; i < n; i++)
         ts_buf_printf(&b, "{\"id\":%lld,\"row\":{\"question\":\"mended\",\"answer\":\"a\"}}\n", (long long)list[i].id);
     const char *path = w->files[0];
-    char *mended = ts_printf("%s.mended", path);
+    char *mended = ts_printf("%s.mended.%d", path, (int)getpid());
     if (status == TS_OK && n) status = ts_file_write(mended, b.data, b.len, &err);
     if (status == TS_OK && n) status = ts_rejects_repair(w->st, mended, NULL, &result, done, &err);
     free(mended);
@@ -271,9 +273,60 @@ static void undo_to_the_start_and_redo_to_the_end(void **state) {
     free(ws);
 }
 
+/* Two programs work at random on one workspace, undoing each other's steps too: nobody is hurt, and all of it can be
+ * undone. */
+static void two_programs_at_once(void **state) {
+    (void)state;
+    enum { EACH = ACTS / 4 };
+    struct world w = {0};
+    char *ws = ts_path_join(ts_test_dir(), "ws"), start[33], end[33], now[33];
+    start_world(&w, ws);
+    assert_ok(ts_store_hash(w.st, start, &err));
+    ts_store_close(w.st);
+    pid_t children[2];
+    for (int c = 0; c < 2; c++) {
+        children[c] = fork();
+        if (children[c]) continue;
+        assert_ok(ts_store_open(&w.st, ws, c ? "one" : "two", &err)); /* a failure in a child is its exit code */
+        assert_ok(ts_db_run(w.st, "PRAGMA synchronous=OFF", "be quick", &err));
+        ts_store_patience(w.st, 60000);
+        ts_rand_seed(&w.r, (uint64_t)c);
+        for (int i = 0; i < EACH; i++) {
+            random_act(&w);
+            if (below(&w, 20) == 0) wander(&w);
+        }
+        ts_store_close(w.st);
+        _exit(0);
+    }
+    for (int c = 0; c < 2; c++) {
+        int status;
+        waitpid(children[c], &status, 0);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    }
+    assert_ok(ts_store_open(&w.st, ws, "test", &err));
+    assert_ok(ts_db_run(w.st, "PRAGMA synchronous=OFF", "be quick", &err));
+    assert_ok(ts_store_check(w.st, &err));
+    assert_ok(ts_store_hash(w.st, end, &err));
+    size_t steps = 0;
+    while (ts_undo(w.st, 0, NULL, &err) == TS_OK)
+        steps++;
+    assert_int_equal(err.code, TS_NOT_FOUND);
+    assert_ok(ts_store_hash(w.st, now, &err));
+    assert_string_equal(now, start);
+    for (size_t i = 0; i < steps; i++)
+        assert_ok(ts_redo(w.st, NULL, &err));
+    assert_ok(ts_store_hash(w.st, now, &err));
+    assert_string_equal(now, end);
+    assert_true(steps > EACH / 2);
+    ts_buf_release(&w.messages);
+    ts_store_close(w.st);
+    free(ws);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(undo_to_the_start_and_redo_to_the_end),
+        cmocka_unit_test(two_programs_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
