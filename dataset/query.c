@@ -98,7 +98,7 @@ const char *const *ts_query_fields(void) {
     if (names[0]) return names;
     size_t n = 1;
     for (size_t i = 1; i < TS_COUNT(fields); i++)
-        names[n++] = fields[i].name;
+        if (fields[i].sql) names[n++] = fields[i].name;
     for (size_t i = 0; i < ts_rule_count() && n + 1 < TS_COUNT(names); i++)
         names[n++] = ts_rules[i].name;
     names[0] = fields[0].name; /* last: a second thread sees all or makes the same table again */

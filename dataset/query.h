@@ -35,7 +35,7 @@ const char *ts_query_sql(const ts_query *q);
 bool ts_query_order(const char *field, size_t n, ts_buf *sql);
 struct sqlite3_stmt;
 void ts_query_bind(const ts_query *q, struct sqlite3_stmt *s);
-/* Names of the fields and rules, NULL at the end. */
+/* Names of the fields and rules that have a value to compare and order by (all but snapshot), NULL at the end. */
 const char *const *ts_query_fields(void);
 TS_MUST_USE ts_status ts_query_functions(ts_store *st, ts_err *err);
 
