@@ -78,6 +78,8 @@ void browse_draw(ts_screen *s, ts_canvas *c, ts_rect body);
 void browse_status(ts_screen *s, char *left, char *right);
 /* Shows Browse with this filter and order; row: the one to stand on, 0 the first. */
 void ts_browse_show(ts_app *app, const char *where, const char *sort, bool reverse, int64_t row);
+/* When the list is read the next time, the cursor goes to this row. */
+void ts_browse_go_after(ts_app *app, int64_t row);
 /* Marks these rows and no others. */
 void ts_browse_mark(ts_app *app, const int64_t *ids, size_t n);
 /* browse_find.c */

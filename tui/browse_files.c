@@ -55,27 +55,32 @@ static void write_done(ts_job *job) {
     free_job(f);
 }
 
-/* The marked rows as a query. */
+/* The marked rows as a query; rows that follow each other take two terms. NULL: it would have too many. */
 static char *marked_query(const struct browse *b) {
+    enum { TERMS_MAX = 400 };
     ts_buf q = TS_BUF_INIT;
     int64_t *ids = ts_idset_list(&b->marks);
-    for (size_t i = 0; i < b->marks.n; i++)
-        ts_buf_printf(&q, "%sid=%lld", i ? " or " : "", (long long)ids[i]);
+    size_t terms = 0;
+    for (size_t i = 0, end; i < b->marks.n; i = end, terms += 2) {
+        for (end = i + 1; end < b->marks.n && ids[end] == ids[end - 1] + 1; end++)
+            ;
+        ts_buf_printf(&q, "%s(id>=%lld id<=%lld)", i ? " or " : "", (long long)ids[i], (long long)ids[end - 1]);
+    }
     free(ids);
-    return ts_buf_take(&q);
+    if (terms > TERMS_MAX) ts_buf_release(&q);
+    return terms > TERMS_MAX ? NULL : ts_buf_take(&q);
 }
 
-enum { MARKED_MAX = 500 }; /* a query of more terms is refused by the database */
-
 static void write_to(struct browse *b, const char *path) {
-    if (b->marks.n > MARKED_MAX) {
+    char *where = b->marks.n ? marked_query(b) : ts_strdup(b->filter);
+    if (!where) {
         ts_app_say(b->screen.app, TS_R_WARN,
-                   "at most %d marked rows can be written; tag them and filter by the tag instead", MARKED_MAX);
+                   "the marked rows lie too far apart for one query; tag them and filter by the tag instead");
         return;
     }
     struct file_job *f = ts_calloc(1, sizeof *f);
     f->path = expand(path);
-    f->where = b->marks.n ? marked_query(b) : ts_strdup(b->filter);
+    f->where = where;
     push(b, f, "writing", write_run, write_done);
 }
 

@@ -1,7 +1,7 @@
 /* The history of one example: what was done to it, newest first, the words that changed, and any text put back. */
 #include "core/base/clock.h"
 #include "dataset/history.h"
-#include "tui/app.h"
+#include "tui/change.h"
 #include "tui/row.h"
 
 #include <stdio.h>
@@ -104,39 +104,13 @@ static ts_text readable(const ts_step *s, const char *value, ts_arena *arena) {
     return (ts_text){value, strlen(value)};
 }
 
-static const ts_spans *in_frame(ts_arena *frame, ts_spans *marks) {
-    ts_spans *out = ts_arena_alloc(frame, sizeof *out);
-    *out = (ts_spans){ts_arena_alloc(frame, (marks->n + 1) * sizeof *out->items), marks->n, marks->n + 1};
-    if (marks->n) memcpy(out->items, marks->items, marks->n * sizeof *out->items);
-    ts_spans_release(marks);
-    return out;
-}
-
-static void put_side(const struct history *h, ts_doc *d, const char *label, ts_text t, ts_spans *marks, bool marked,
-                     bool gone) {
-    ts_app *app = h->layer.app;
-    const ts_spans *shown = in_frame(&app->frame, marks);
-    size_t n = t.n;
-    const char *s = t.s;
-    ts_doc_line_put(d, 0, TS_R_LABEL, label);
-    if (marked && app->term->mono)
-        s = ts_marked_text(&app->frame, t.s, t.n, shown, gone ? "[-" : "{+", gone ? "-]" : "+}", &n);
-    if (t.n)
-        ts_doc_text(d, 2, TS_R_TEXT, s, n, marked && !app->term->mono ? shown : NULL, gone ? TS_R_GONE : TS_R_ADDED);
-    else
-        ts_doc_line_put(d, 2, TS_R_DIM, t.s ? "(empty)" : "(nothing)");
-}
-
 static void draw_change(struct history *h, ts_canvas *c, ts_rect r) {
     const ts_step *s = &h->steps[h->list.cursor];
     ts_arena *frame = &h->layer.app->frame;
     ts_doc d = ts_doc_new(frame, r.w);
-    ts_spans gone = {0}, added = {0};
     ts_text before = readable(s, s->before, frame), after = readable(s, s->after, frame);
-    bool marked = before.n && after.n && ts_worddiff(before.s, before.n, after.s, after.n, &gone, &added);
     if (s->before || s->after) {
-        put_side(h, &d, "before", before, &gone, marked, true);
-        put_side(h, &d, "after", after, &added, marked, false);
+        ts_change_put(h->layer.app, &d, before, after);
     } else {
         ts_doc_line_put(&d, 0, TS_R_DIM, "no text was changed");
     }

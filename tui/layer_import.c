@@ -88,7 +88,8 @@ static size_t result_lines(const struct import_job *k, char lines[LINES][100], c
     bool again = f->known && !k->skip_known, rejects = f->rejected > known;
     *last = again && rejects ? "r  rejected rows    s  again without the known ones    any other key closes"
             : again          ? "s  take it back, import without the known ones    any other key closes"
-                             : "r  the rejected rows, to put them right    any other key closes";
+            : rejects        ? "r  the rejected rows, to put them right    any other key closes"
+                             : "any key closes";
     return at;
 }
 
@@ -221,10 +222,8 @@ static void import_draw(ts_layer *l, ts_canvas *c) {
     f->form.fields[LEAVE].x = 14;
     f->form.fields[START].width = f->form.fields[LEAVE].width = 12;
     ts_form_draw(&f->form, c, r.x + 3, r.y + 1);
-    ts_put(c, r.x + 3, r.y + 9, r.w - 6, TS_R_DIM,
-           "JSON, JSON lines, CSV, TSV or text, also .gz; no row is dropped in silence");
-    ts_put(c, r.x + 3, r.y + 10, r.w - 6, TS_R_DIM,
-           "Enter in the path imports   Tab next field   Right other choice   Esc");
+    ts_put(c, r.x + 3, r.y + 9, r.w - 6, TS_R_DIM, "JSON, CSV, TSV or text, also .gz");
+    ts_put(c, r.x + 3, r.y + 10, r.w - 6, TS_R_DIM, "Enter imports   Tab next field   Right other choice");
 }
 
 static void import_free(ts_layer *l) {

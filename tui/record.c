@@ -4,6 +4,8 @@
 #include "core/base/json.h"
 #include "core/text/cells.h"
 #include "dataset/jsontext.h"
+#include "tui/browse.h"
+#include "tui/change.h"
 #include "tui/row.h"
 
 #include <stdio.h>
@@ -242,6 +244,7 @@ static void save_done(ts_job *job) {
     ts_record *r = s->record;
     if (r) r->saving = NULL;
     if (r && job->status == TS_OK) {
+        if (!r->id) ts_browse_go_after(r->app, s->act.id);
         r->id = s->act.id;
         r->typing = false;
         for (size_t i = 0; i < r->n; i++) { /* what was typed is what is stored */
@@ -598,6 +601,25 @@ static int draw_field(ts_record *r, size_t i, ts_canvas *c, int y, int end, int 
     return y + rows + 1;
 }
 
+/* What was typed into the chosen field beside what is stored, where there is room for both. */
+static int change_height(const ts_record *r, int height) {
+    enum { LEAST = 18, ROWS = 5 };
+    if (!r->n || !r->id || height < LEAST) return 0;
+    const struct field *f = &r->fields[r->chosen];
+    bool same = f->editor.text.len == f->n_saved && memcmp(f->editor.text.data, f->saved, f->n_saved) == 0;
+    return f->fresh || same ? 0 : ROWS;
+}
+
+static void draw_change(ts_record *r, ts_canvas *c, ts_rect area) {
+    const struct field *f = &r->fields[r->chosen];
+    int x = c->cursor_x, y = c->cursor_y;
+    ts_hline(c, area.x, area.y, area.w);
+    ts_put(c, area.x + 2, area.y, area.w - 4, TS_R_LABEL, " change since the last save ");
+    ts_change_draw(r->app, c, (ts_rect){area.x + 2, area.y + 1, area.w - 4, area.h - 1},
+                   (ts_text){f->saved, f->n_saved}, (ts_text){ts_buf_str(&f->editor.text), f->editor.text.len});
+    ts_cursor(c, x, y);
+}
+
 void ts_record_draw(ts_record *r, ts_canvas *c, ts_rect body) {
     int rows[TS_PARTS_MAX], y = body.y + 1, end = body.y + body.h;
     bool unsaved = ts_record_unsaved(r);
@@ -609,6 +631,12 @@ void ts_record_draw(ts_record *r, ts_canvas *c, ts_rect body) {
     if (unsaved || r->typing)
         ts_putf(c, body.w - 30, body.y, 29, TS_R_WARN, "%s%s", unsaved ? " edited, not saved " : "",
                 r->typing ? " INSERT " : "");
+    int change = change_height(r, body.h);
+    if (change) {
+        draw_change(r, c, (ts_rect){body.x, body.y + body.h - change, body.w, change});
+        body.h -= change;
+        end -= change;
+    }
     share_rows(r, body.w - 6, body.h - 1, rows);
     if (r->chosen < r->top) r->top = r->chosen;
     for (;;) { /* the chosen field begins and ends in view */

@@ -117,6 +117,10 @@ void ts_browse_show(ts_app *app, const char *where, const char *sort, bool rever
     ts_app_show(app, TS_SCREEN_BROWSE);
 }
 
+void ts_browse_go_after(ts_app *app, int64_t row) {
+    ((struct browse *)app->screens[TS_SCREEN_BROWSE])->go_after = row;
+}
+
 static void filter_entered(ts_app *app, void *ctx, const char *text) {
     struct browse *b = ctx;
     (void)app;

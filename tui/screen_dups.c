@@ -1,6 +1,7 @@
 /* Duplicates: the groups that the last search found, and the examples of one group beneath each other with the words
  * marked that the suggested one lacks. Deciding here is deciding in Browse: it sets status, and u takes it back. */
 #include "dataset/apart.h"
+#include "tui/change.h"
 #include "tui/dups.h"
 #include "tui/row.h"
 
@@ -172,15 +173,6 @@ static size_t other_of(const struct dups *d, size_t at) {
     return at == best ? d->member : best;
 }
 
-/* The page keeps a pointer to the marks until it is drawn, so they live in the frame. */
-static ts_spans *in_frame(ts_app *app, ts_spans *marks) {
-    ts_spans *out = ts_arena_alloc(&app->frame, sizeof *out);
-    *out = (ts_spans){ts_arena_alloc(&app->frame, (marks->n + 1) * sizeof *out->items), marks->n, marks->n + 1};
-    if (marks->n) memcpy(out->items, marks->items, marks->n * sizeof *out->items);
-    ts_spans_release(marks);
-    return out;
-}
-
 static void member_text(struct dups *d, ts_doc *doc, const ts_row *rows, size_t at, ts_field field) {
     ts_app *app = d->screen.app;
     size_t other = other_of(d, at);
@@ -191,7 +183,7 @@ static void member_text(struct dups *d, ts_doc *doc, const ts_row *rows, size_t 
     bool marks = !d->plain && other != at && ref.n && ts_worddiff(ref.s, ref.n, t.s, t.n, &gone, &added);
     const char *s = t.s, *open = keep ? "[-" : "{+", *close = keep ? "-]" : "+}";
     size_t n = t.n;
-    const ts_spans *shown = in_frame(app, &added);
+    const ts_spans *shown = ts_marks_in_frame(app, &added);
     ts_spans_release(&gone);
     if (marks && app->term->mono) s = ts_marked_text(&app->frame, t.s, t.n, shown, open, close, &n);
     ts_doc_text(doc, 4, TS_R_TEXT, s, n, marks && !app->term->mono ? shown : NULL, keep ? TS_R_GONE : TS_R_ADDED);
@@ -350,15 +342,15 @@ static void resolve_done(ts_job *job) {
     struct dups *d = r->dups;
     ts_app *app = d->screen.app;
     char title[120], first[120], n[2][32];
-    const char *lines[] = {first, "The row marked as the best stays as it is. One step: u takes it back.", "",
-                           "y  reject them        n  leave them (default)", NULL};
+    const char *lines[] = {first, "The row marked as the best stays as it is.",    "It is one step: u takes it back.",
+                           "",    "y  reject them        n  leave them (default)", NULL};
     if (job->status == TS_OK && r->n) {
         free(d->losers);
         d->losers = r->ids;
         d->n_losers = r->n;
         r->ids = NULL;
         snprintf(title, sizeof title, "Reject %s rows?", ts_thousands((int64_t)d->n_losers, n[0]));
-        snprintf(first, sizeof first, "All but one row in %s groups whose rows are alike to %.2f or more.",
+        snprintf(first, sizeof first, "All but one row in %s groups alike to %.2f or more.",
                  ts_thousands(r->groups, n[1]), r->least);
         ts_dialog_open(app, title, lines, "y", resolve_confirmed, d);
     } else if (job->status == TS_OK) {
@@ -461,6 +453,20 @@ static void ask_likeness(struct dups *d, const char *arg) {
 static void go_group(struct dups *d, int64_t by) {
     ts_list_move(&d->list, by);
     d->scroll = 0;
+}
+
+/* The next group that is not decided; at the last one the cursor stays where it is. A key looks at so many at most. */
+static void go_open_group(struct dups *d, int by) {
+    enum { LOOKED_AT = 200 };
+    size_t at = d->list.cursor;
+    for (int i = 0; i < LOOKED_AT; i++) {
+        if (by > 0 ? at + 1 >= d->n_groups : at == 0) break;
+        at += (size_t)by;
+        if (i + 1 < LOOKED_AT && strcmp(state_of(d, &d->groups[at]), "done") == 0) continue;
+        go_group(d, (int64_t)at - (int64_t)d->list.cursor);
+        return;
+    }
+    ts_app_say(d->screen.app, TS_R_TEXT, by > 0 ? "no further group is open" : "no group before this is open");
 }
 
 /* All others are rejected; the one that stays keeps its status. */
@@ -583,7 +589,7 @@ static bool dups_command(ts_screen *s, ts_command_id id, const char *arg) {
         return true;
     case TS_DO_NEXT:
     case TS_DO_PREV:
-        go_group(d, id == TS_DO_NEXT ? 1 : -1);
+        go_open_group(d, id == TS_DO_NEXT ? 1 : -1);
         return true;
     case TS_DO_WORDS:
         d->plain = !d->plain;
