@@ -7,6 +7,7 @@
 #include "dataset/formats.h"
 #include "dataset/splitter.h"
 
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -198,7 +199,8 @@ static void count_reason(ts_import_file *f, const char *code) {
     f->rejected++;
 }
 
-static ts_status reject(struct importing *im, const ts_piece *piece, const char *code, ts_err *err) {
+static ts_status reject(struct importing *im, const ts_piece *piece, const char *code, const char *detail,
+                        ts_err *err) {
     count_reason(im->file, code);
     if (strcmp(code, "known") == 0) return TS_OK; /* not lost: it is there */
     sqlite3_stmt *s =
@@ -208,60 +210,197 @@ static ts_status reject(struct importing *im, const ts_piece *piece, const char 
         sqlite3_bind_int64(s, 1, im->batch);
         sqlite3_bind_int64(s, 2, piece->line);
         sqlite3_bind_text(s, 3, code, -1, SQLITE_STATIC);
-        sqlite3_bind_text(s, 4, im->parts.detail, -1, SQLITE_STATIC);
+        sqlite3_bind_text(s, 4, detail, -1, SQLITE_STATIC);
         sqlite3_bind_blob64(s, 5, piece->raw, n, SQLITE_STATIC);
         sqlite3_bind_int(s, 6, piece->too_large || n < piece->n_raw);
     }
     return ts_db_step(im->st, s, "keep a rejected row", err);
 }
 
-static const char *not_utf8(struct importing *im, const ts_piece *piece) {
+static const char *not_utf8(ts_parts *parts, const ts_piece *piece) {
     size_t at = ts_utf8_check(piece->raw, piece->n_raw);
     if (at < piece->n_raw)
-        snprintf(im->parts.words, sizeof im->parts.words, "byte 0x%02x, %zu bytes into the row",
+        snprintf(parts->words, sizeof parts->words, "byte 0x%02x, %zu bytes into the row",
                  (unsigned char)piece->raw[at], at);
-    im->parts.detail = im->parts.words;
+    parts->detail = parts->words;
     return "bad_utf8";
 }
 
 /* A row that is not what the file's other rows are: perhaps it is of another format. */
-static const char *read_as_other(struct importing *im, ts_jview row, const char *code) {
+static const char *read_as_other(const struct importing *im, ts_jview row, ts_parts *parts, const char *code) {
     if (!im->any || ts_format_fits(im->format, row)) return code;
     for (const ts_format *f = ts_formats; f->name; f++) {
         if (f == im->format || !ts_format_fits(f, row)) continue;
-        ts_parts_reset(&im->parts);
-        return f->read(f, row, &im->parts);
+        ts_parts_reset(parts);
+        return f->read(f, row, parts);
     }
     return code;
 }
 
-/* NULL when the row was read into im->parts, else the code of the refusal. */
-static const char *read_row(struct importing *im, const ts_piece *piece) {
+/* NULL when the row was read into parts, else the code of the refusal. */
+static const char *read_row(const struct importing *im, const ts_piece *piece, ts_parts *parts) {
     size_t at;
-    ts_parts_reset(&im->parts);
+    ts_parts_reset(parts);
     if (piece->too_large) return "too_large";
     ts_json_fault fault = ts_json_check(piece->text, piece->n, &at);
-    if (fault == TS_JSON_UTF8) return not_utf8(im, piece);
-    im->parts.detail = piece->detail;
+    if (fault == TS_JSON_UTF8) return not_utf8(parts, piece);
+    parts->detail = piece->detail;
     if (piece->fault) return piece->fault;
     if (fault != TS_JSON_FINE) return ts_reason_of_fault(fault);
     ts_jview row = ts_jview_of(piece->text, piece->n);
     if (ts_jview_kind(row) != '{') return "data_type";
-    const char *code = im->format->read(im->format, row, &im->parts);
-    return code ? read_as_other(im, row, code) : NULL;
+    const char *code = im->format->read(im->format, row, parts);
+    return code ? read_as_other(im, row, parts, code) : NULL;
 }
 
-static ts_status import_row(struct importing *im, const ts_piece *piece, ts_err *err) {
-    const char *code = read_row(im, piece);
+/* ---- reading ahead: one thread reads and checks rows while the caller's writes those before them ---- */
+
+/* A row that was read, with all it needs after its piece is gone. */
+struct read_row {
+    ts_parts parts;
+    ts_piece piece; /* text is gone; raw is `raw` */
+    ts_buf raw;     /* of a refused row, its first bytes */
+    const char *code;
+    int64_t hash;
+};
+
+enum { BATCH_ROWS = 256, BATCH_BYTES = 1 << 20, BATCHES = 3, LARGE_PARTS = 1 << 18 };
+
+struct batch {
+    struct read_row rows[BATCH_ROWS];
+    size_t n;
+    int64_t offset; /* of the file, behind the last row */
+    bool last;
+    ts_status status; /* what ended the reading; the rows before it count */
+    ts_err err;
+};
+
+struct ahead {
+    const struct importing *im;
+    ts_splitter *sp;
+    struct batch *batches; /* a ring of BATCHES */
+    pthread_t thread;
+    bool threaded; /* false: batches are read when they are asked for */
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    size_t made, used; /* batches so far; the lock guards these and stop */
+    bool stop;
+};
+
+/* Buffers grow for one large row; they are not kept, or in time every row of every batch would have one. */
+static void let_go(struct read_row *r) {
+    const ts_parts *p = &r->parts;
+    size_t cap = p->instruction.cap + p->input.cap + p->output.cap + p->system.cap + p->messages.cap + p->extra.cap;
+    if (cap > LARGE_PARTS) ts_parts_release(&r->parts);
+    if (r->raw.cap > LARGE_PARTS) ts_buf_release(&r->raw);
+}
+
+static void keep_refused(struct read_row *r, const ts_piece *piece) {
+    ts_parts *p = &r->parts;
+    ts_buf_reset(&r->raw);
+    ts_buf_add(&r->raw, piece->raw, TS_MIN(piece->n_raw, (size_t)KEPT_TEXT));
+    r->piece.raw = r->raw.data;
+    if (p->detail == p->words) return;
+    snprintf(p->words, sizeof p->words, "%s", p->detail ? p->detail : "");
+    p->detail = p->words;
+}
+
+static void fill_batch(struct ahead *a, struct batch *b) {
+    size_t bytes = 0;
+    bool more = true;
+    b->status = TS_OK;
+    b->last = false;
+    for (b->n = 0; b->n < BATCH_ROWS && bytes < BATCH_BYTES;) {
+        struct read_row *r = &b->rows[b->n];
+        b->status = ts_splitter_next(a->sp, &r->piece, &more, &b->err);
+        b->last = b->status != TS_OK || !more;
+        if (b->last) break;
+        ts_piece piece = r->piece;
+        bytes += piece.n_raw;
+        r->code = read_row(a->im, &piece, &r->parts);
+        ts_draft d = ts_parts_draft(&r->parts);
+        r->hash = r->code ? 0 : ts_texts_hash(&d);
+        if (r->code) keep_refused(r, &piece);
+        b->n++;
+    }
+    b->offset = ts_splitter_offset(a->sp);
+}
+
+static void *read_ahead(void *arg) {
+    struct ahead *a = arg;
+    for (bool last = false; !last;) {
+        pthread_mutex_lock(&a->lock);
+        while (a->made - a->used == BATCHES && !a->stop)
+            pthread_cond_wait(&a->changed, &a->lock);
+        bool stop = a->stop;
+        pthread_mutex_unlock(&a->lock);
+        if (stop) break;
+        struct batch *b = &a->batches[a->made % BATCHES]; /* made changes in this thread alone */
+        fill_batch(a, b);
+        last = b->last;
+        pthread_mutex_lock(&a->lock);
+        a->made++;
+        pthread_cond_signal(&a->changed);
+        pthread_mutex_unlock(&a->lock);
+    }
+    return NULL;
+}
+
+static void begin_ahead(struct ahead *a, const struct importing *im, ts_splitter *sp) {
+    *a = (struct ahead){.im = im, .sp = sp, .batches = ts_calloc(BATCHES, sizeof *a->batches)};
+    pthread_mutex_init(&a->lock, NULL);
+    pthread_cond_init(&a->changed, NULL);
+    a->threaded = pthread_create(&a->thread, NULL, read_ahead, a) == 0;
+}
+
+/* The next batch; give_back it before the one behind it. */
+static struct batch *next_batch(struct ahead *a) {
+    struct batch *b = &a->batches[a->used % BATCHES];
+    if (!a->threaded) {
+        fill_batch(a, b);
+        return b;
+    }
+    pthread_mutex_lock(&a->lock);
+    while (a->made == a->used)
+        pthread_cond_wait(&a->changed, &a->lock);
+    pthread_mutex_unlock(&a->lock);
+    return b;
+}
+
+static void give_back(struct ahead *a, struct batch *b) {
+    for (size_t i = 0; i < b->n; i++)
+        let_go(&b->rows[i]);
+    pthread_mutex_lock(&a->lock);
+    a->used++;
+    pthread_cond_signal(&a->changed);
+    pthread_mutex_unlock(&a->lock);
+}
+
+static void end_ahead(struct ahead *a) {
+    pthread_mutex_lock(&a->lock);
+    a->stop = true;
+    pthread_cond_signal(&a->changed);
+    pthread_mutex_unlock(&a->lock);
+    if (a->threaded) pthread_join(a->thread, NULL);
+    for (size_t i = 0; i < BATCHES; i++)
+        for (size_t k = 0; k < BATCH_ROWS; k++) {
+            ts_parts_release(&a->batches[i].rows[k].parts);
+            ts_buf_release(&a->batches[i].rows[k].raw);
+        }
+    free(a->batches);
+    pthread_mutex_destroy(&a->lock);
+    pthread_cond_destroy(&a->changed);
+}
+
+static ts_status import_row(struct importing *im, const struct read_row *r, ts_err *err) {
     im->file->read++;
-    if (code) return reject(im, piece, code, err);
-    ts_draft d = ts_parts_draft(&im->parts);
-    int64_t hash = ts_texts_hash(&d);
+    if (r->code) return reject(im, &r->piece, r->code, r->parts.detail, err);
+    ts_draft d = ts_parts_draft(&r->parts);
     size_t slot;
-    bool known = known_find(&im->known, (uint64_t)hash, &slot);
+    bool known = known_find(&im->known, (uint64_t)r->hash, &slot);
     im->file->known += known;
-    if (known && im->options->skip_known) return reject(im, piece, "known", err);
-    TS_TRY(ts_row_insert(im->st, im->next_id++, im->batch, piece->line, 0, hash, &d, err));
+    if (known && im->options->skip_known) return reject(im, &r->piece, "known", "", err);
+    TS_TRY(ts_row_insert(im->st, im->next_id++, im->batch, r->piece.line, 0, r->hash, &d, err));
     im->file->imported++;
     im->act->rows++;
     return TS_OK;
@@ -285,18 +424,31 @@ static ts_status write_batch(struct importing *im, const char *path, ts_err *err
     return status;
 }
 
-static ts_status import_pieces(struct importing *im, ts_splitter *sp, ts_err *err) {
-    ts_piece piece;
-    bool more = true;
-    for (;;) {
-        TS_TRY(ts_splitter_next(sp, &piece, &more, err));
-        if (!more) return TS_OK;
-        TS_TRY(import_row(im, &piece, err));
-        ts_progress_set(im->progress, im->done_bytes + ts_splitter_offset(sp), im->total_bytes);
+/* The rows of a batch, up to where the import is stopped. */
+static ts_status import_batch(struct importing *im, const struct batch *b, ts_err *err) {
+    for (size_t i = 0; i < b->n; i++) {
+        TS_TRY(import_row(im, &b->rows[i], err));
         if (!ts_cancelled(im->progress)) continue;
         im->file->stopped = im->options->keep_read && im->act->rows > 0;
         return im->file->stopped ? TS_OK : ts_fail(err, TS_CANCELLED, "the import was stopped; nothing was kept");
     }
+    if (b->status != TS_OK && err) *err = b->err;
+    return b->status;
+}
+
+static ts_status import_pieces(struct importing *im, ts_splitter *sp, ts_err *err) {
+    struct ahead ahead;
+    ts_status status = TS_OK;
+    begin_ahead(&ahead, im, sp);
+    for (bool last = false; !last && status == TS_OK && !im->file->stopped;) {
+        struct batch *b = next_batch(&ahead);
+        status = import_batch(im, b, err);
+        ts_progress_set(im->progress, im->done_bytes + b->offset, im->total_bytes);
+        last = b->last;
+        give_back(&ahead, b);
+    }
+    end_ahead(&ahead);
+    return status;
 }
 
 static ts_status import_file(struct importing *im, ts_import_file *file, ts_err *err) {
@@ -462,7 +614,7 @@ static ts_status repair_row(struct importing *im, const ts_piece *piece, ts_buf 
                      .line = piece->line,
                      .detail = ""};
     im->format = ts_formats;
-    const char *code = read_row(im, &good);
+    const char *code = read_row(im, &good, &im->parts);
     im->file->read++;
     if (code) {
         count_reason(im->file, code);
