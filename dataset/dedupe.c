@@ -231,6 +231,37 @@ out:
     return status;
 }
 
+/* The first row of an import; ids rise, so all rows before it were there. */
+static int64_t first_of_step(ts_store *st, int64_t step) {
+    sqlite3_stmt *s =
+        ts_db_stmt(st, "SELECT min(e.id) FROM example e JOIN batch t ON t.id=e.batch WHERE t.step=?1", NULL);
+    int64_t first = INT64_MAX;
+    if (!s) return first;
+    sqlite3_bind_int64(s, 1, step);
+    if (sqlite3_step(s) == SQLITE_ROW && sqlite3_column_type(s, 0) != SQLITE_NULL) first = sqlite3_column_int64(s, 0);
+    sqlite3_reset(s);
+    return first;
+}
+
+ts_status ts_dup_count_new(ts_store *st, int64_t step, ts_progress *progress, int64_t *count, ts_err *err) {
+    struct rows rows = {0};
+    ts_near near = {0};
+    ts_near_options how = TS_NEAR_DEFAULTS;
+    ts_status status;
+    int64_t first = first_of_step(st, step);
+    *count = 0;
+    ts_progress_what(progress, "reading");
+    TS_GOTO(load_rows(&rows, st, TS_DUP_PROMPT, progress, err));
+    while (how.old < rows.n && rows.info[how.old].id < first)
+        how.old++;
+    if (how.old && how.old < rows.n) TS_GOTO(ts_near_find(rows.texts, rows.n, &how, progress, &near, err));
+    *count = (int64_t)near.like_old;
+out:
+    ts_near_release(&near);
+    release_rows(&rows);
+    return status;
+}
+
 /* ---- reading the groups ---- */
 
 ts_status ts_dup_groups(ts_store *st, ts_dup_group **out, size_t *n, ts_arena *arena, ts_err *err) {

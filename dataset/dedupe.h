@@ -35,6 +35,10 @@ TS_MUST_USE ts_status ts_dedupe(ts_store *st, const ts_dedupe_options *options, 
                                 void (*pair)(void *ctx, int64_t a, int64_t b, double similarity), void *ctx,
                                 ts_dedupe_report *out, ts_err *err);
 
+/* How many rows that step `step` imported are near duplicates of rows that were there before: the new rows are compared
+ * with all, the old ones not among themselves. Keeps nothing; the groups stay as they were. */
+TS_MUST_USE ts_status ts_dup_count_new(ts_store *st, int64_t step, ts_progress *progress, int64_t *count, ts_err *err);
+
 typedef struct ts_dup_group {
     int64_t id, rows;
     double weakest; /* lowest similarity of a verified pair in the group */

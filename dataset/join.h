@@ -13,6 +13,7 @@
 typedef struct ts_unit {
     const uint64_t *keys;
     uint32_t n, first, copies; /* first: the text that stands for it; next copies hang on `next_copy` */
+    uint32_t fresh;            /* of its copies: how many are not of the old texts */
 } ts_unit;
 
 typedef struct ts_found {
@@ -44,6 +45,7 @@ typedef struct ts_join {
     size_t *bucket, buckets;
     ts_join_worker *workers;
     ts_near *out;
+    bool *like_old; /* per text, with o->old; NULL without */
     /* results; lock guards all below */
     pthread_mutex_t lock;
     uint32_t *parent;  /* union-find over texts */
@@ -55,6 +57,10 @@ typedef struct ts_join {
 
 /* Least number of shared keys that two sets of x and y keys need for similarity t. */
 size_t ts_join_least(double t, size_t x, size_t y);
+/* Were both compared before? Then nothing is to be found. */
+static inline bool ts_join_both_old(const ts_unit *x, const ts_unit *y) {
+    return !x->fresh && !y->fresh;
+}
 /* Verifies a pair; one that is similar enough is added to w->found. */
 void ts_join_verify(const ts_join *j, ts_join_worker *w, size_t x, size_t y);
 /* Takes all copies of both units as pairs, once per pair of units. Under the lock, or with one thread. */

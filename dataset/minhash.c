@@ -150,6 +150,7 @@ static void compare_bucket(const struct hashing *h, ts_join_worker *w, const str
         for (size_t k = i; k-- > last;) {
             size_t y = bucket[k].unit, before = w->n_found;
             if (j->units[y].n < least) break; /* so are all before it */
+            if (ts_join_both_old(&j->units[x], &j->units[y])) continue;
             if (sparing && in_one_group(j, w, bucket, i, k)) continue;
             if (find_known(h, pair_of(x, y), &slot)) continue;
             ts_join_verify(j, w, x, y);

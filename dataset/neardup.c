@@ -59,9 +59,10 @@ static void make_units(ts_join *j) {
         ts_unit *u = j->n ? &j->units[j->n - 1] : NULL;
         if (u && u->n == order[i].n && memcmp(u->keys, keys, u->n * sizeof *keys) == 0) {
             u->copies++;
+            u->fresh += order[i].text >= j->o->old;
             j->next_copy[last] = order[i].text;
         } else {
-            j->units[j->n++] = (ts_unit){keys, order[i].n, order[i].text, 1};
+            j->units[j->n++] = (ts_unit){keys, order[i].n, order[i].text, 1, order[i].text >= j->o->old};
         }
         last = order[i].text;
     }
@@ -141,7 +142,7 @@ static void count_candidates(const ts_join *j, ts_join_worker *w, size_t x) {
         for (size_t p = j->bucket[b]; p < j->bucket[b + 1] && j->postings[p].unit < x; p++) {
             const struct posting *post = &j->postings[p];
             const ts_unit *uy = &j->units[post->unit];
-            if (post->key != ux->keys[i] || uy->n < least_size) continue;
+            if (post->key != ux->keys[i] || uy->n < least_size || ts_join_both_old(ux, uy)) continue;
             uint32_t *count = &w->overlap[post->unit];
             if (*count == RULED_OUT) continue;
             if (!*count) TS_PUSH(w->touched, w->n_touched, w->cap_touched, post->unit);
@@ -195,10 +196,19 @@ static void list_pair(ts_join *j, uint32_t a, uint32_t b, float similarity) {
     if (j->o->keep_pairs) TS_PUSH(j->list, j->n_list, j->cap_list, p);
 }
 
+/* The new texts of x are like an old one of y. */
+static void mark_like_old(ts_join *j, const ts_unit *x, const ts_unit *y) {
+    if (!j->like_old || y->fresh == y->copies) return;
+    for (uint32_t a = x->first, i = 0; i < x->copies; i++, a = j->next_copy[a])
+        j->like_old[a] = a >= j->o->old;
+}
+
 /* All copies of x with all of y. */
 void ts_join_take(ts_join *j, const ts_found *f) {
     const ts_unit *ux = &j->units[f->x], *uy = &j->units[f->y];
     j->pairs += (uint64_t)ux->copies * uy->copies;
+    mark_like_old(j, ux, uy);
+    mark_like_old(j, uy, ux);
     unite(j, ux->first, uy->first, f->similarity);
     for (uint32_t a = ux->first, i = 0; i < ux->copies; i++, a = j->next_copy[a]) {
         j->best[a] = TS_MAX(j->best[a], f->similarity);
@@ -210,6 +220,7 @@ void ts_join_take(ts_join *j, const ts_found *f) {
 }
 
 static void take_copies(ts_join *j, const ts_unit *u) {
+    if (u->copies > 1) mark_like_old(j, u, u);
     j->pairs += (uint64_t)u->copies * (u->copies - 1) / 2;
     for (uint32_t a = u->first, i = 1; i < u->copies; i++, a = j->next_copy[a]) {
         unite(j, a, j->next_copy[a], 1);
@@ -269,6 +280,7 @@ static void begin_join(ts_join *j, const ts_sets *sets, const ts_near_options *o
     out->group = ts_calloc(TS_MAX(n, 1), sizeof *out->group);
     out->best = j->best = ts_calloc(TS_MAX(n, 1), sizeof *out->best);
     j->next_copy = ts_calloc(TS_MAX(n, 1), sizeof *j->next_copy);
+    if (o->old) j->like_old = ts_calloc(TS_MAX(n, 1), sizeof *j->like_old);
     j->parent = ts_malloc(TS_MAX(n, 1) * sizeof *j->parent);
     j->low = ts_malloc(TS_MAX(n, 1) * sizeof *j->low);
     for (size_t i = 0; i < n; i++) {
@@ -282,6 +294,9 @@ static void end_join(ts_join *j, ts_near *out) {
     out->pairs = j->pairs;
     if (j->n_list) qsort(j->list, j->n_list, sizeof *j->list, by_place);
     out->list = j->list;
+    for (size_t i = j->o->old; j->like_old && i < out->n; i++)
+        out->like_old += j->like_old[i];
+    free(j->like_old);
     free(j->units);
     free(j->next_copy);
     free(j->postings);
@@ -346,8 +361,8 @@ ts_status ts_near_find_slowly(const ts_text *texts, size_t n, const ts_near_opti
     begin_join(&j, &sets, options, out);
     for (uint32_t a = 0; a < n; a++)
         for (uint32_t b = a + 1; b < n; b++) {
-            ts_unit x = {sets.keys + sets.start[a], (uint32_t)(sets.start[a + 1] - sets.start[a]), a, 1};
-            ts_unit y = {sets.keys + sets.start[b], (uint32_t)(sets.start[b + 1] - sets.start[b]), b, 1};
+            ts_unit x = {sets.keys + sets.start[a], (uint32_t)(sets.start[a + 1] - sets.start[a]), a, 1, 1};
+            ts_unit y = {sets.keys + sets.start[b], (uint32_t)(sets.start[b + 1] - sets.start[b]), b, 1, 1};
             size_t both = overlap_of(&x, &y, 1);
             double similarity = both ? (double)both / (double)(x.n + y.n - both) : 0;
             if (!both || similarity + TS_JOIN_SLACK < (options->exact ? 1 : options->threshold)) continue;

@@ -25,6 +25,7 @@ typedef struct ts_near_options {
     bool exact;          /* compare folded whole texts instead (dataset/words.h) */
     bool keep_pairs;     /* list the pairs */
     ts_near_search search;
+    size_t old; /* texts [0, old) were compared before: pairs of two of them are not sought */
 } ts_near_options;
 #define TS_NEAR_DEFAULTS                                                                                               \
     { .shingle = 2, .threshold = 0.7, .common_lines = 5 }
@@ -48,6 +49,7 @@ typedef struct ts_near {
     double recall;       /* chance that a pair just at the threshold is among the pairs: 1, or by the bands of MinHash;
                                     NaN: not known, because candidates were left */
     uint64_t uncompared; /* MinHash: candidates that were left, because there were too many */
+    size_t like_old;     /* with options.old: texts behind these that have a pair with one of them */
     ts_near_pair *list;  /* with keep_pairs: all pairs, by (a, b) */
 } ts_near;
 

@@ -2,6 +2,7 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "dataset/card.h"
+#include "dataset/dedupe.h"
 #include "dataset/export.h"
 #include "dataset/formats.h"
 #include "dataset/import.h"
@@ -17,10 +18,11 @@
 struct import_opts {
     const char *format;
     ts_texts map;
-    bool skip_known;
+    bool skip_known, near;
 };
 
-static void put_json(ts_buf *out, const ts_import_file *files, size_t n) {
+/* near: -1 when it was not asked for. */
+static void put_json(ts_buf *out, const ts_import_file *files, size_t n, int64_t near) {
     ts_jw w = ts_jw_to(out);
     ts_jw_obj(&w);
     ts_jw_key(&w, "files");
@@ -42,6 +44,7 @@ static void put_json(ts_buf *out, const ts_import_file *files, size_t n) {
         ts_jw_end_obj(&w);
     }
     ts_jw_end_arr(&w);
+    if (near >= 0) ts_jw_kint(&w, "near", near);
     ts_jw_end_obj(&w);
     ts_cmd_print_line(out);
 }
@@ -67,13 +70,19 @@ static bool has_problems(const ts_import_file *files, size_t n) {
     return bad > 0;
 }
 
-static void print_result(const ts_cmd *cmd, const struct import_opts *o, const ts_import_file *files, size_t n) {
+static void print_result(const ts_cmd *cmd, const struct import_opts *o, const ts_import_file *files, size_t n,
+                         int64_t near) {
     ts_buf out = TS_BUF_INIT;
     int64_t known = 0;
-    if (cmd->json) put_json(&out, files, n);
+    if (cmd->json) put_json(&out, files, n, near);
     for (size_t i = 0; i < n; i++) {
         known += files[i].known;
         if (!cmd->json) put_text(&out, &files[i]);
+    }
+    if (near >= 0 && !cmd->json) {
+        ts_buf_printf(&out, "%lld of the new rows have a near duplicate among the rows that were there",
+                      (long long)near);
+        ts_cmd_print_line(&out);
     }
     if (known && !o->skip_known)
         ts_cmd_note(
@@ -85,10 +94,21 @@ static void print_result(const ts_cmd *cmd, const struct import_opts *o, const t
     ts_buf_release(&out);
 }
 
+static ts_status count_near(const ts_cmd *cmd, ts_store *st, int64_t step, int64_t *near, ts_err *err) {
+    ts_progress progress = {0};
+    *near = 0;
+    if (!step) return TS_OK; /* all were known, nothing came in */
+    ts_meter *meter = ts_meter_start(cmd, &progress, "looking for near duplicates", "rows");
+    ts_status status = ts_dup_count_new(st, step, &progress, near, err);
+    ts_meter_stop(meter);
+    return status;
+}
+
 static int run_import(const ts_cmd *cmd, const void *opts) {
     const struct import_opts *o = opts;
     size_t n = cmd->n_args - 1;
     ts_progress progress = {0};
+    ts_done done = {0};
     ts_err err;
     if (!ts_import_format_known(o->format)) {
         ts_buf names = TS_BUF_INIT;
@@ -103,11 +123,13 @@ static int run_import(const ts_cmd *cmd, const void *opts) {
     ts_import_file *files = ts_calloc(n, sizeof *files);
     ts_import_options io = {.format = o->format, .map = o->map.items, .n_map = o->map.n, .skip_known = o->skip_known};
     ts_meter *meter = ts_meter_start(cmd, &progress, "importing", "bytes");
-    ts_status status = ts_import(st, cmd->args + 1, n, &io, &progress, files, NULL, &err);
+    ts_status status = ts_import(st, cmd->args + 1, n, &io, &progress, files, &done, &err);
     ts_meter_stop(meter);
+    int64_t near = -1;
+    if (status == TS_OK && o->near) status = count_near(cmd, st, done.step, &near, &err);
     int code = TS_EXIT_OK;
     if (status == TS_OK) {
-        print_result(cmd, o, files, n);
+        print_result(cmd, o, files, n, near);
         code = has_problems(files, n) ? TS_EXIT_PROBLEMS : TS_EXIT_OK;
     } else {
         code = err.code == TS_INVALID && o->map.n ? ts_cmd_usage(cmd, "%s", err.text) : ts_cmd_fail(cmd, &err);
@@ -124,6 +146,8 @@ static const ts_opt import_opts[] = {
      "where instruction, input, output, system or messages is found; several times"},
     {"skip-known", TS_OPT_FLAG, offsetof(struct import_opts, skip_known), NULL,
      "leave out rows that are there already"},
+    {"near", TS_OPT_FLAG, offsetof(struct import_opts, near), NULL,
+     "count new rows whose prompt is nearly that of a row that was there"},
 };
 static const struct import_opts import_defaults = {.format = "auto"};
 const ts_verb ts_verb_import = {
@@ -185,7 +209,7 @@ static int repair(const ts_cmd *cmd, const char *path) {
     ts_store_close(st);
     if (status != TS_OK) return ts_cmd_fail(cmd, &err);
     if (cmd->json)
-        put_json(&out, &f, 1);
+        put_json(&out, &f, 1, -1);
     else
         put_text(&out, &f);
     ts_buf_release(&out);

@@ -123,6 +123,37 @@ static ts_text *recombined_texts(ts_rand *r, size_t n) {
     return texts;
 }
 
+/* New texts against old ones: as many are like an old one as all pairs say. */
+static void new_texts_are_compared_with_old_ones(void **state) {
+    (void)state;
+    ts_rand r;
+    ts_rand_seed(&r, 31);
+    for (int round = 0; round < 30; round++) {
+        size_t n = 2 + ts_rand_below(&r, 200), like = 0;
+        ts_text *texts = random_texts(&r, n);
+        ts_near_options o = TS_NEAR_DEFAULTS;
+        ts_near all, fresh;
+        o.common_lines = 0;
+        o.keep_pairs = true;
+        assert_ok(ts_near_find_slowly(texts, n, &o, &all, &err));
+        o.old = 1 + ts_rand_below(&r, n - 1);
+        for (size_t i = o.old; i < n; i++) {
+            bool found = false;
+            for (uint64_t p = 0; p < all.pairs; p++)
+                found |= all.list[p].b == i && all.list[p].a < o.old;
+            like += found;
+        }
+        o.search = round % 3 ? TS_NEAR_JOIN : TS_NEAR_AUTO;
+        assert_ok(ts_near_find(texts, n, &o, NULL, &fresh, &err));
+        assert_int_equal(fresh.like_old, like);
+        ts_near_release(&all);
+        ts_near_release(&fresh);
+        for (size_t i = 0; i < n; i++)
+            free((void *)(uintptr_t)texts[i].s);
+        free(texts);
+    }
+}
+
 static bool has_pair(const ts_near *near, uint32_t a, uint32_t b, float similarity) {
     size_t low = 0, high = near->pairs;
     while (low < high) {
@@ -400,6 +431,7 @@ static void rows_become_messages(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(join_equals_all_pairs),
+        cmocka_unit_test(new_texts_are_compared_with_old_ones),
         cmocka_unit_test(minhash_finds_what_the_join_finds),
         cmocka_unit_test(minhash_takes_over_where_all_share_all),
         cmocka_unit_test(exact_folds_case_and_space),
