@@ -97,6 +97,28 @@ static ts_status collect_by_id(ts_view *v, ts_store *st, const ts_query *q, cons
     return status;
 }
 
+/* All rows, where none is hidden and no number is missing: counting takes a tenth of the time of looking at each. */
+static bool take_all(ts_view *v, ts_store *st) {
+    if (ts_db_int(st, "SELECT EXISTS(SELECT 1 FROM batch WHERE state<>0)", 1)) return false;
+    int64_t first = ts_db_int(st, "SELECT min(id) FROM example", 0),
+            last = ts_db_int(st, "SELECT max(id) FROM example", -1);
+    int64_t n = ts_db_int(st, "SELECT count(*) FROM example", -1);
+    if (n < 0 || last - first + 1 != n) return false;
+    v->ids = ts_malloc((size_t)TS_MAX(n, 1) * sizeof *v->ids);
+    for (v->n = 0; v->n < (size_t)n; v->n++)
+        v->ids[v->n] = first + (int64_t)v->n;
+    return true;
+}
+
+/* In one transaction, so that the numbers belong together. */
+static ts_status take_all_at_once(ts_view *v, ts_store *st, bool *done, ts_err *err) {
+    bool own = sqlite3_get_autocommit(st->db);
+    if (own) TS_TRY(ts_db_run(st, "BEGIN", "read the rows", err));
+    *done = take_all(v, st);
+    if (own) sqlite3_exec(st->db, "COMMIT", NULL, NULL, NULL);
+    return TS_OK;
+}
+
 ts_status ts_view_new(ts_view **out, ts_store *st, const char *where, const char *sort, ts_progress *progress,
                       size_t *at, ts_err *err) {
     ts_view *v = ts_calloc(1, sizeof *v);
@@ -110,11 +132,13 @@ ts_status ts_view_new(ts_view **out, ts_store *st, const char *where, const char
     ts_buf_puts(&sql, ts_query_sql(q));
     size_t end = sql.len;
     TS_GOTO(order_sql(sort, &sql, &v->by_id, err));
-    if (v->by_id) {
+    bool done = false;
+    if (v->by_id && strcmp(ts_query_sql(q), "1") == 0) TS_GOTO(take_all_at_once(v, st, &done, err));
+    if (!done && v->by_id) {
         sql.len = end;
         ts_buf_puts(&sql, " AND e.id>=:first AND e.id<:last ORDER BY e.id");
         TS_GOTO(collect_by_id(v, st, q, where, sql.data, progress, err));
-    } else {
+    } else if (!done) {
         TS_GOTO(collect(v, st, q, sql.data, progress, err));
     }
     *out = v;

@@ -2,6 +2,8 @@
 #include "tests/support.h"
 
 #include "core/base/file.h"
+#include "core/work/pool.h"
+#include "dataset/import.h"
 #include "dataset/query.h"
 #include "dataset/view.h"
 
@@ -187,11 +189,61 @@ static void hostile_queries_end(void **state) {
     assert_string_equal(ids, "12345");
 }
 
+static ts_view *view_with(ts_store *large, int threads, const char *where) {
+    ts_view *v;
+    ts_pool_set_threads(threads);
+    if (ts_view_new(&v, large, where, NULL, NULL, NULL, &err) != TS_OK) fail_msg("%s: %s", where, err.text);
+    ts_pool_set_threads(2);
+    return v;
+}
+
+/* Enough rows for several threads: the same rows in the same order as with one; an import that was undone is hidden,
+ * and rows behind it have numbers that do not follow on. */
+static void threads_change_nothing(void **state) {
+    (void)state;
+    enum { ROWS = 30000 };
+    static const char *const queries[] = {"",        "re:/w1\\d /", "w77 or w78", "words>2", "id>=100 id<29000 not w3",
+                                          "line>200"};
+    ts_store *large;
+    ts_buf rows = TS_BUF_INIT;
+    ts_import_file f;
+    ts_done done;
+    char *ws = ts_path_join(ts_test_dir(), "large"), *path = ts_path_join(ts_test_dir(), "rows.jsonl");
+    const char *paths[] = {path};
+    for (int i = 0; i < ROWS; i++)
+        ts_buf_printf(&rows, "{\"instruction\":\"w%d w%d\",\"output\":\"w%d \"}\n", i % 100, i % 83, i % 57);
+    assert_ok(ts_file_write(path, rows.data, rows.len, &err));
+    assert_ok(ts_store_init(ws, &err));
+    assert_ok(ts_store_open(&large, ws, "test", &err));
+    assert_ok(ts_import(large, paths, 1, NULL, NULL, &f, NULL, &err));
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < TS_COUNT(queries); i++) {
+            ts_view *one = view_with(large, 1, queries[i]), *three = view_with(large, 3, queries[i]);
+            assert_int_equal(ts_view_count(one), ts_view_count(three));
+            assert_true(ts_view_count(one) > 0);
+            for (size_t k = 0; k < ts_view_count(one); k++)
+                assert_int_equal(ts_view_id(one, k), ts_view_id(three, k));
+            if (i == 0) assert_int_equal(ts_view_count(one), ROWS + round);
+            if (i == 0) assert_int_equal(ts_view_id(one, ROWS + (size_t)round - 1), round ? 2 * ROWS + 1 : ROWS);
+            ts_view_free(one);
+            ts_view_free(three);
+        }
+        if (round) break;
+        ts_draft d = {.instruction = text("w77"), .input = text(""), .output = text("w1")};
+        assert_ok(ts_import(large, paths, 1, NULL, NULL, &f, &done, &err));
+        assert_ok(ts_undo(large, done.step, NULL, &err));
+        assert_ok(ts_row_add(large, &d, NULL, NULL, &err));
+    }
+    ts_store_close(large);
+    ts_buf_release(&rows);
+    free(ws);
+    free(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds),
-        cmocka_unit_test(refuses_with_the_place),
-        cmocka_unit_test(orders),
+        cmocka_unit_test(threads_change_nothing), cmocka_unit_test(finds),
+        cmocka_unit_test(refuses_with_the_place), cmocka_unit_test(orders),
         cmocka_unit_test(hostile_queries_end),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
