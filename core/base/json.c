@@ -206,9 +206,21 @@ static char short_escape(unsigned char c) {
     }
 }
 
+/* Bytes that stand for themselves: nearly all of most texts. */
+static size_t plain_run(const char *s, size_t n) {
+    size_t i = 0;
+    while (i < n && (unsigned char)s[i] >= 0x20 && (unsigned char)s[i] < 0x7f && s[i] != '"' && s[i] != '\\')
+        i++;
+    return i;
+}
+
 static void put_escaped(ts_buf *out, const char *s, size_t n) {
     ts_buf_putc(out, '"');
     for (size_t i = 0; i < n;) {
+        size_t run = plain_run(s + i, n - i);
+        ts_buf_add(out, s + i, run);
+        i += run;
+        if (i == n) break;
         unsigned char c = (unsigned char)s[i];
         char letter = short_escape(c);
         size_t used = 1;
