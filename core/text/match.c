@@ -13,6 +13,7 @@ struct ts_regex {
 
 struct ts_matcher {
     const pcre2_code *code;
+    uint32_t least; /* characters, and so bytes, of the shortest match */
     pcre2_match_data *data;
     pcre2_match_context *context;
 };
@@ -50,6 +51,7 @@ ts_matcher *ts_matcher_new(const ts_regex *re) {
     m->code = re->code;
     m->data = pcre2_match_data_create(1, NULL);
     m->context = pcre2_match_context_create(NULL);
+    if (pcre2_pattern_info(re->code, PCRE2_INFO_MINLENGTH, &m->least) != 0) m->least = 0;
     if (!m->data || !m->context) ts_fatal("out of memory while preparing a search");
     pcre2_set_match_limit(m->context, MATCH_LIMIT);
     pcre2_set_depth_limit(m->context, DEPTH_LIMIT);
@@ -65,6 +67,8 @@ void ts_matcher_free(ts_matcher *m) {
 
 bool ts_matcher_find(ts_matcher *m, const char *text, size_t n, size_t from, size_t *start, size_t *end,
                      bool *gave_up) {
+    if (gave_up) *gave_up = false;
+    if (n - from < m->least) return false;
     int rc = pcre2_match(m->code, (PCRE2_SPTR)text, n, from, PCRE2_NO_UTF_CHECK, m->data, m->context);
     if (gave_up) *gave_up = rc < 0 && rc != PCRE2_ERROR_NOMATCH;
     if (rc < 0) return false;
