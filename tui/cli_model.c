@@ -202,7 +202,7 @@ const ts_verb ts_verb_nll = {
 
 struct text_opts {
     const char *model, *template;
-    bool special, decode;
+    bool special, decode, mask;
 };
 
 struct texts {
@@ -328,6 +328,35 @@ static void print_rendered(ts_status status, const ts_rendered *r, const ts_err 
     ts_buf_release(&line);
 }
 
+/* What is learnt of a conversation, and how many of its tokens. */
+static ts_status mask_line(void *ctx, const char *text, size_t n, int64_t number, ts_err *err) {
+    const struct texts *t = ctx;
+    ts_example x = {0};
+    ts_buf out = TS_BUF_INIT, safe = TS_BUF_INIT;
+    ts_json *row = ts_json_parse(text, n, err);
+    if (!row) return ts_wrap(err, TS_FORMAT, "line %lld", (long long)number);
+    ts_json *vars = variables(row);
+    ts_status status = TS_FORMAT;
+    if (ts_json_is_array(ts_json_get(row, "messages")))
+        status = ts_chat_example(t->chat, ts_json_get(row, "messages"), vars, &x, err);
+    else
+        ts_fail(err, TS_FORMAT, "there is no list of \"messages\"");
+    if (status == TS_OK) {
+        ts_example_preview(t->tokenizer, &x, &out);
+        ts_cmd_safe(&safe, ts_buf_str(&out), out.len, true, 0);
+        printf("line %lld: %zu tokens, %zu of them learnt (+)\n%s", (long long)number, x.ids.n, x.supervised,
+               ts_buf_str(&safe));
+    } else {
+        ts_wrap(err, status, "line %lld", (long long)number);
+    }
+    ts_example_release(&x);
+    ts_buf_release(&out);
+    ts_buf_release(&safe);
+    ts_json_free(vars);
+    ts_json_free(row);
+    return status;
+}
+
 static ts_status render_line(void *ctx, const char *text, size_t n, int64_t number, ts_err *err) {
     const struct texts *t = ctx;
     ts_rendered out = {0};
@@ -403,7 +432,7 @@ static int run_render(const ts_cmd *cmd, const void *opts) {
     ts_status status = open_chat(&t, o->model, o->template, &err);
     if (status == TS_OK && o->template && ts_tokenizer_template(t.tokenizer))
         ts_cmd_note(cmd, "the chat template %s takes the place of the model's own", o->template);
-    if (status == TS_OK) status = each_line(cmd->args[0], render_line, &t, &err);
+    if (status == TS_OK) status = each_line(cmd->args[0], o->mask ? mask_line : render_line, &t, &err);
     ts_chat_free(t.chat);
     ts_tokenizer_free(t.tokenizer);
     return status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);
@@ -413,6 +442,7 @@ static const ts_opt render_table[] = {
     {"model", TS_OPT_TEXT, offsetof(struct text_opts, model), "MODEL", "folder, GGUF file or name"},
     {"template", TS_OPT_TEXT, offsetof(struct text_opts, template), "NAME|FILE",
      "chat template instead of the model's: alpaca, chatml, llama2, plain"},
+    {"mask", TS_OPT_FLAG, offsetof(struct text_opts, mask), NULL, "for people: what training learns of each (+)"},
 };
 
 const ts_verb ts_verb_render = {

@@ -47,6 +47,9 @@ typedef struct ts_example {
 } ts_example;
 TS_MUST_USE ts_status ts_chat_example(const ts_chat *c, const ts_json *messages, const ts_json *vars, ts_example *out,
                                       ts_err *err);
+/* Appends the example as the model sees it, for people: "+ " before what is learnt, ". " before the rest, a line for
+ * each line of its text (whose end shows as \n) and for each change between the two. Not safe for a terminal. */
+void ts_example_preview(const ts_tokenizer *t, const ts_example *e, ts_buf *out);
 /* ids of the rendering with the generation prompt: what generation starts from. */
 TS_MUST_USE ts_status ts_chat_prompt(const ts_chat *c, const ts_json *messages, const ts_json *vars, ts_ids *ids,
                                      ts_err *err);

@@ -41,10 +41,10 @@ fail=0
 
 # check NAME TOLERANCE FILE.gguf [ADAPTER OURS]: the file in both programs
 check() {
-    name=$1 tolerance=$2 file=$3
+    label=$1 tolerance=$2 file=$3
     "$ts" nll --model "$file" ${5:+--adapter "$5"} "$work/ours.jsonl" --per-token --json --quiet > "$work/a"
-    "$work/llama" "$libs" "$file" ${4:+"$4"} < "$work/theirs.in" > "$work/b" || { echo "    $name: llama.cpp does not load it"; fail=1; return; }
-    python3 tests/interop/llamacpp.py nll "$name" "$work/a" "$work/b" "$tolerance" || fail=1
+    "$work/llama" "$libs" "$file" ${4:+"$4"} < "$work/theirs.in" > "$work/b" || { echo "    $label: llama.cpp does not load it"; fail=1; return; }
+    python3 tests/interop/llamacpp.py nll "$label" "$work/a" "$work/b" "$tolerance" || fail=1
 }
 
 for type in ${TYPES:-f32 f16 bf16 q8_0 q6_k q5_k_m q5_1 q5_0 q4_k_m q4_1 q4_0}; do
