@@ -20,6 +20,8 @@ static ts_status each_id(ts_store *st, const char *sql, const int64_t *ids, size
     return TS_OK;
 }
 
+_Static_assert(TS_KIND_PURGE == 5, "the number in the statement below");
+
 ts_status ts_purge_ask(ts_store *st, const int64_t *ids, size_t n, ts_purge_costs *out, ts_err *err) {
     *out = (ts_purge_costs){0};
     TS_TRY(

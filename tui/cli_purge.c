@@ -15,7 +15,7 @@ static void say_count(ts_buf *out, int64_t n, const char *one, const char *many)
     if (n) ts_buf_printf(out, "\n  %lld %s", (long long)n, n == 1 ? one : many);
 }
 
-static void say_costs(const ts_cmd *cmd, const ts_purge_costs *c) {
+static void say_costs(const ts_purge_costs *c) {
     ts_buf out = TS_BUF_INIT;
     ts_buf_printf(&out, "%lld %s will be gone for good. With %s go", (long long)c->rows, c->rows == 1 ? "row" : "rows",
                   c->rows == 1 ? "it" : "them");
@@ -29,7 +29,6 @@ static void say_costs(const ts_cmd *cmd, const ts_purge_costs *c) {
               "snapshots that name one of them keep only its number");
     ts_buf_puts(&out, "\nCopies in runs, exports, backups and the files that were imported stay.");
     fprintf(stderr, "%s\n", out.data);
-    (void)cmd;
     ts_buf_release(&out);
 }
 
@@ -49,7 +48,7 @@ static int purge(const ts_cmd *cmd, const struct purge_opts *o, ts_store *st, co
     ts_err err;
     if (ts_purge_ask(st, ts_view_ids(v), ts_view_count(v), &costs, &err) != TS_OK) return ts_cmd_fail(cmd, &err);
     if (!costs.rows) return ts_cmd_done(cmd, &(ts_done){0}, "nothing to purge");
-    if (!cmd->quiet || !o->yes) say_costs(cmd, &costs);
+    if (!cmd->quiet || !o->yes) say_costs(&costs);
     if (!o->yes && !agreed()) {
         fprintf(stderr, "nothing was purged%s\n", isatty(STDIN_FILENO) ? "" : "; --yes does it without asking");
         return TS_EXIT_FAILED;
