@@ -27,6 +27,7 @@ struct value {
 };
 
 struct ts_query {
+    const ts_query *of; /* a twin: all but the matchers are this one's */
     ts_buf sql;
     struct pattern *patterns;
     size_t n_patterns, cap_patterns;
@@ -509,8 +510,29 @@ ts_status ts_query_parse_in(ts_query **out, ts_store *st, const char *text, size
     return TS_OK;
 }
 
+ts_query *ts_query_twin(const ts_query *q) {
+    ts_query *twin = ts_malloc(sizeof *twin);
+    *twin = *q;
+    twin->of = q;
+    twin->patterns = ts_calloc(TS_MAX(q->n_patterns, (size_t)1), sizeof *twin->patterns);
+    for (size_t i = 0; i < q->n_patterns; i++)
+        twin->patterns[i] = (struct pattern){q->patterns[i].re, ts_matcher_new(q->patterns[i].re)};
+    return twin;
+}
+
+static void free_twin(ts_query *twin) {
+    for (size_t i = 0; i < twin->n_patterns; i++)
+        ts_matcher_free(twin->patterns[i].m);
+    free(twin->patterns);
+    free(twin);
+}
+
 void ts_query_free(ts_query *q) {
     if (!q) return;
+    if (q->of) {
+        free_twin(q);
+        return;
+    }
     for (size_t i = 0; i < q->n_patterns; i++) {
         ts_matcher_free(q->patterns[i].m);
         ts_regex_free(q->patterns[i].re);

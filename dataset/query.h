@@ -24,6 +24,8 @@ typedef struct ts_query ts_query;
 TS_MUST_USE ts_status ts_query_parse(ts_query **out, const char *text, size_t *at, ts_err *err);
 /* The same for a query in which saved filters and snapshots of `st` may be named; without a store there are none. */
 TS_MUST_USE ts_status ts_query_parse_in(ts_query **out, ts_store *st, const char *text, size_t *at, ts_err *err);
+/* The same query for another thread; q must live longer. */
+ts_query *ts_query_twin(const ts_query *q);
 void ts_query_free(ts_query *q); /* NULL is fine */
 
 /* Bytes at the start of `s` that are the name of a saved filter: letters, digits, _ and (not first) -, up to 64. */

@@ -54,7 +54,6 @@ static ts_status collect(ts_view *v, ts_store *st, const ts_query *q, const char
 /* ---- in the order of the ids: on all cores ---- */
 
 struct collecting {
-    const char *where;
     ts_query *queries[TS_SCAN_WORKERS]; /* a query's patterns serve one thread */
     struct {
         int64_t *ids;
@@ -64,7 +63,8 @@ struct collecting {
 
 static ts_status bind_query(void *ctx, int worker, sqlite3_stmt *s, ts_err *err) {
     struct collecting *c = ctx;
-    if (!c->queries[worker]) TS_TRY(ts_query_parse(&c->queries[worker], c->where, NULL, err));
+    (void)err;
+    if (!c->queries[worker]) c->queries[worker] = ts_query_twin(c->queries[0]);
     ts_query_bind(c->queries[worker], s);
     return TS_OK;
 }
@@ -77,11 +77,10 @@ static ts_status take_id(void *ctx, int worker, size_t piece, sqlite3_stmt *s, t
     return TS_OK;
 }
 
-static ts_status collect_by_id(ts_view *v, ts_store *st, const ts_query *q, const char *where, const char *sql,
-                               ts_progress *progress, ts_err *err) {
+static ts_status collect_by_id(ts_view *v, ts_store *st, const ts_query *q, const char *sql, ts_progress *progress,
+                               ts_err *err) {
     struct collecting *c = ts_calloc(1, sizeof *c);
     const ts_scan scan = {.sql = sql, .bind = bind_query, .row = take_id, .ctx = c};
-    c->where = where;
     c->queries[0] = (ts_query *)(uintptr_t)q; /* the caller's, for the caller's thread */
     ts_status status = ts_scan_rows(st, &scan, progress, err);
     for (size_t i = 0; i < TS_SCAN_PIECES; i++)
@@ -137,7 +136,7 @@ ts_status ts_view_new(ts_view **out, ts_store *st, const char *where, const char
     if (!done && v->by_id) {
         sql.len = end;
         ts_buf_puts(&sql, " AND e.id>=:first AND e.id<:last ORDER BY e.id");
-        TS_GOTO(collect_by_id(v, st, q, where, sql.data, progress, err));
+        TS_GOTO(collect_by_id(v, st, q, sql.data, progress, err));
     } else if (!done) {
         TS_GOTO(collect(v, st, q, sql.data, progress, err));
     }

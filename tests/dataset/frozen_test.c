@@ -222,6 +222,33 @@ static void filters_by_name_stand_for_their_query(void **state) {
     ts_store_close(st);
 }
 
+/* So many rows that all cores search them, each with its own connection. */
+static void names_are_known_on_every_core(void **state) {
+    (void)state;
+    enum { MANY = 20000 };
+    ts_store *st = new_store();
+    ts_arena arena = TS_ARENA_INIT;
+    ts_frozen f;
+    int64_t first;
+    char words[32];
+    assert_ok(ts_db_begin(st, "fill", &err));
+    assert_ok(ts_db_next(st, "example", MANY, &first, &err));
+    for (int i = 1; i <= MANY; i++) {
+        snprintf(words, sizeof words, "row %d %s", i, i % 4 ? "bread" : "beer");
+        ts_draft d = {.instruction = text(words), .output = text("a")};
+        assert_ok(ts_row_insert(st, i, 0, i, 0, 0, &d, &err));
+    }
+    assert_ok(ts_db_commit(st, "fill", &err));
+    assert_ok(ts_setting_set(st, "filter.drink", "beer or re:/w[i]ne/", &err));
+    assert_ok(ts_frozen_make(st, "half", "id<=10000 or id>19000", 0, 1, NULL, &f, &arena, &err));
+    assert_int_equal(f.rows, 11000);
+    assert_int_equal(count(st, "@drink"), 5000);
+    assert_int_equal(count(st, "snapshot:half"), 11000);
+    assert_int_equal(count(st, "@drink and snapshot:half -19004"), 2749);
+    ts_arena_release(&arena);
+    ts_store_close(st);
+}
+
 /* ---- statistics ---- */
 
 static void statistics_are_those_of_the_rows(void **state) {
@@ -310,8 +337,8 @@ static void tokens_are_those_of_the_template(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_snapshot_is_found_and_compared),      cmocka_unit_test(each_tag_has_its_share),
-        cmocka_unit_test(filters_by_name_stand_for_their_query), cmocka_unit_test(statistics_are_those_of_the_rows),
-        cmocka_unit_test(tokens_are_those_of_the_template),
+        cmocka_unit_test(filters_by_name_stand_for_their_query), cmocka_unit_test(names_are_known_on_every_core),
+        cmocka_unit_test(statistics_are_those_of_the_rows),      cmocka_unit_test(tokens_are_those_of_the_template),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
