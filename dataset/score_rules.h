@@ -43,7 +43,7 @@ typedef struct ts_scorer {
     bool unfiltered; /* every pattern is searched, also where it cannot occur: slow, for tests */
     ts_words words;
     ts_look look[2]; /* by side */
-    ts_hash_set hashes;
+    ts_hash_set hashes, seen;
     ts_buf a, b;
     uint64_t *list;
     size_t cap_list;

@@ -2,8 +2,8 @@
  * that nothing was done to (an upper bound of its false alarms: real rows have real flaws, refusals above all). Prints
  * the table. Then the rules against a person's labels of 100 of these rows (tests/data/labels.tsv).
  *
- * mismatch falls short of a recall of .95 and is held to what it reaches: it speaks only where prompt and answer share
- * no word at all, and answers of other rows mostly share one by chance. It and refusal speak on more than 2 % of the
+ * mismatch falls short of a recall of .95 and is held to what it reaches: it speaks where prompt and answer share next
+ * to no word, and answers of other rows often share some by chance. It and refusal speak on more than 2 % of the
  * untouched rows; most of those refusals are real. */
 #include "tests/support.h"
 
@@ -200,7 +200,7 @@ static const struct kind {
     {"email", email, .95, 2},
     {"phone", phone, .95, 2},
     {"url", url, .95, 2},
-    {"mismatch", mismatch, .4, 3},
+    {"mismatch", mismatch, .65, 3},
     {"html", html, .95, 2},
     {"unclosed", unclosed, .95, 2},
     {"secret", secret, .95, 2},
