@@ -108,6 +108,8 @@ void ts_menu_open(ts_app *app, const char *title, const char *const *items, size
 void ts_pager_open(ts_app *app, const char *title, const char *text);
 /* What was done to a row, with word marks; any text of it can be put back (layer_history.c). */
 void ts_history_open(ts_app *app, int64_t row);
+/* A row as the model sees it, and what training learns of it (layer_learnt.c). */
+void ts_learnt_open(ts_app *app, int64_t row);
 /* Importing: a form, or at once with a path (layer_import.c); the rejected rows (layer_rejects.c). */
 void ts_import_open(ts_app *app, const char *path);
 void ts_rejects_open(ts_app *app);

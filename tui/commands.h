@@ -136,6 +136,8 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(SCORE, "score", TS_IN_BROWSE, "", TS_G_VIEW, 0, "", "score all rows by the rules (again)")                       \
     X(HISTORY, "history", TS_IN_BROWSE | TS_IN_RECORD, "i", TS_G_VIEW, 0, "",                                          \
       "what was done to this row; put it back")                                                                        \
+    X(LEARNT, "learnt", TS_IN_BROWSE | TS_IN_RECORD, "m", TS_G_VIEW, 0, "",                                            \
+      "this row as the model sees it: + is learnt")                                                                    \
     X(PALETTE, "palette", TS_IN_LISTS, ":", TS_G_APP, 99, "commands", "every command by its name")                     \
     X(HELP, "help", TS_IN_LISTS, "? F1", TS_G_APP, 98, "help", "the keys of this screen; type to search")              \
     X(JOBS, "jobs", TS_IN_LISTS, "", TS_G_APP, 0, "", "what goes on in the background")                                \

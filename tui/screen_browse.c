@@ -442,7 +442,8 @@ static unsigned browse_place(const ts_screen *s) {
 static const char *browse_why_not(ts_screen *s, ts_command_id id) {
     struct browse *b = (struct browse *)s;
     bool changes = ts_commands[id].group == TS_G_DECIDE || ts_commands[id].group == TS_G_EDIT;
-    if ((id == TS_DO_HISTORY || id == TS_DO_GO_DUPS || id == TS_DO_OPEN) && !b->record && browse_count(b) == 0)
+    if ((id == TS_DO_HISTORY || id == TS_DO_LEARNT || id == TS_DO_GO_DUPS || id == TS_DO_OPEN) && !b->record &&
+        browse_count(b) == 0)
         return "there is no row";
     bool needs_row = id != TS_DO_NEW_ROW && id != TS_DO_NEW_TALK && id != TS_DO_REJECTS && id != TS_DO_IMPORT &&
                      id != TS_DO_UNDO && id != TS_DO_REDO && id != TS_DO_SAVE;
@@ -451,8 +452,8 @@ static const char *browse_why_not(ts_screen *s, ts_command_id id) {
         return "this workspace can only be read";
     if (changes && needs_row && !b->record && browse_count(b) == 0) return "there is no row; :import FILE reads some";
     if (b->record && ts_record_id(b->record) == 0 &&
-        (ts_commands[id].group == TS_G_DECIDE || id == TS_DO_HISTORY || id == TS_DO_COPY_ROW || id == TS_DO_NEXT ||
-         id == TS_DO_PREV))
+        (ts_commands[id].group == TS_G_DECIDE || id == TS_DO_HISTORY || id == TS_DO_LEARNT || id == TS_DO_COPY_ROW ||
+         id == TS_DO_NEXT || id == TS_DO_PREV))
         return "this example is not saved yet; ^S saves it";
     if ((id == TS_DO_FIND_NEXT || id == TS_DO_FIND_PREV) && !b->pattern) return "nothing is searched for; / begins";
     if (id == TS_DO_SAVE && (!b->record || !ts_record_unsaved(b->record))) return "nothing to save";
@@ -542,6 +543,9 @@ static bool row_command(struct browse *b, ts_command_id id, const char *arg) {
         return true;
     case TS_DO_HISTORY:
         ts_history_open(b->screen.app, b->record ? ts_record_id(b->record) : browse_row(b));
+        return true;
+    case TS_DO_LEARNT:
+        ts_learnt_open(b->screen.app, b->record ? ts_record_id(b->record) : browse_row(b));
         return true;
     case TS_DO_DISMISS:
         ts_dismiss_open(b->screen.app, b->record ? ts_record_id(b->record) : browse_row(b), NULL);

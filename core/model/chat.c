@@ -60,7 +60,7 @@ static ts_status check_messages(const ts_json *messages, ts_err *err) {
 /* ---- rendering ---- */
 
 static void add_span(ts_rendered *out, size_t start, size_t end, int message) {
-    ts_span s = {start, end, message};
+    ts_chat_span s = {start, end, message};
     TS_PUSH(out->spans, out->n_spans, out->cap_spans, s);
 }
 
@@ -152,7 +152,7 @@ static bool only_space(const char *s, size_t n) {
 }
 
 /* Does the token in front of `first` hold the first word of the span behind white space of the template? */
-static bool holds_first_word(const ts_ids *starts, size_t first, const ts_span *s, const ts_buf *text) {
+static bool holds_first_word(const ts_ids *starts, size_t first, const ts_chat_span *s, const ts_buf *text) {
     if (first == 0) return false;
     size_t begin = (size_t)starts->items[first - 1], end = first < starts->n ? (size_t)starts->items[first] : text->len;
     end = TS_MIN(end, s->end);
@@ -160,7 +160,7 @@ static bool holds_first_word(const ts_ids *starts, size_t first, const ts_span *
            !only_space(text->data + s->start, end - s->start);
 }
 
-static void label_span(ts_example *e, const ts_ids *starts, const ts_span *s, const ts_buf *text) {
+static void label_span(ts_example *e, const ts_ids *starts, const ts_chat_span *s, const ts_buf *text) {
     size_t first = token_at(starts, s->start), end = token_at(starts, s->end);
     first -= holds_first_word(starts, first, s, text);
     for (size_t i = first; i < end; i++)
@@ -180,7 +180,7 @@ static void label_end(const ts_chat *c, ts_example *e, const ts_ids *starts, con
 static void label_all(const ts_chat *c, const ts_json *messages, const ts_rendered *r, const ts_ids *starts,
                       ts_example *e) {
     for (size_t i = 0; i < r->n_spans; i++) {
-        const ts_span *s = &r->spans[i];
+        const ts_chat_span *s = &r->spans[i];
         bool last = i + 1 == r->n_spans || r->spans[i + 1].message != s->message;
         if (!r->generation && strcmp(role_of(messages, s->message), "assistant") != 0) continue;
         label_span(e, starts, s, &r->text);

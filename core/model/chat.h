@@ -23,13 +23,13 @@ typedef struct ts_chat ts_chat;
 TS_MUST_USE ts_status ts_chat_open(ts_chat **out, const ts_tokenizer *t, const char *source, ts_err *err);
 void ts_chat_free(ts_chat *c);
 
-typedef struct ts_span {
+typedef struct ts_chat_span {
     size_t start, end; /* bytes of the rendered text */
     int message;       /* index; the bytes are this message's content (or lie in a generation block of it) */
-} ts_span;
+} ts_chat_span;
 typedef struct ts_rendered {
     ts_buf text;
-    ts_span *spans; /* ascending, disjoint */
+    ts_chat_span *spans; /* ascending, disjoint */
     size_t n_spans, cap_spans;
     bool generation; /* the template has generation blocks, and the spans are those */
 } ts_rendered;
