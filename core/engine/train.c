@@ -26,7 +26,7 @@
 /* For so long a step waits for answers that are being generated: a run that is asked much still gets on. */
 static const double PATIENCE_SECONDS = 30;
 
-enum { STREAM_ORDER = 1, STREAM_INIT = 2, STREAM_DROPOUT = 3 }; /* what the seed is mixed with */
+enum { STREAM_INIT = 2, STREAM_DROPOUT = 3 }; /* what the seed is mixed with; 1: ts_train_order */
 
 struct trainer {
     const char *dir;
@@ -177,11 +177,6 @@ static ts_status open_adapter(struct trainer *t, ts_err *err) {
     return TS_OK;
 }
 
-int64_t ts_train_steps(const ts_run_settings *s, int64_t examples) {
-    int64_t batch = s->batch_size * s->grad_accum;
-    return s->max_steps ? s->max_steps : (int64_t)ceil(s->epochs * (double)((examples + batch - 1) / batch));
-}
-
 static void plan_steps(struct trainer *t) {
     size_t n = t->train.n;
     t->batch = (size_t)(t->s.batch_size * t->s.grad_accum);
@@ -328,14 +323,7 @@ out:
 
 static void make_order(struct trainer *t, int64_t epoch) {
     if (t->epoch_of_order == epoch) return;
-    if (t->s.no_shuffle) {
-        for (size_t i = 0; i < t->train.n; i++)
-            t->order[i] = i;
-    } else {
-        ts_rand r;
-        ts_rand_seed(&r, ts_rand_mix(ts_rand_mix((uint64_t)t->s.seed, STREAM_ORDER), (uint64_t)epoch));
-        ts_rand_permutation(&r, t->order, t->train.n);
-    }
+    ts_train_order(&t->s, epoch, t->order, t->train.n);
     t->epoch_of_order = epoch;
 }
 
@@ -718,42 +706,4 @@ void ts_train_result_write(const ts_train_result *r, int64_t run, const char *di
     put_num_or_null(&w, "peak_rss_bytes", (double)r->peak_rss_bytes, r->peak_rss_bytes > 0);
     ts_jw_kstr(&w, "precision", precision);
     ts_jw_end_obj(&w);
-}
-
-ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, ts_progress *progress,
-                             ts_train_plan *out, ts_err *err) {
-    ts_model *m = NULL;
-    ts_examples x = {0};
-    ts_encoder e = {0};
-    ts_adapter_settings shape = {0};
-    size_t trainable = 0;
-    ts_status status = TS_OK;
-    *out = (ts_train_plan){.seconds = NAN};
-    TS_GOTO(ts_model_open(&m, s->model, err));
-    TS_GOTO(ts_run_adapter_settings(s, m, &shape, err));
-    TS_GOTO(ts_lora_params(&trainable, m, &shape, err));
-    ts_encoder_init(&e, m->path, m->config.vocab);
-    TS_GOTO(ts_encoder_template(&e, s->template, err));
-    TS_GOTO(ts_examples_read(&x, train_file, &e, (size_t)s->max_length, progress, err));
-    out->examples = (int64_t)x.n;
-    out->tokens = x.tokens;
-    out->supervised_tokens = x.supervised;
-    out->truncated = x.truncated;
-    out->unsupervised = x.unsupervised;
-    out->longest = x.longest;
-    out->steps = ts_train_steps(s, (int64_t)x.n);
-    if (x.n == 0) out->steps = 0;
-    out->trainable_params = (int64_t)trainable;
-    out->all_params = (int64_t)m->params + out->trainable_params;
-    /* engine's formula: stored weights + 16 bytes a trained parameter + activations + the examples, and a tenth */
-    out->memory_bytes =
-        (int64_t)(1.1 * ((double)(strcmp(s->method, "qlora") == 0 ? ts_nf4_model_bytes(m) : m->file_bytes) +
-                         16 * (double)out->trainable_params + (double)ts_net_train_bytes(m, (size_t)s->micro_tokens) +
-                         8 * (double)x.tokens));
-out:
-    ts_adapter_settings_release(&shape);
-    ts_examples_release(&x);
-    ts_encoder_release(&e);
-    ts_model_close(m);
-    return status;
 }

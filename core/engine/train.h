@@ -45,6 +45,8 @@ typedef struct ts_train_plan {
 } ts_train_plan;
 /* Optimiser steps that a run on so many examples takes. */
 int64_t ts_train_steps(const ts_run_settings *s, int64_t examples);
+/* In which order an epoch (from 0) takes its n examples. */
+void ts_train_order(const ts_run_settings *s, int64_t epoch, size_t *order, size_t n);
 /* Reads the settings' model and the JSONL file as training would (all rows tokenised; nothing is held out of it). */
 TS_MUST_USE ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, ts_progress *progress,
                                          ts_train_plan *out, ts_err *err);
