@@ -14,6 +14,7 @@
 
 enum { KIND_PLAN = 3, COLUMNS = 3 };
 
+static const char *const methods[] = {"lora", "qlora", NULL};
 static const char *const schedules[] = {"cosine", "linear", "constant", "wsd", NULL};
 
 /* One row: the field of the form and the option of `train` it is. */
@@ -39,6 +40,9 @@ static const struct setting {
     {"length", "max-length", "max_length", NULL, false, NULL},
     {"held out", "valid", "valid_fraction", NULL, false, NULL},
     {"seed", "seed", "seed", NULL, false, NULL},
+    {"method", "method", "method", methods, false, NULL},
+    {"LoRA+ x", "loraplus-lr-ratio", "loraplus_lr_ratio", NULL, false, NULL},
+    {"noise", "neftune-noise-alpha", "neftune_noise_alpha", NULL, false, NULL},
 };
 enum { SETTINGS = sizeof settings / sizeof *settings, START = SETTINGS, CANCEL, WHERE = 0 };
 static const char accepted[] = "status=accepted";
