@@ -1,6 +1,6 @@
 /* What the detectors find: 20 flaws of each kind put by seed into 999 real rows, and how often each rule speaks on rows
  * that nothing was done to (an upper bound of its false alarms: real rows have real flaws, refusals above all). Prints
- * the table. Then the rules against a person's labels of 100 of these rows (tests/data/labels.tsv).
+ * the table. Then the rules against labels made by hand for 100 of these rows (tests/data/labels.tsv).
  *
  * mismatch falls short of a recall of .95 and is held to what it reaches: it speaks where prompt and answer share next
  * to no word, and answers of other rows often share some by chance. It and refusal speak on more than 2 % of the
@@ -298,7 +298,7 @@ static void rules_find_what_was_put_in(void **state) {
     ts_store_close(st);
 }
 
-/* ---- 100 rows that a person read ---- */
+/* ---- 100 rows labelled by hand ---- */
 
 /* The labels of row `id` in the text of tests/data/labels.tsv: " rule rule ", or "" for a row that is fine. */
 static const char *labels_of(const char *labels, int64_t id, char out[64]) {
@@ -310,7 +310,7 @@ static const char *labels_of(const char *labels, int64_t id, char out[64]) {
     return out;
 }
 
-static void rules_agree_with_a_person(void **state) {
+static void rules_agree_with_the_labels(void **state) {
     (void)state;
     ts_store *st = real_rows();
     ts_score_report report;
@@ -380,7 +380,7 @@ static void copies_are_duplicates(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_find_what_was_put_in),
-        cmocka_unit_test(rules_agree_with_a_person),
+        cmocka_unit_test(rules_agree_with_the_labels),
         cmocka_unit_test(copies_are_duplicates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
