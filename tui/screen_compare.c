@@ -438,6 +438,21 @@ static bool scroll_answers(struct compare *k, ts_command_id id) {
     return true;
 }
 
+static void ask_own(struct compare *k, const char *arg) {
+    ts_app *app = k->screen.app;
+    if (arg)
+        own_entered(app, k, arg);
+    else
+        ts_prompt_open(app, &(ts_prompt_options){.label = "ask:", .initial = k->own, .done = own_entered, .ctx = k});
+}
+
+static void step_back(struct compare *k) {
+    if (k->zoom || k->on_list)
+        k->zoom = k->on_list = false;
+    else
+        ts_app_show(k->screen.app, TS_SCREEN_BROWSE);
+}
+
 static bool compare_command(ts_screen *s, ts_command_id id, const char *arg) {
     struct compare *k = (struct compare *)s;
     if (k->on_list && ts_list_command(&k->list, id)) {
@@ -475,11 +490,7 @@ static bool compare_command(ts_screen *s, ts_command_id id, const char *arg) {
         ask_sides(k, arg);
         return true;
     case TS_DO_OWN_PROMPT:
-        if (arg)
-            own_entered(s->app, k, arg);
-        else
-            ts_prompt_open(s->app,
-                           &(ts_prompt_options){.label = "ask:", .initial = k->own, .done = own_entered, .ctx = k});
+        ask_own(k, arg);
         return true;
     case TS_DO_RELOAD:
         if (k->measured) k->seed++; /* other random numbers than those on the screen */
@@ -493,10 +504,7 @@ static bool compare_command(ts_screen *s, ts_command_id id, const char *arg) {
         return true;
     case TS_DO_BACK:
     case TS_DO_BACK_OUT:
-        if (k->zoom || k->on_list)
-            k->zoom = k->on_list = false;
-        else
-            ts_app_show(s->app, TS_SCREEN_BROWSE);
+        step_back(k);
         return true;
     default:
         return false;

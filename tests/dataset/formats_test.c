@@ -43,71 +43,71 @@ static ts_row row_of(ts_store *st, int64_t id) {
     return row;
 }
 
+static const struct {
+    const char *row, *format, *instruction, *input, *output, *system, *extra;
+} rows_of_formats[] = {
+    {"{\"instruction\":\"i\",\"input\":\"n\",\"output\":\"o\",\"k\":1}", "alpaca", "i", "n", "o", NULL, "\"k\":1"},
+    {"{\"instruction\":\"i\",\"context\":\"c\",\"response\":\"o\",\"category\":\"x\"}", "dolly", "i", "c", "o", NULL,
+     "\"category\":\"x\""},
+    {"{\"question\":\"q\",\"answer\":\"a\"}", "qa", "q", "", "a", NULL, NULL},
+    {"{\"id\":\"7\",\"system_prompt\":\"s\",\"question\":\"q\",\"response\":\"a\"}", "qa", "q", "", "a", "s",
+     "\"id\":\"7\""},
+    {"{\"prompt\":\"p\",\"completion\":\"c\",\"label\":false}", "completion", "p", "", "c", NULL, "\"label\":false"},
+    {"{\"prompt\":[{\"role\":\"user\",\"content\":\"p\"}],\"completion\":[{\"role\":\"assistant\",\"content\":"
+     "\"c\"}"
+     "]}",
+     "completion", "p", "", "c", NULL, NULL},
+    {"{\"prompt\":\"p\",\"chosen\":\"c\",\"rejected\":\"r\"}", "preference", "p", "", "c", NULL, "\"rejected\":\"r\""},
+    {"{\"instruction\":\"i\",\"input\":\"\",\"chosen\":\"c\",\"rejected\":\"r\"}", "preference", "i", "", "c", NULL,
+     "\"rejected\":\"r\""},
+    {"{\"chosen\":[{\"role\":\"user\",\"content\":\"p\"},{\"role\":\"assistant\",\"content\":\"c\"}],"
+     "\"rejected\":[{\"role\":\"user\",\"content\":\"p\"},{\"role\":\"assistant\",\"content\":\"r\"}]}",
+     "preference", "p", "", "c", NULL,
+     "\"rejected\":[{\"role\":\"user\",\"content\":\"p\"},{\"role\":\"assistant\",\"content\":\"r\"}]"},
+    {"{\"prompt\":\"p\",\"chosen\":[{\"role\":\"user\",\"content\":\"p\"},{\"role\":\"assistant\",\"content\":"
+     "\"c\"}"
+     "],\"rejected\":[]}",
+     "preference", "p", "", "c", NULL, "\"rejected\":[]"},
+    {"{\"prompt\":[{\"role\":\"user\",\"content\":\"p\"}],\"chosen\":[{\"role\":\"assistant\",\"content\":\"c\"}],"
+     "\"rejected\":[{\"role\":\"assistant\",\"content\":\"r\"}]}",
+     "preference", "p", "", "c", NULL, "\"rejected\":[{\"role\":\"assistant\",\"content\":\"r\"}]"},
+    {"{\"conversations\":[{\"from\":\"human\",\"value\":\"p\"}],\"chosen\":{\"from\":\"gpt\",\"value\":\"c\"},"
+     "\"rejected\":{\"from\":\"gpt\",\"value\":\"r\"}}",
+     "sharegpt", "p", "", "c", NULL, "\"rejected\":{\"from\":\"gpt\",\"value\":\"r\"}"},
+    {"{\"conversations\":[{\"from\":\"system\",\"value\":\"s\"},{\"from\":\"human\",\"value\":\"a\"},{\"from\":"
+     "\"function_call\",\"value\":\"f()\"},{\"from\":\"observation\",\"value\":\"3\"},{\"from\":\"gpt\",\"value\":"
+     "\"b\",\"weight\":0}],\"tools\":\"[]\"}",
+     "sharegpt", "a", "", "f()\n\nb", "s", "\"tools\":\"[]\""},
+    {"{\"conversations\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"}]}",
+     "sharegpt", "a", "", "b", NULL, NULL},
+    {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"}]},{\"role\":\"assistant\","
+     "\"content\":null,\"tool_calls\":[]},{\"role\":\"assistant\",\"content\":\"b\",\"weight\":0}],\"tools\":[1]}",
+     "messages", "a", "", "b", NULL, "\"tools\":[1]"},
+    {"{\"id\":\"s\",\"instruction\":\"i\",\"instances\":[{\"input\":\"n\",\"output\":\"o\"}]}", "self-instruct", "i",
+     "n", "o", NULL, "\"id\":\"s\""},
+    {"{\"instruction\":\"i\",\"instances\":[{\"input\":\"\",\"output\":\"o\"},{\"input\":\"n\",\"output\":\"2\"}]}",
+     "self-instruct", "i", "", "o", NULL,
+     "\"instances\":[{\"input\":\"\",\"output\":\"o\"},{\"input\":\"n\",\"output\":\"2\"}]"},
+    {"{\"text\":\"t\",\"meta\":{\"a\":1}}", "text", "", "", "t", NULL, "\"meta\":{\"a\":1}"},
+};
+
 /* One row of each format: what becomes of it. */
 static void reads_every_format(void **state) {
     (void)state;
-    static const struct {
-        const char *row, *format, *instruction, *input, *output, *system, *extra;
-    } cases[] = {
-        {"{\"instruction\":\"i\",\"input\":\"n\",\"output\":\"o\",\"k\":1}", "alpaca", "i", "n", "o", NULL, "\"k\":1"},
-        {"{\"instruction\":\"i\",\"context\":\"c\",\"response\":\"o\",\"category\":\"x\"}", "dolly", "i", "c", "o",
-         NULL, "\"category\":\"x\""},
-        {"{\"question\":\"q\",\"answer\":\"a\"}", "qa", "q", "", "a", NULL, NULL},
-        {"{\"id\":\"7\",\"system_prompt\":\"s\",\"question\":\"q\",\"response\":\"a\"}", "qa", "q", "", "a", "s",
-         "\"id\":\"7\""},
-        {"{\"prompt\":\"p\",\"completion\":\"c\",\"label\":false}", "completion", "p", "", "c", NULL,
-         "\"label\":false"},
-        {"{\"prompt\":[{\"role\":\"user\",\"content\":\"p\"}],\"completion\":[{\"role\":\"assistant\",\"content\":"
-         "\"c\"}"
-         "]}",
-         "completion", "p", "", "c", NULL, NULL},
-        {"{\"prompt\":\"p\",\"chosen\":\"c\",\"rejected\":\"r\"}", "preference", "p", "", "c", NULL,
-         "\"rejected\":\"r\""},
-        {"{\"instruction\":\"i\",\"input\":\"\",\"chosen\":\"c\",\"rejected\":\"r\"}", "preference", "i", "", "c", NULL,
-         "\"rejected\":\"r\""},
-        {"{\"chosen\":[{\"role\":\"user\",\"content\":\"p\"},{\"role\":\"assistant\",\"content\":\"c\"}],"
-         "\"rejected\":[{\"role\":\"user\",\"content\":\"p\"},{\"role\":\"assistant\",\"content\":\"r\"}]}",
-         "preference", "p", "", "c", NULL,
-         "\"rejected\":[{\"role\":\"user\",\"content\":\"p\"},{\"role\":\"assistant\",\"content\":\"r\"}]"},
-        {"{\"prompt\":\"p\",\"chosen\":[{\"role\":\"user\",\"content\":\"p\"},{\"role\":\"assistant\",\"content\":"
-         "\"c\"}"
-         "],\"rejected\":[]}",
-         "preference", "p", "", "c", NULL, "\"rejected\":[]"},
-        {"{\"prompt\":[{\"role\":\"user\",\"content\":\"p\"}],\"chosen\":[{\"role\":\"assistant\",\"content\":\"c\"}],"
-         "\"rejected\":[{\"role\":\"assistant\",\"content\":\"r\"}]}",
-         "preference", "p", "", "c", NULL, "\"rejected\":[{\"role\":\"assistant\",\"content\":\"r\"}]"},
-        {"{\"conversations\":[{\"from\":\"human\",\"value\":\"p\"}],\"chosen\":{\"from\":\"gpt\",\"value\":\"c\"},"
-         "\"rejected\":{\"from\":\"gpt\",\"value\":\"r\"}}",
-         "sharegpt", "p", "", "c", NULL, "\"rejected\":{\"from\":\"gpt\",\"value\":\"r\"}"},
-        {"{\"conversations\":[{\"from\":\"system\",\"value\":\"s\"},{\"from\":\"human\",\"value\":\"a\"},{\"from\":"
-         "\"function_call\",\"value\":\"f()\"},{\"from\":\"observation\",\"value\":\"3\"},{\"from\":\"gpt\",\"value\":"
-         "\"b\",\"weight\":0}],\"tools\":\"[]\"}",
-         "sharegpt", "a", "", "f()\n\nb", "s", "\"tools\":\"[]\""},
-        {"{\"conversations\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"}]}",
-         "sharegpt", "a", "", "b", NULL, NULL},
-        {"{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"}]},{\"role\":\"assistant\","
-         "\"content\":null,\"tool_calls\":[]},{\"role\":\"assistant\",\"content\":\"b\",\"weight\":0}],\"tools\":[1]}",
-         "messages", "a", "", "b", NULL, "\"tools\":[1]"},
-        {"{\"id\":\"s\",\"instruction\":\"i\",\"instances\":[{\"input\":\"n\",\"output\":\"o\"}]}", "self-instruct",
-         "i", "n", "o", NULL, "\"id\":\"s\""},
-        {"{\"instruction\":\"i\",\"instances\":[{\"input\":\"\",\"output\":\"o\"},{\"input\":\"n\",\"output\":\"2\"}]}",
-         "self-instruct", "i", "", "o", NULL,
-         "\"instances\":[{\"input\":\"\",\"output\":\"o\"},{\"input\":\"n\",\"output\":\"2\"}]"},
-        {"{\"text\":\"t\",\"meta\":{\"a\":1}}", "text", "", "", "t", NULL, "\"meta\":{\"a\":1}"},
-    };
     ts_store *st = open_new();
-    for (size_t i = 0; i < TS_COUNT(cases); i++) {
+    for (size_t i = 0; i < TS_COUNT(rows_of_formats); i++) {
         ts_import_file f;
-        if (import_as(st, "row.json", cases[i].row, strlen(cases[i].row), NULL, &f) != TS_OK)
+        if (import_as(st, "row.json", rows_of_formats[i].row, strlen(rows_of_formats[i].row), NULL, &f) != TS_OK)
             fail_msg("case %zu: %s", i, err.text);
         if (f.imported != 1) fail_msg("case %zu is rejected", i);
-        assert_string_equal(f.format, cases[i].format);
+        assert_string_equal(f.format, rows_of_formats[i].format);
         ts_row row = row_of(st, (int64_t)i + 1);
-        assert_string_equal(row.instruction.s, cases[i].instruction);
-        assert_string_equal(row.input.s, cases[i].input);
-        assert_string_equal(row.output.s, cases[i].output);
-        assert_string_equal(row.system.s ? row.system.s : "-", cases[i].system ? cases[i].system : "-");
-        assert_string_equal(row.extra.n ? row.extra.s : "-", cases[i].extra ? cases[i].extra : "-");
+        assert_string_equal(row.instruction.s, rows_of_formats[i].instruction);
+        assert_string_equal(row.input.s, rows_of_formats[i].input);
+        assert_string_equal(row.output.s, rows_of_formats[i].output);
+        assert_string_equal(row.system.s ? row.system.s : "-",
+                            rows_of_formats[i].system ? rows_of_formats[i].system : "-");
+        assert_string_equal(row.extra.n ? row.extra.s : "-", rows_of_formats[i].extra ? rows_of_formats[i].extra : "-");
     }
     close_ws(st);
 }
@@ -280,67 +280,68 @@ static size_t files_below(const char *folder, size_t depth) {
     return n;
 }
 
+static const char *const pairs[] = {"instruction=2", "output=3"};
+static const char *const answers[] = {"instruction=prompt", "output=answer1"};
+static const struct {
+    const char *path, *format, *word;
+    int64_t read, imported;
+    const char *const *map;
+} public_files[] = {
+    {"gpteacher/toolformer-dedupe-only-dataset.json", "alpaca", "", 7673, 7673, NULL},
+    {"gpteacher/toolformer-similarity-0.6-dataset.json", "alpaca", "", 2396, 2396, NULL},
+    {"gpteacher/roleplay-simple-deduped-roleplay-dataset.json", "alpaca", "", 3146, 3146, NULL},
+    {"gsm8k/test.jsonl", "qa", "", 1319, 1319, NULL},
+    {"self-instruct/seed_tasks.jsonl", "self-instruct", "", 175, 175, NULL},
+    {"self-instruct/user_oriented_instructions.jsonl", "self-instruct", "", 252, 252, NULL},
+    {"fastchat/dummy_conversation.json", "sharegpt", "", 500, 500, NULL},
+    {"fastchat/vicuna_bench_question.jsonl", NULL, "question_id, category, turns", 0, 0, NULL},
+    {"llama-factory/alpaca_en_demo.json", "alpaca", "", 999, 999, NULL},
+    {"llama-factory/identity.json", "alpaca", "", 91, 91, NULL},
+    {"llama-factory/glaive_toolcall_en_demo.json", "sharegpt", "", 300, 300, NULL},
+    {"llama-factory/dpo_en_demo.json", "sharegpt", "", 300, 300, NULL},
+    {"llama-factory/kto_en_demo.json", "messages", "", 300, 300, NULL},
+    {"llama-factory/v1_sft_demo.jsonl", "messages", "", 500, 500, NULL},
+    {"llama-factory/c4_demo.jsonl", "text", "", 300, 300, NULL},
+    {"sts-pairs/question-question.test.tsv", "mapped", "", 1555, 1555, pairs},
+    {"sts-pairs/answer-answer.test.tsv", "mapped", "", 1572, 1572, pairs},
+    {"sts-pairs/postediting.test.tsv", "mapped", "", 3287, 3287, pairs},
+    {"sts-pairs/answer-answer.test.tsv", NULL, "--map", 0, 0, NULL},
+    {"sts-pairs/STS2016_LICENSE.txt", "text", "", 60, 60, NULL},
+    {"data-juicer/demo-dataset-deduplication.jsonl", "text", "", 14, 14, NULL},
+    {"data-juicer/demo-dataset-chatml.jsonl", "messages", "", 4, 4, NULL},
+    {"data-juicer/demo-dataset-annotation-human-preference.jsonl", NULL, "prompt, answer1, answer2", 0, 0, NULL},
+    {"data-juicer/demo-dataset-annotation-human-preference.jsonl", "mapped", "", 10, 10, answers},
+    {"data-juicer/demo-dataset.csv", "text", "", 6, 6, NULL},
+    {"data-juicer/demo-dataset.tsv", "text", "", 6, 6, NULL},
+    {"data-juicer/demo-dataset.jsonl", "text", "", 6, 6, NULL},
+    {"data-juicer/demo-dataset.parquet", NULL, "Parquet", 0, 0, NULL},
+    {"axolotl/alpaca.json", "alpaca", "", 2, 2, NULL},
+    {"axolotl/conversation.json", "sharegpt", "", 1, 1, NULL},
+    {"axolotl/conversation.missingturns.json", "sharegpt", "", 1, 1, NULL},
+    {"openai/toy_chat_fine_tuning.jsonl", "messages", "", 5, 5, NULL},
+};
+
 /* Every public file, as it was looked at by hand. read = imported + rejected; format NULL: refused whole, with a word
  * of the sentence. */
 static void reads_every_public_file(void **state) {
     (void)state;
-    static const char *const pairs[] = {"instruction=2", "output=3"};
-    static const char *const answers[] = {"instruction=prompt", "output=answer1"};
-    static const struct {
-        const char *path, *format, *word;
-        int64_t read, imported;
-        const char *const *map;
-    } cases[] = {
-        {"gpteacher/toolformer-dedupe-only-dataset.json", "alpaca", "", 7673, 7673, NULL},
-        {"gpteacher/toolformer-similarity-0.6-dataset.json", "alpaca", "", 2396, 2396, NULL},
-        {"gpteacher/roleplay-simple-deduped-roleplay-dataset.json", "alpaca", "", 3146, 3146, NULL},
-        {"gsm8k/test.jsonl", "qa", "", 1319, 1319, NULL},
-        {"self-instruct/seed_tasks.jsonl", "self-instruct", "", 175, 175, NULL},
-        {"self-instruct/user_oriented_instructions.jsonl", "self-instruct", "", 252, 252, NULL},
-        {"fastchat/dummy_conversation.json", "sharegpt", "", 500, 500, NULL},
-        {"fastchat/vicuna_bench_question.jsonl", NULL, "question_id, category, turns", 0, 0, NULL},
-        {"llama-factory/alpaca_en_demo.json", "alpaca", "", 999, 999, NULL},
-        {"llama-factory/identity.json", "alpaca", "", 91, 91, NULL},
-        {"llama-factory/glaive_toolcall_en_demo.json", "sharegpt", "", 300, 300, NULL},
-        {"llama-factory/dpo_en_demo.json", "sharegpt", "", 300, 300, NULL},
-        {"llama-factory/kto_en_demo.json", "messages", "", 300, 300, NULL},
-        {"llama-factory/v1_sft_demo.jsonl", "messages", "", 500, 500, NULL},
-        {"llama-factory/c4_demo.jsonl", "text", "", 300, 300, NULL},
-        {"sts-pairs/question-question.test.tsv", "mapped", "", 1555, 1555, pairs},
-        {"sts-pairs/answer-answer.test.tsv", "mapped", "", 1572, 1572, pairs},
-        {"sts-pairs/postediting.test.tsv", "mapped", "", 3287, 3287, pairs},
-        {"sts-pairs/answer-answer.test.tsv", NULL, "--map", 0, 0, NULL},
-        {"sts-pairs/STS2016_LICENSE.txt", "text", "", 60, 60, NULL},
-        {"data-juicer/demo-dataset-deduplication.jsonl", "text", "", 14, 14, NULL},
-        {"data-juicer/demo-dataset-chatml.jsonl", "messages", "", 4, 4, NULL},
-        {"data-juicer/demo-dataset-annotation-human-preference.jsonl", NULL, "prompt, answer1, answer2", 0, 0, NULL},
-        {"data-juicer/demo-dataset-annotation-human-preference.jsonl", "mapped", "", 10, 10, answers},
-        {"data-juicer/demo-dataset.csv", "text", "", 6, 6, NULL},
-        {"data-juicer/demo-dataset.tsv", "text", "", 6, 6, NULL},
-        {"data-juicer/demo-dataset.jsonl", "text", "", 6, 6, NULL},
-        {"data-juicer/demo-dataset.parquet", NULL, "Parquet", 0, 0, NULL},
-        {"axolotl/alpaca.json", "alpaca", "", 2, 2, NULL},
-        {"axolotl/conversation.json", "sharegpt", "", 1, 1, NULL},
-        {"axolotl/conversation.missingturns.json", "sharegpt", "", 1, 1, NULL},
-        {"openai/toy_chat_fine_tuning.jsonl", "messages", "", 5, 5, NULL},
-    };
     ts_store *st = open_new();
     int wrong = 0;
     size_t files = 0;
-    for (size_t i = 0; i < TS_COUNT(cases); i++) {
-        char *name = ts_printf("data/%s", cases[i].path);
+    for (size_t i = 0; i < TS_COUNT(public_files); i++) {
+        char *name = ts_printf("data/%s", public_files[i].path);
         size_t same = 0;
-        while (strcmp(cases[same].path, cases[i].path) != 0)
+        while (strcmp(public_files[same].path, public_files[i].path) != 0)
             same++;
         files += same == i;
         const char *path = ts_test_shared(name);
-        ts_import_options o = {.map = cases[i].map, .n_map = cases[i].map ? 2 : 0};
+        ts_import_options o = {.map = public_files[i].map, .n_map = public_files[i].map ? 2 : 0};
         ts_import_file f;
         ts_status status = ts_import(st, &path, 1, &o, NULL, &f, NULL, &err);
-        bool fine = status == TS_OK
-                        ? cases[i].format && strcmp(f.format, cases[i].format) == 0 && f.read == cases[i].read &&
-                              f.imported == cases[i].imported && f.read == f.imported + f.rejected
-                        : !cases[i].format && strstr(err.text, cases[i].word);
+        bool fine = status == TS_OK ? public_files[i].format && strcmp(f.format, public_files[i].format) == 0 &&
+                                          f.read == public_files[i].read && f.imported == public_files[i].imported &&
+                                          f.read == f.imported + f.rejected
+                                    : !public_files[i].format && strstr(err.text, public_files[i].word);
         if (!fine && status == TS_OK)
             print_error("%s: %s, %lld read, %lld imported\n", name, f.format, (long long)f.read, (long long)f.imported);
         else if (!fine)

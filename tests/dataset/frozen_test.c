@@ -50,14 +50,50 @@ static void note_ids(void *ctx, int64_t id, ts_frozen_kind kind) {
     ts_buf_printf(ctx, "%c%lld ", signs[kind], (long long)id);
 }
 
+/* Names that are taken, are no names, or would be of nothing. */
+static void check_refusals(ts_store *st, ts_arena *arena) {
+    ts_frozen again;
+    assert_int_equal(ts_frozen_make(st, "first", "", 0, 1, NULL, &again, arena, &err), TS_INVALID);
+    assert_non_null(strstr(err.text, "already"));
+    assert_int_equal(ts_frozen_make(st, "two words", "", 0, 1, NULL, &again, arena, &err), TS_INVALID);
+    assert_int_equal(ts_frozen_make(st, "now", "", 0, 1, NULL, &again, arena, &err), TS_INVALID);
+    assert_int_equal(ts_frozen_make(st, "none", "status=later", 0, 1, NULL, &again, arena, &err), TS_NOT_FOUND);
+}
+
+/* The snapshots as terms of a query. */
+static void check_terms(ts_store *st) {
+    int64_t counts[TS_FROZEN_KINDS];
+    assert_int_equal(count(st, "snapshot:first"), 4);
+    assert_int_equal(count(st, "snapshot!=first"), 2);
+    assert_int_equal(count(st, "snapshot:second -snapshot:first"), 1);
+    size_t at;
+    ts_view *v;
+    assert_int_equal(ts_view_new(&v, st, "id>0 snapshot:third", NULL, NULL, &at, &err), TS_INVALID);
+    assert_int_equal(at, 5);
+    assert_non_null(strstr(err.text, "first, same, second"));
+    assert_int_equal(ts_view_new(&v, st, "", "snapshot", NULL, NULL, &err), TS_INVALID);
+    assert_int_equal(ts_frozen_compare(st, "first", "x", counts, NULL, NULL, NULL, &err), TS_NOT_FOUND);
+}
+
+static void check_list(ts_store *st, ts_arena *arena) {
+    ts_frozen *list;
+    size_t n;
+    assert_ok(ts_frozen_delete(st, "same", &err));
+    assert_int_equal(ts_frozen_delete(st, "same", &err), TS_NOT_FOUND);
+    assert_ok(ts_frozen_list(st, &list, &n, arena, &err));
+    assert_int_equal(n, 2);
+    assert_string_equal(list[0].query, "status=accepted");
+    assert_string_equal(list[1].name, "second");
+    assert_int_equal(ts_db_int(st, "SELECT count(*) FROM snapshot_row", 0), 8);
+}
+
 static void a_snapshot_is_found_and_compared(void **state) {
     (void)state;
     ts_store *st = new_store();
     ts_arena arena = TS_ARENA_INIT;
     ts_buf ids = TS_BUF_INIT;
-    ts_frozen f, again, *list;
+    ts_frozen f, again;
     int64_t counts[TS_FROZEN_KINDS], row[6];
-    size_t n;
     char words[32];
     for (int i = 0; i < 6; i++) {
         snprintf(words, sizeof words, "question %d", i);
@@ -68,11 +104,7 @@ static void a_snapshot_is_found_and_compared(void **state) {
     assert_int_equal(f.rows, 4);
     assert_ok(ts_frozen_make(st, "same", "status=accepted", 0, 7, NULL, &again, &arena, &err));
     assert_string_equal(f.hash, again.hash);
-    assert_int_equal(ts_frozen_make(st, "first", "", 0, 1, NULL, &again, &arena, &err), TS_INVALID);
-    assert_non_null(strstr(err.text, "already"));
-    assert_int_equal(ts_frozen_make(st, "two words", "", 0, 1, NULL, &again, &arena, &err), TS_INVALID);
-    assert_int_equal(ts_frozen_make(st, "now", "", 0, 1, NULL, &again, &arena, &err), TS_INVALID);
-    assert_int_equal(ts_frozen_make(st, "none", "status=later", 0, 1, NULL, &again, &arena, &err), TS_NOT_FOUND);
+    check_refusals(st, &arena);
 
     ts_edit e = {TS_OUTPUT, text("changed")};
     assert_ok(ts_row_edit(st, row[1], -1, &e, 1, NULL, &err));
@@ -98,23 +130,8 @@ static void a_snapshot_is_found_and_compared(void **state) {
     assert_int_equal(counts[TS_FROZEN_SAME], 4);
     assert_int_equal(counts[TS_FROZEN_CHANGED] + counts[TS_FROZEN_LEFT] + counts[TS_FROZEN_CAME], 0);
 
-    assert_int_equal(count(st, "snapshot:first"), 4);
-    assert_int_equal(count(st, "snapshot!=first"), 2);
-    assert_int_equal(count(st, "snapshot:second -snapshot:first"), 1);
-    size_t at;
-    ts_view *v;
-    assert_int_equal(ts_view_new(&v, st, "id>0 snapshot:third", NULL, NULL, &at, &err), TS_INVALID);
-    assert_int_equal(at, 5);
-    assert_non_null(strstr(err.text, "first, same, second"));
-    assert_int_equal(ts_view_new(&v, st, "", "snapshot", NULL, NULL, &err), TS_INVALID);
-    assert_int_equal(ts_frozen_compare(st, "first", "x", counts, NULL, NULL, NULL, &err), TS_NOT_FOUND);
-    assert_ok(ts_frozen_delete(st, "same", &err));
-    assert_int_equal(ts_frozen_delete(st, "same", &err), TS_NOT_FOUND);
-    assert_ok(ts_frozen_list(st, &list, &n, &arena, &err));
-    assert_int_equal(n, 2);
-    assert_string_equal(list[0].query, "status=accepted");
-    assert_string_equal(list[1].name, "second");
-    assert_int_equal(ts_db_int(st, "SELECT count(*) FROM snapshot_row", 0), 8);
+    check_terms(st);
+    check_list(st, &arena);
     ts_buf_release(&ids);
     ts_arena_release(&arena);
     ts_store_close(st);

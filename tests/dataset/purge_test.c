@@ -52,6 +52,40 @@ static bool file_has(const char *ws, const char *name, const char *words) {
     return found;
 }
 
+static void check_costs(ts_store *st, const int64_t *ids, size_t n) {
+    ts_purge_costs costs;
+    assert_ok(ts_purge_ask(st, ids, n, &costs, &err));
+    assert_int_equal(costs.rows, 1);
+    assert_int_equal(costs.accepted, 1);
+    assert_int_equal(costs.edits, 2); /* added, edited */
+    assert_int_equal(costs.undoable, 5);
+    assert_int_equal(costs.redoable, 1);
+    assert_int_equal(costs.snapshots, 1);
+}
+
+static void check_history(ts_store *st, int64_t keep, int64_t gone, ts_arena *arena) {
+    ts_done done;
+    ts_row row;
+    /* undo stops there, redo is over, a new act is undone as ever, the other row's history is whole */
+    assert_int_equal(ts_undo(st, 0, NULL, &err), TS_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "test purged 1 row"));
+    assert_int_equal(ts_redo(st, NULL, &err), TS_NOT_FOUND);
+    edit(st, keep, TS_OUTPUT, "dough");
+    assert_ok(ts_undo(st, 0, &done, &err));
+    assert_ok(ts_row_read(st, keep, &row, arena, &err));
+    assert_string_equal(row.output.s, "flour and water");
+    assert_int_equal(ts_undo(st, 0, NULL, &err), TS_UNSUPPORTED);
+    ts_step *steps;
+    size_t n;
+    assert_ok(ts_history_row(st, keep, &steps, &n, arena, &err));
+    assert_true(n >= 5);
+    assert_int_equal(ts_history_row(st, gone, &steps, &n, arena, &err), TS_OK); /* marks name its number, no text */
+    for (size_t i = 0; i < n; i++)
+        assert_true(!steps[i].after || !strstr(steps[i].after, "lives here"));
+    assert_int_equal(add(st, "new", "row"), 3); /* the number is not used again */
+    assert_ok(ts_undo(st, 0, NULL, &err));
+}
+
 static void takes_rows_out_for_good(void **state) {
     (void)state;
     char *ws;
@@ -71,15 +105,7 @@ static void takes_rows_out_for_good(void **state) {
     assert_ok(ts_frozen_make(st, "one", "", 0, 1, NULL, &f, &arena, &err));
     assert_ok(ts_undo(st, 0, NULL, &err)); /* the tag */
 
-    ts_purge_costs costs;
-    assert_ok(ts_purge_ask(st, both + 1, 2, &costs, &err));
-    assert_int_equal(costs.rows, 1);
-    assert_int_equal(costs.accepted, 1);
-    assert_int_equal(costs.edits, 2); /* added, edited */
-    assert_int_equal(costs.undoable, 5);
-    assert_int_equal(costs.redoable, 1);
-    assert_int_equal(costs.snapshots, 1);
-
+    check_costs(st, both + 1, 2);
     ts_done done;
     ts_row row;
     assert_ok(ts_purge(st, both + 1, 2, NULL, &done, &err));
@@ -90,25 +116,7 @@ static void takes_rows_out_for_good(void **state) {
     assert_int_equal(row.dup, 0); /* alone it is no group */
     assert_int_equal(ts_db_int(st, "SELECT count(*) FROM dup_group", -1), 0);
 
-    /* undo stops there, redo is over, a new act is undone as ever, the other row's history is whole */
-    assert_int_equal(ts_undo(st, 0, NULL, &err), TS_UNSUPPORTED);
-    assert_non_null(strstr(err.text, "test purged 1 row"));
-    assert_int_equal(ts_redo(st, NULL, &err), TS_NOT_FOUND);
-    edit(st, keep, TS_OUTPUT, "dough");
-    assert_ok(ts_undo(st, 0, &done, &err));
-    assert_ok(ts_row_read(st, keep, &row, &arena, &err));
-    assert_string_equal(row.output.s, "flour and water");
-    assert_int_equal(ts_undo(st, 0, NULL, &err), TS_UNSUPPORTED);
-    ts_step *steps;
-    size_t n;
-    assert_ok(ts_history_row(st, keep, &steps, &n, &arena, &err));
-    assert_true(n >= 5);
-    assert_int_equal(ts_history_row(st, gone, &steps, &n, &arena, &err), TS_OK); /* marks name its number, no text */
-    for (size_t i = 0; i < n; i++)
-        assert_true(!steps[i].after || !strstr(steps[i].after, "lives here"));
-    assert_int_equal(add(st, "new", "row"), 3); /* the number is not used again */
-    assert_ok(ts_undo(st, 0, NULL, &err));
-
+    check_history(st, keep, gone, &arena);
     int64_t counts[TS_FROZEN_KINDS];
     assert_ok(ts_frozen_compare(st, "one", NULL, counts, NULL, NULL, NULL, &err));
     assert_int_equal(counts[TS_FROZEN_SAME], 1);

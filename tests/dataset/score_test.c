@@ -40,155 +40,156 @@ static float value_of(const char *rule, const char *prompt, const char *answer) 
     return values[ts_rule_find(rule, strlen(rule))];
 }
 
+static const struct {
+    const char *rule, *prompt, *answer;
+    bool found;
+} rule_cases[] = {
+    {"empty", "Why?", " \n", true},
+    {"empty", "Why?", "0", false},
+    {"placeholder", "Why?", "N/A", true},
+    {"placeholder", "Why?", "TODO: write this", true},
+    {"placeholder", "Why?", "Lorem ipsum dolor sit amet", true},
+    {"placeholder", "Chemical sign of sodium?", "Na", false},
+    {"placeholder", "Are there any?", "None of them left the house that day.", false},
+    {"refusal", "Fix it", "I'm sorry, but I cannot help with that.", true},
+    {"refusal", "Fix it", "As an AI language model, I have no hands.", true},
+    {"refusal", "Write a mail", "I am sorry for the delay of your order.", false},
+    {"echo", "How do I clean the lens?", "How do I clean the lens? Wipe it.", true},
+    {"echo", "How do I clean the lens?", "Wipe the lens with a cloth.", false},
+    {"truncated", "How?", "First open the box, then take the cable out. Put one end into the wall and the", true},
+    {"truncated", "How?", "1. Open the box.\n2. Take the cable out.\n3. Put it in and", true},
+    {"truncated", "Code", "```\nint x;", true},
+    {"truncated", "Name three fruits", "Apple\nPear\nPlum", false},
+    {"truncated", "What is the capital?", "Paris", false},
+    {"repetition", "Tell me",
+     "it is good and it is good and it is good and it is good and it is good and it is good and it is good and it "
+     "is good",
+     true},
+    {"language", "How do I open it?",
+     "Nehmen Sie den Deckel ab und ziehen Sie die Schraube mit der Hand an, bis sie sitzt.", true},
+    {"language", "Translate to German: take off the lid",
+     "Nehmen Sie den Deckel ab und ziehen Sie die Schraube mit der Hand an.", false},
+    {"language", "How?", "Take the lid off and turn the screw by hand until it is tight.", false},
+    {"email", "Who?", "Write to jane.doe+x@mail.example.org today.", true},
+    {"email", "Who?", "The price is 5@3 dollars", false},
+    {"phone", "Who?", "Call +44 20 7946 0958 now.", true},
+    {"phone", "Who?", "Call (212) 555-0142 now.", true},
+    {"phone", "When?", "In 2020-2021 we sold 1,000,000 of them, 3.14159265 times more.", false},
+    {"url", "Where?", "See https://example.org/a?b=c for more.", true},
+    {"html", "Explain it", "This is <b>bold</b> and&nbsp;so on.", true},
+    {"html", "Write HTML for a bold word", "<b>word</b>", false},
+    {"nonascii", "Who?",
+     "\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82 \xd0\xba\xd0\xb0\xd0\xba \xd0\xb4\xd0\xb5\xd0\xbb\xd0\xb0 "
+     "\xd1\x82\xd0\xb5\xd0\xb1\xd1\x8f \xd0\xb7\xd0\xbe\xd0\xb2\xd1\x83\xd1\x82",
+     true},
+    {"mismatch", "Why does my camera blur photos at night?",
+     "The ringing stops when you shorten the answering time of the mailbox in the telephone options.", true},
+    {"mismatch", "Why does my camera blur photos at night?",
+     "Too little light makes the shutter stay open long, so the camera moves while the picture is taken.", false},
+    {"unclosed", "Code", "```c\nint x;\n```\nand then\n```\nint y;", true},
+    {"unclosed", "Code", "int main(void) { return f(1, 2;", true},
+    {"unclosed", "Say hi", "Hello :( and also a) this, 1) that, the interval [0, 1) and the sign '(' alone.", false},
+    {"secret", "Deploy", "Use AKIAIOSFODNN7EXAMPLE as the key.", true},
+    {"secret", "Deploy", "export TOKEN=ghp_abcdefghijklmnopqrstuvwxyz0123456789", true},
+    {"secret", "Deploy", "-----BEGIN RSA PRIVATE KEY-----\nMIIE", true},
+    {"secret", "Log in", "password = \"hunter2hunter2\"", true},
+    {"secret", "Log in", "Choose a password that is easy to remember and at least 12 letters long.", false},
+    {"secret", "Sort", "task-oriented and risk-based-thinking-about-everything-else is fine", false},
+    {"profanity", "Say it", "What the fuck is this?", true},
+    {"profanity", "Where?", "Scunthorpe, Shitake street, a shuttle and Dick Cockburn.", false},
+    {"variety", "Tell me",
+     "The cat sees the dog and the dog sees the cat. The cat likes the dog and the dog likes the cat. The cat "
+     "hears the dog and the dog hears the cat. The cat meets the dog and the dog meets the cat. The cat and the "
+     "dog see the cat and the dog.",
+     true},
+    {"variety", "Tell me", "The cat sees the dog and the dog sees the cat.", false},
+    {"readability", "Explain",
+     "Interdepartmental organizational responsibilities notwithstanding, comprehensive characterizations of "
+     "multidimensional epistemological considerations necessitate extraordinarily sophisticated methodological "
+     "presuppositions concerning internationalization, institutionalization, conceptualization, "
+     "operationalization, professionalization, compartmentalization, intercommunication and "
+     "representativeness among contemporary administrative bureaucracies throughout industrialized societies.",
+     true},
+    {"readability", "Explain",
+     "Take the lid off. Turn the screw by hand until it is tight. Then close the lid again and press the button "
+     "for two seconds. The light goes on when the lamp is ready to be used.",
+     false},
+};
+
 static void rules_find_and_leave_alone(void **state) {
     (void)state;
-    static const struct {
-        const char *rule, *prompt, *answer;
-        bool found;
-    } cases[] = {
-        {"empty", "Why?", " \n", true},
-        {"empty", "Why?", "0", false},
-        {"placeholder", "Why?", "N/A", true},
-        {"placeholder", "Why?", "TODO: write this", true},
-        {"placeholder", "Why?", "Lorem ipsum dolor sit amet", true},
-        {"placeholder", "Chemical sign of sodium?", "Na", false},
-        {"placeholder", "Are there any?", "None of them left the house that day.", false},
-        {"refusal", "Fix it", "I'm sorry, but I cannot help with that.", true},
-        {"refusal", "Fix it", "As an AI language model, I have no hands.", true},
-        {"refusal", "Write a mail", "I am sorry for the delay of your order.", false},
-        {"echo", "How do I clean the lens?", "How do I clean the lens? Wipe it.", true},
-        {"echo", "How do I clean the lens?", "Wipe the lens with a cloth.", false},
-        {"truncated", "How?", "First open the box, then take the cable out. Put one end into the wall and the", true},
-        {"truncated", "How?", "1. Open the box.\n2. Take the cable out.\n3. Put it in and", true},
-        {"truncated", "Code", "```\nint x;", true},
-        {"truncated", "Name three fruits", "Apple\nPear\nPlum", false},
-        {"truncated", "What is the capital?", "Paris", false},
-        {"repetition", "Tell me",
-         "it is good and it is good and it is good and it is good and it is good and it is good and it is good and it "
-         "is good",
-         true},
-        {"language", "How do I open it?",
-         "Nehmen Sie den Deckel ab und ziehen Sie die Schraube mit der Hand an, bis sie sitzt.", true},
-        {"language", "Translate to German: take off the lid",
-         "Nehmen Sie den Deckel ab und ziehen Sie die Schraube mit der Hand an.", false},
-        {"language", "How?", "Take the lid off and turn the screw by hand until it is tight.", false},
-        {"email", "Who?", "Write to jane.doe+x@mail.example.org today.", true},
-        {"email", "Who?", "The price is 5@3 dollars", false},
-        {"phone", "Who?", "Call +44 20 7946 0958 now.", true},
-        {"phone", "Who?", "Call (212) 555-0142 now.", true},
-        {"phone", "When?", "In 2020-2021 we sold 1,000,000 of them, 3.14159265 times more.", false},
-        {"url", "Where?", "See https://example.org/a?b=c for more.", true},
-        {"html", "Explain it", "This is <b>bold</b> and&nbsp;so on.", true},
-        {"html", "Write HTML for a bold word", "<b>word</b>", false},
-        {"nonascii", "Who?",
-         "\xd0\x9f\xd1\x80\xd0\xb8\xd0\xb2\xd0\xb5\xd1\x82 \xd0\xba\xd0\xb0\xd0\xba \xd0\xb4\xd0\xb5\xd0\xbb\xd0\xb0 "
-         "\xd1\x82\xd0\xb5\xd0\xb1\xd1\x8f \xd0\xb7\xd0\xbe\xd0\xb2\xd1\x83\xd1\x82",
-         true},
-        {"mismatch", "Why does my camera blur photos at night?",
-         "The ringing stops when you shorten the answering time of the mailbox in the telephone options.", true},
-        {"mismatch", "Why does my camera blur photos at night?",
-         "Too little light makes the shutter stay open long, so the camera moves while the picture is taken.", false},
-        {"unclosed", "Code", "```c\nint x;\n```\nand then\n```\nint y;", true},
-        {"unclosed", "Code", "int main(void) { return f(1, 2;", true},
-        {"unclosed", "Say hi", "Hello :( and also a) this, 1) that, the interval [0, 1) and the sign '(' alone.",
-         false},
-        {"secret", "Deploy", "Use AKIAIOSFODNN7EXAMPLE as the key.", true},
-        {"secret", "Deploy", "export TOKEN=ghp_abcdefghijklmnopqrstuvwxyz0123456789", true},
-        {"secret", "Deploy", "-----BEGIN RSA PRIVATE KEY-----\nMIIE", true},
-        {"secret", "Log in", "password = \"hunter2hunter2\"", true},
-        {"secret", "Log in", "Choose a password that is easy to remember and at least 12 letters long.", false},
-        {"secret", "Sort", "task-oriented and risk-based-thinking-about-everything-else is fine", false},
-        {"profanity", "Say it", "What the fuck is this?", true},
-        {"profanity", "Where?", "Scunthorpe, Shitake street, a shuttle and Dick Cockburn.", false},
-        {"variety", "Tell me",
-         "The cat sees the dog and the dog sees the cat. The cat likes the dog and the dog likes the cat. The cat "
-         "hears the dog and the dog hears the cat. The cat meets the dog and the dog meets the cat. The cat and the "
-         "dog see the cat and the dog.",
-         true},
-        {"variety", "Tell me", "The cat sees the dog and the dog sees the cat.", false},
-        {"readability", "Explain",
-         "Interdepartmental organizational responsibilities notwithstanding, comprehensive characterizations of "
-         "multidimensional epistemological considerations necessitate extraordinarily sophisticated methodological "
-         "presuppositions concerning internationalization, institutionalization, conceptualization, "
-         "operationalization, professionalization, compartmentalization, intercommunication and "
-         "representativeness among contemporary administrative bureaucracies throughout industrialized societies.",
-         true},
-        {"readability", "Explain",
-         "Take the lid off. Turn the screw by hand until it is tight. Then close the lid again and press the button "
-         "for two seconds. The light goes on when the lamp is ready to be used.",
-         false},
-    };
-    for (size_t i = 0; i < TS_COUNT(cases); i++) {
-        float v = value_of(cases[i].rule, cases[i].prompt, cases[i].answer);
-        if ((v > 0) != cases[i].found)
-            fail_msg("case %zu: %s is %g on: %s", i, cases[i].rule, (double)v, cases[i].answer);
+    for (size_t i = 0; i < TS_COUNT(rule_cases); i++) {
+        float v = value_of(rule_cases[i].rule, rule_cases[i].prompt, rule_cases[i].answer);
+        if ((v > 0) != rule_cases[i].found)
+            fail_msg("case %zu: %s is %g on: %s", i, rule_cases[i].rule, (double)v, rule_cases[i].answer);
     }
 }
+
+static const char *const pattern_pieces[] = {
+    "As an AI language model, I cannot",
+    "I'm sorry, but I can\xe2\x80\x99t help",
+    "i am unable to comply",
+    "I don't have personal opinions",
+    "as a large language model I lack",
+    "I will not answer",
+    "lorem ipsum",
+    "<insert name>",
+    "[todo: x]",
+    "{{ name }}",
+    "TODO:",
+    "no input",
+    "NoInput",
+    "N/A",
+    "a.b@c.org",
+    "5@3",
+    "+44 20 7946 0958",
+    "+1-2",
+    "(212) 555-0142",
+    "212.555.0142",
+    "123-4567",
+    "\xd9\xa1\xd9\xa2\xd9\xa3-\xd9\xa1\xd9\xa2\xd9\xa3-\xd9\xa1\xd9\xa2\xd9\xa3\xd9\xa4",
+    "call 030 12345",
+    "Fax: 0221/1234567",
+    "tel",
+    "http\xc5\xbf://x.y",
+    "https://e.org",
+    "www.e.org",
+    "<b>",
+    "</p>",
+    "&nbsp;",
+    "&#12;",
+    "-----BEGIN PRIVATE \xe2\x84\xaa"
+    "EY-----",
+    "-----BEGIN EC PRIVATE KEY-----",
+    "AKIAIOSFODNN7EXAMPLE",
+    "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
+    "sk-proj-abcdefghijklmnopqrst",
+    "xoxb-1234567890",
+    "hf_abc",
+    "password: hunter2hunter2",
+    "api_\xe2\x84\xaa"
+    "ey = a1b2c3d4e5",
+    "passwd is abc12345",
+    "pwd=12345abcd",
+    "```",
+    "int x;",
+    "def f(a):",
+    "SELECT a FROM b;",
+    "translate to French",
+    "the Engli\xc5\xbfh word",
+    "write a poem",
+    "a table",
+    "html",
+    "\n",
+    "\n\n",
+    ". ",
+    "! "};
 
 /* Pieces that the patterns of the rules are made of, in any order and case, among words and characters that fold to
  * ASCII letters. */
 static void put_pieces(ts_rand *r, ts_buf *out) {
-    static const char *const pieces[] = {
-        "As an AI language model, I cannot",
-        "I'm sorry, but I can\xe2\x80\x99t help",
-        "i am unable to comply",
-        "I don't have personal opinions",
-        "as a large language model I lack",
-        "I will not answer",
-        "lorem ipsum",
-        "<insert name>",
-        "[todo: x]",
-        "{{ name }}",
-        "TODO:",
-        "no input",
-        "NoInput",
-        "N/A",
-        "a.b@c.org",
-        "5@3",
-        "+44 20 7946 0958",
-        "+1-2",
-        "(212) 555-0142",
-        "212.555.0142",
-        "123-4567",
-        "\xd9\xa1\xd9\xa2\xd9\xa3-\xd9\xa1\xd9\xa2\xd9\xa3-\xd9\xa1\xd9\xa2\xd9\xa3\xd9\xa4",
-        "call 030 12345",
-        "Fax: 0221/1234567",
-        "tel",
-        "http\xc5\xbf://x.y",
-        "https://e.org",
-        "www.e.org",
-        "<b>",
-        "</p>",
-        "&nbsp;",
-        "&#12;",
-        "-----BEGIN PRIVATE \xe2\x84\xaa"
-        "EY-----",
-        "-----BEGIN EC PRIVATE KEY-----",
-        "AKIAIOSFODNN7EXAMPLE",
-        "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
-        "sk-proj-abcdefghijklmnopqrst",
-        "xoxb-1234567890",
-        "hf_abc",
-        "password: hunter2hunter2",
-        "api_\xe2\x84\xaa"
-        "ey = a1b2c3d4e5",
-        "passwd is abc12345",
-        "pwd=12345abcd",
-        "```",
-        "int x;",
-        "def f(a):",
-        "SELECT a FROM b;",
-        "translate to French",
-        "the Engli\xc5\xbfh word",
-        "write a poem",
-        "a table",
-        "html",
-        "\n",
-        "\n\n",
-        ". ",
-        "! "};
     for (uint64_t k = 1 + ts_rand_below(r, 12); k > 0; k--) {
-        const char *p = pieces[ts_rand_below(r, TS_COUNT(pieces))];
+        const char *p = pattern_pieces[ts_rand_below(r, TS_COUNT(pattern_pieces))];
         bool other = ts_rand_below(r, 3) == 0;
         for (; *p; p++)
             ts_buf_putc(out, other && *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p);
