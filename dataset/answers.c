@@ -157,10 +157,31 @@ ts_status ts_prompts_each(ts_store *st, void (*fn)(void *ctx, int64_t id, ts_tex
     return status;
 }
 
-void ts_votes_each(ts_store *st, void (*fn)(void *ctx, const char *side, int64_t votes, int64_t blind), void *ctx) {
-    sqlite3_stmt *s =
-        ts_db_stmt(st, "SELECT side,count(*),sum(blind) FROM vote GROUP BY side ORDER BY 2 DESC, 1", NULL);
-    while (s && sqlite3_step(s) == SQLITE_ROW)
-        fn(ctx, (const char *)sqlite3_column_text(s, 0), sqlite3_column_int64(s, 1), sqlite3_column_int64(s, 2));
-    if (s) sqlite3_reset(s);
+ts_status ts_votes_by_side(ts_store *st, ts_side_votes **out, size_t *n, ts_arena *arena, ts_err *err) {
+    sqlite3_stmt *s = ts_db_stmt(st,
+                                 "SELECT a.side,sum(v.side=a.side),sum(v.side NOT IN(a.side,'" TS_VOTE_TIE
+                                 "','" TS_VOTE_NONE "')),sum(v.side='" TS_VOTE_TIE "'),sum(v.side='" TS_VOTE_NONE
+                                 "'),sum(v.blind) FROM vote v JOIN answer a ON a.prompt=v.prompt"
+                                 " GROUP BY a.side ORDER BY 2 DESC,1",
+                                 err);
+    ts_side_votes *list = NULL;
+    size_t cap = 0;
+    int rc;
+    *n = 0;
+    if (!s) return err ? err->code : TS_IO;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        ts_side_votes v = {.side = ts_db_copy(s, 0, arena),
+                           .wins = sqlite3_column_int64(s, 1),
+                           .losses = sqlite3_column_int64(s, 2),
+                           .ties = sqlite3_column_int64(s, 3),
+                           .none = sqlite3_column_int64(s, 4),
+                           .blind = sqlite3_column_int64(s, 5)};
+        TS_PUSH(list, *n, cap, v);
+    }
+    ts_status status = rc == SQLITE_DONE ? TS_OK : ts_db_fail(st, "count the votes", err);
+    sqlite3_reset(s);
+    *out = ts_arena_alloc(arena, TS_MAX(*n, 1) * sizeof **out);
+    if (*n) memcpy(*out, list, *n * sizeof **out);
+    free(list);
+    return status;
 }

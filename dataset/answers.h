@@ -36,7 +36,14 @@ bool ts_vote_get(ts_store *st, int64_t prompt, ts_buf *side);
 TS_MUST_USE ts_status ts_prompts_each(ts_store *st,
                                       void (*fn)(void *ctx, int64_t id, ts_text messages, const char *vote), void *ctx,
                                       ts_err *err);
-/* Calls fn for every side with votes, most first. */
-void ts_votes_each(ts_store *st, void (*fn)(void *ctx, const char *side, int64_t votes, int64_t blind), void *ctx);
+/* How a side stands in the votes on prompts that it answered. */
+typedef struct ts_side_votes {
+    const char *side;
+    int64_t wins, losses; /* losses: another side was better */
+    int64_t ties, none;   /* none: all were bad */
+    int64_t blind;        /* of all these, votes that were blind */
+} ts_side_votes;
+/* The sides that answered prompts with votes, most wins first; in `arena`. */
+TS_MUST_USE ts_status ts_votes_by_side(ts_store *st, ts_side_votes **out, size_t *n, ts_arena *arena, ts_err *err);
 
 #endif

@@ -13,7 +13,7 @@
 
 /* Answers generated at once. The key-value cache of one token takes 45 kB in SmolLM2-135M (engine research 4.3), so 48
  * answers of 300 tokens take about 650 MB. */
-enum { ANSWERS_AT_ONCE = 48, SCORED_AT_ONCE = 64 };
+enum { ANSWERS_AT_ONCE = 48, SCORED_AT_ONCE = 64, MAX_SCHEMA = 1 << 24 };
 
 /* --- sides --- */
 
@@ -130,6 +130,7 @@ void ts_compare_release(ts_compare *c) {
     free(c->prompts);
     free(c->answers);
     free(c->metrics);
+    free(c->votes);
     free(c->model);
     free(c->template);
     *c = (ts_compare){0};
@@ -141,6 +142,7 @@ struct asking {
     ts_compare *c;
     const ts_compare_options *o;
     const ts_check *check;
+    ts_measurer *measurer;
     ts_engine *engine;
     ts_progress *progress;
     size_t first, n; /* prompts of the open request; when scoring, places in `rows` */
@@ -151,6 +153,10 @@ struct asking {
 
 static ts_answer *answer_at(const struct asking *a, size_t prompt, size_t side) {
     return &a->c->answers[prompt * a->c->n_sides + side];
+}
+
+static ts_asked asked_of(const ts_prompt *p) {
+    return (ts_asked){p->text, p->reference};
 }
 
 static void judge(const struct asking *a, ts_answer *x) {
@@ -169,12 +175,15 @@ static void on_answer(struct asking *a, const ts_engine_event *e) {
     free(x->ids);
     x->text = ts_strdup(e->text);
     x->n_ids = ts_json_count(e->ids);
+    x->tokens = (int64_t)x->n_ids;
     x->ids = ts_calloc(x->n_ids, sizeof *x->ids);
     size_t i = 0;
     for (const ts_json *v = ts_json_child(e->ids); v; v = ts_json_next(v))
         x->ids[i++] = (int32_t)ts_json_num(v, 0);
     snprintf(x->stop, sizeof x->stop, "%s", e->stop);
     judge(a, x);
+    ts_asked asked = asked_of(&a->c->prompts[prompt]);
+    ts_measure_answer(a->measurer, &asked, x);
     if (a->o->on_answer) a->o->on_answer(a->o->ctx, a->c, prompt, e->side);
 }
 
@@ -271,27 +280,17 @@ static ts_status score_piece(struct asking *a, ts_err *err) {
 
 /* --- the whole --- */
 
-static void measure(ts_compare *c, size_t side) {
-    ts_compare_metrics *m = &c->metrics[side];
-    double nll = 0, tokens = 0, passed = 0, checked = 0, ended = 0, length = 0, repetition = 0;
-    for (size_t i = 0; i < c->n_prompts; i++) {
-        const ts_answer *x = &c->answers[i * c->n_sides + side];
-        if (isfinite(x->reference_nll)) {
-            nll += x->reference_nll;
-            tokens += (double)x->reference_tokens;
-        }
-        checked += x->checked;
-        passed += x->passed;
-        ended += strcmp(x->stop, "length") != 0;
-        length += (double)x->n_ids;
-        repetition += x->repetition;
-    }
-    double n = (double)TS_MAX(c->n_prompts, (size_t)1);
-    *m = (ts_compare_metrics){.pass_rate = checked > 0 ? passed / checked : NAN,
-                              .reference_nll = tokens > 0 ? nll / tokens : NAN,
-                              .mean_tokens = length / n,
-                              .repetition = repetition / n,
-                              .ended = ended / n};
+static void measure_all(struct asking *a) {
+    ts_compare *c = a->c;
+    ts_asked *asked = ts_calloc(c->n_prompts + 1, sizeof *asked);
+    for (size_t i = 0; i < c->n_prompts; i++)
+        asked[i] = asked_of(&c->prompts[i]);
+    for (size_t i = 0; i < c->n_prompts * c->n_sides; i++)
+        ts_measure_answer(a->measurer, &asked[i / c->n_sides], &c->answers[i]);
+    for (size_t side = 0; side < c->n_sides; side++)
+        ts_measure_side(a->measurer, asked, c->answers + side, c->n_prompts, c->n_sides, (uint64_t)a->o->sampling.seed,
+                        &c->metrics[side]);
+    free(asked);
 }
 
 static ts_status generate(struct asking *a, ts_err *err) {
@@ -322,19 +321,23 @@ static ts_status score(struct asking *a, ts_err *err) {
 ts_status ts_compare_run(ts_compare *c, const ts_compare_options *o, ts_progress *progress, ts_err *err) {
     double begun = ts_now();
     ts_check *check = NULL;
+    ts_json *schema = NULL;
     struct asking a = {.c = c, .o = o, .progress = progress};
     ts_status status = TS_OK;
-    if (o->check) TS_TRY(ts_check_read(&check, o->check, err));
+    if (o->check) TS_GOTO(ts_check_read(&check, o->check, err));
+    if (o->schema && !(schema = ts_json_read(o->schema, MAX_SCHEMA, err))) TS_GOTO(TS_FORMAT);
+    TS_GOTO(ts_measurer_new(&a.measurer, schema, err));
     if (!c->answers) TS_GOTO(ts_compare_prepare(c, o, err));
     a.check = check;
     a.engine = ts_engine_new(o->log, on_event, &a);
     TS_GOTO(generate(&a, err));
     TS_GOTO(score(&a, err));
-    for (size_t i = 0; i < c->n_sides; i++)
-        measure(c, i);
+    measure_all(&a);
     c->seconds = ts_now() - begun;
 out:
     ts_engine_free(a.engine);
+    ts_measurer_free(a.measurer);
     ts_check_free(check);
+    ts_json_free(schema);
     return status;
 }

@@ -1,15 +1,16 @@
 /* Answers of several sides to the same prompts, beside each other, with what can be measured about them.
  *
  * A side is "base", "run:3", "run:3/best" or an adapter folder. All sides are generated in one batch, from the same
- * random numbers, in the engine process. Metrics per side: pass rate of the check file, mean NLL a token of the
- * reference answers, answer length, repetition. An answer passes when every line of the check file (a PCRE2 regular
- * expression; empty lines and lines that begin with # do not count) matches it, it ended by itself, and no four words
- * in a row occur twice. */
+ * random numbers, in the engine process. What is measured of them: eval/measures.h. An answer passes when every line of
+ * the check file (a PCRE2 regular expression; empty lines and lines that begin with # do not count) matches it, it
+ * ended by itself, and no four words in a row occur twice. */
 #ifndef TS_EVAL_COMPARE_H
 #define TS_EVAL_COMPARE_H
 
 #include "core/engine/sampling.h"
 #include "core/work/progress.h"
+#include "dataset/answers.h"
+#include "eval/measures.h"
 
 /* --check FILE. */
 typedef struct ts_check ts_check;
@@ -19,24 +20,6 @@ void ts_check_free(ts_check *c);
 bool ts_check_match(const ts_check *c, const char *text, size_t n, size_t *failed);
 /* Share of four-word sequences that occurred before in the text; 0 for short texts. */
 double ts_repetition(const char *text, size_t n);
-
-typedef struct ts_answer {
-    char *text;
-    int32_t *ids;
-    size_t n_ids;
-    char stop[12];        /* "eos", "stop", "length"; "" while it is being written */
-    double reference_nll; /* sum of NLL of the reference answer; NAN: no reference */
-    int64_t reference_tokens;
-    double repetition;
-    bool checked, passed; /* checked: a check file was given */
-    size_t failed_line;   /* of the check file, 0: none */
-} ts_answer;
-
-typedef struct ts_compare_metrics {
-    double pass_rate;                      /* NAN: no check file */
-    double reference_nll;                  /* mean a token; NAN: no references */
-    double mean_tokens, repetition, ended; /* ended: share of answers that stopped by themselves */
-} ts_compare_metrics;
 
 typedef struct ts_prompt {
     char *text;      /* the last user turn: what a person is shown */
@@ -56,6 +39,7 @@ typedef struct ts_compare {
     ts_compare_metrics *metrics;
     char *model, *template; /* template NULL: the model's own */
     double seconds;
+    ts_side_votes *votes; /* [n_sides]; NULL until kept in a workspace */
 } ts_compare;
 
 typedef struct ts_compare_options {
@@ -65,10 +49,11 @@ typedef struct ts_compare_options {
     const char *const *sides;
     size_t n_sides;
     const char
-        *prompts;      /* JSONL or JSON of {"messages"}, {"instruction","input","output"} or {"prompt"}; plain text:
-                          one a line. NULL: the held-out examples (split=valid) of the first run, else the workspace */
-    const char *check; /* NULL: none */
-    int64_t limit;     /* prompts at most; 0: all */
+        *prompts;       /* JSONL or JSON of {"messages"}, {"instruction","input","output"} or {"prompt"}; plain text:
+                           one a line. NULL: the held-out examples (split=valid) of the first run, else the workspace */
+    const char *check;  /* NULL: none */
+    const char *schema; /* file of the JSON schema that answers must fit (ts_json_fits); NULL: none */
+    int64_t limit;      /* prompts at most; 0: all */
     int64_t max_new_tokens;
     ts_sampling sampling; /* settled */
     const char *const *stops;
@@ -88,11 +73,15 @@ typedef struct ts_compare_options {
 TS_MUST_USE ts_status ts_compare_prepare(ts_compare *c, const ts_compare_options *o, ts_err *err);
 /* Prepares (unless done), generates, scores. Blocks: a worker's or the command line's. */
 TS_MUST_USE ts_status ts_compare_run(ts_compare *c, const ts_compare_options *o, ts_progress *progress, ts_err *err);
-/* Keeps the prompts, and what is answered already, in the workspace `ws`; sets the prompts' `kept`. */
+/* Keeps the prompts, and what is answered already, in the workspace `ws`; sets the prompts' `kept` and the sides' votes
+ * so far in this workspace. */
 TS_MUST_USE ts_status ts_compare_keep(ts_compare *c, const char *ws, ts_err *err);
 void ts_compare_write_json(const ts_compare *c, ts_buf *out);
 /* Side by side for `width` columns with words that differ from the first side marked [-so-] and {+so+}. */
 void ts_compare_write_text(const ts_compare *c, size_t width, ts_buf *out);
 void ts_compare_release(ts_compare *c);
+/* Wins of decided votes with Wilson's interval, and the sign test: as JSON, and "8 of 11 = 73% [43%, 90%]". */
+void ts_side_votes_write(const ts_side_votes *v, ts_jw *w);
+void ts_side_votes_print(const ts_side_votes *v, ts_buf *out);
 
 #endif

@@ -2,6 +2,7 @@
 #include "dataset/answers.h"
 #include "eval/compare.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static ts_text text_of(const char *s) {
@@ -24,6 +25,23 @@ static ts_status keep_answer(ts_store *st, const ts_compare *c, size_t prompt, s
     return status;
 }
 
+/* The votes so far, in the order of the sides. */
+static ts_status take_votes(ts_compare *c, ts_store *st, ts_err *err) {
+    ts_arena arena = TS_ARENA_INIT;
+    ts_side_votes *all;
+    size_t n = 0;
+    free(c->votes);
+    c->votes = ts_calloc(c->n_sides, sizeof *c->votes);
+    ts_status status = ts_votes_by_side(st, &all, &n, &arena, err);
+    for (size_t i = 0; i < c->n_sides; i++) {
+        for (size_t k = 0; status == TS_OK && k < n; k++)
+            if (strcmp(all[k].side, c->sides[i]) == 0) c->votes[i] = all[k];
+        c->votes[i].side = c->sides[i];
+    }
+    ts_arena_release(&arena);
+    return status;
+}
+
 ts_status ts_compare_keep(ts_compare *c, const char *ws, ts_err *err) {
     ts_store *st = NULL;
     TS_TRY(ts_store_open(&st, ws, "compare", err));
@@ -34,6 +52,7 @@ ts_status ts_compare_keep(ts_compare *c, const char *ws, ts_err *err) {
         for (size_t k = 0; k < c->n_sides && status == TS_OK; k++)
             status = keep_answer(st, c, i, k, err);
     }
+    if (status == TS_OK) status = take_votes(c, st, err);
     ts_store_close(st);
     return status;
 }

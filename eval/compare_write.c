@@ -12,18 +12,46 @@ enum { LEAST_COLUMN = 24, MAX_LINES = 400, SHOWN_PROMPT_LINES = 6 };
 
 /* --- JSON --- */
 
+static void write_interval(ts_jw *w, const char *key, ts_interval i) {
+    ts_jw_key(w, key);
+    ts_jw_arr(w);
+    ts_jw_num(w, i.low);
+    ts_jw_num(w, i.high);
+    ts_jw_end_arr(w);
+}
+
+void ts_side_votes_write(const ts_side_votes *v, ts_jw *w) {
+    double decided = (double)(v->wins + v->losses);
+    ts_jw_obj(w);
+    ts_jw_kint(w, "wins", v->wins);
+    ts_jw_kint(w, "losses", v->losses);
+    ts_jw_kint(w, "ties", v->ties);
+    ts_jw_kint(w, "none", v->none);
+    ts_jw_kint(w, "blind", v->blind);
+    ts_jw_knum(w, "win_rate", decided > 0 ? (double)v->wins / decided : NAN);
+    write_interval(w, "win_rate_interval", ts_wilson((double)v->wins, decided));
+    ts_jw_knum(w, "sign_test", decided > 0 ? ts_sign_test(v->wins, v->losses) : NAN);
+    ts_jw_end_obj(w);
+}
+
 static void write_metrics(const ts_compare *c, ts_jw *w) {
     ts_jw_key(w, "metrics");
     ts_jw_obj(w);
     for (size_t i = 0; i < c->n_sides; i++) {
-        const ts_compare_metrics *m = &c->metrics[i];
+        const ts_measure *m = c->metrics[i].m;
         ts_jw_key(w, c->sides[i]);
         ts_jw_obj(w);
-        ts_jw_knum(w, "pass_rate", m->pass_rate);
-        ts_jw_knum(w, "reference_nll", m->reference_nll);
-        ts_jw_knum(w, "tokens", m->mean_tokens);
-        ts_jw_knum(w, "repetition", m->repetition);
-        ts_jw_knum(w, "ended", m->ended);
+        for (int id = 0; id < TS_METRIC_COUNT; id++)
+            ts_jw_knum(w, ts_metrics[id].name, m[id].value);
+        ts_jw_key(w, "intervals");
+        ts_jw_obj(w);
+        for (int id = 0; id < TS_METRIC_COUNT; id++)
+            write_interval(w, ts_metrics[id].name, m[id].interval);
+        ts_jw_end_obj(w);
+        if (c->votes) {
+            ts_jw_key(w, "votes");
+            ts_side_votes_write(&c->votes[i], w);
+        }
         ts_jw_end_obj(w);
     }
     ts_jw_end_obj(w);
@@ -47,6 +75,11 @@ static void write_answer(const ts_answer *x, ts_jw *w) {
     else
         ts_jw_null(w);
     ts_jw_knum(w, "failed_line", x->failed_line ? (double)x->failed_line : NAN);
+    ts_jw_key(w, "metrics");
+    ts_jw_obj(w);
+    for (int id = 0; id < TS_METRIC_COUNT; id++)
+        ts_jw_knum(w, ts_metrics[id].name, x->values[id]);
+    ts_jw_end_obj(w);
     ts_jw_end_obj(w);
 }
 
@@ -212,27 +245,82 @@ static void put_comparison(const ts_compare *c, size_t prompt, size_t width, siz
     free(facts);
 }
 
-static void put_number(ts_buf *out, double v, const char *fmt_unit, double factor) {
-    if (isfinite(v))
-        ts_buf_printf(out, "%10.*f%s", factor == 1 ? 3 : 0, v * factor, fmt_unit);
-    else
-        ts_buf_printf(out, "%10s%s", "-", *fmt_unit ? " " : "");
+/* Text of one cell of the table of metrics: "1.087 [0.92, 1.31]". */
+static void put_measure(ts_buf *out, ts_metric_id id, const ts_measure *m) {
+    ts_metric_print(id, m->value, out);
+    if (!isfinite(m->interval.low)) return;
+    ts_buf_puts(out, " [");
+    ts_metric_print(id, m->interval.low, out);
+    ts_buf_puts(out, ", ");
+    ts_metric_print(id, m->interval.high, out);
+    ts_buf_putc(out, ']');
 }
 
-static void put_summary(const ts_compare *c, ts_buf *out) {
-    ts_buf_printf(out, "%-28s %10s %12s %10s %10s %10s\n", "side", "pass", "reference", "tokens", "repeats", "ended");
-    for (size_t i = 0; i < c->n_sides; i++) {
-        const ts_compare_metrics *m = &c->metrics[i];
-        put_cell(out, c->sides[i], strlen(c->sides[i]), 28);
-        put_number(out, m->pass_rate, "%", 100);
-        put_number(out, m->reference_nll, "  ", 1);
-        ts_buf_printf(out, " %10.1f", m->mean_tokens);
-        ts_buf_printf(out, " %10.3f", m->repetition);
-        put_number(out, m->ended, "%", 100);
-        ts_buf_putc(out, '\n');
+void ts_side_votes_print(const ts_side_votes *v, ts_buf *out) {
+    double decided = (double)(v->wins + v->losses);
+    ts_buf_printf(out, "%lld of %lld", (long long)v->wins, (long long)decided);
+    if (!(decided > 0)) return;
+    ts_interval w = ts_wilson((double)v->wins, decided);
+    ts_buf_printf(out, " = %.0f%% [%.0f%%, %.0f%%]", 100 * (double)v->wins / decided, 100 * w.low, 100 * w.high);
+}
+
+enum { LABEL = 16, CELL = 25 };
+
+static void end_line(ts_buf *out) {
+    while (out->len && out->data[out->len - 1] == ' ')
+        out->data[--out->len] = 0;
+    ts_buf_putc(out, '\n');
+}
+
+static bool measured(const ts_compare *c, int id) {
+    for (size_t i = 0; i < c->n_sides; i++)
+        if (isfinite(c->metrics[i].m[id].value)) return true;
+    return false;
+}
+
+static bool voted(const ts_compare *c) {
+    for (size_t i = 0; c->votes && i < c->n_sides; i++)
+        if (c->votes[i].wins + c->votes[i].losses + c->votes[i].ties + c->votes[i].none) return true;
+    return false;
+}
+
+/* The sides [first, last) as columns, the metrics as rows. */
+static void put_table(const ts_compare *c, size_t first, size_t last, ts_buf *out) {
+    ts_buf cell = TS_BUF_INIT;
+    put_cell(out, "side", 4, LABEL);
+    for (size_t i = first; i < last; i++)
+        put_cell(out, c->sides[i], strlen(c->sides[i]), i + 1 < last ? CELL - 1 : CELL), ts_buf_putc(out, ' ');
+    end_line(out);
+    for (int id = 0; id < TS_METRIC_COUNT; id++) {
+        if (!measured(c, id)) continue;
+        put_cell(out, ts_metrics[id].label, strlen(ts_metrics[id].label), LABEL);
+        for (size_t i = first; i < last; i++) {
+            ts_buf_reset(&cell);
+            put_measure(&cell, (ts_metric_id)id, &c->metrics[i].m[id]);
+            put_cell(out, ts_buf_str(&cell), cell.len, CELL);
+        }
+        end_line(out);
     }
-    ts_buf_puts(out,
-                "reference: mean loss a token of the reference answers; ended: answers that stopped by themselves\n");
+    if (voted(c)) put_cell(out, "votes won", 9, LABEL);
+    for (size_t i = first; i < last && voted(c); i++) {
+        ts_buf_reset(&cell);
+        ts_side_votes_print(&c->votes[i], &cell);
+        put_cell(out, ts_buf_str(&cell), cell.len, CELL);
+    }
+    if (voted(c)) end_line(out);
+    ts_buf_release(&cell);
+}
+
+static void put_summary(const ts_compare *c, size_t width, ts_buf *out) {
+    size_t fit = TS_MAX((width - LABEL) / CELL, (size_t)1);
+    for (size_t i = 0; i < c->n_sides; i += fit) {
+        if (i) ts_buf_putc(out, '\n');
+        put_table(c, i, TS_MIN(i + fit, c->n_sides), out);
+    }
+    ts_buf_puts(out, "[ , ]: in 95 of 100 such samples of prompts the number lies there (bootstrap; shares: Wilson)\n");
+    if (voted(c) && c->n_sides == 2)
+        ts_buf_printf(out, "sign test: p = %.3g that votes are so uneven when neither side is better\n",
+                      ts_sign_test(c->votes[0].wins, c->votes[0].losses));
 }
 
 void ts_compare_write_text(const ts_compare *c, size_t width, ts_buf *out) {
@@ -245,7 +333,7 @@ void ts_compare_write_text(const ts_compare *c, size_t width, ts_buf *out) {
     for (size_t p = 0; p < c->n_prompts; p++)
         put_comparison(c, p, width, column, out);
     put_rule(out, width, 1, column);
-    put_summary(c, out);
+    put_summary(c, width, out);
     for (size_t i = 0; i < c->n_sides; i++)
         ts_buf_release(&names[i]);
     free(names);

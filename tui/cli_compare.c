@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 struct compare_opts {
-    const char *model, *template, *prompts, *check, *precision;
+    const char *model, *template, *prompts, *check, *schema, *precision;
     ts_texts side;
     int64_t limit;
     ts_answer_opts answer;
@@ -48,6 +48,7 @@ static int run_compare(const ts_cmd *cmd, const void *opts) {
                             .n_sides = o->side.n ? o->side.n : 1,
                             .prompts = o->prompts,
                             .check = o->check,
+                            .schema = o->schema,
                             .limit = o->limit,
                             .max_new_tokens = o->answer.max_new_tokens,
                             .stops = o->answer.stop.items,
@@ -80,6 +81,7 @@ static const ts_opt compare_table[] = {
      "chat template instead of the model's: alpaca, chatml, llama2, plain"},
     {"prompts", TS_OPT_TEXT, AT(prompts), "FILE", "JSONL, JSON or plain lines (the held-out examples)"},
     {"check", TS_OPT_TEXT, AT(check), "FILE", "regular expressions, one a line, that every good answer matches"},
+    {"schema", TS_OPT_TEXT, AT(schema), "FILE", "JSON schema that every good answer fits"},
     {"limit", TS_OPT_INT, AT(limit), "N", "only the first N prompts"},
     TS_ANSWER_OPTS{"precision", TS_OPT_TEXT, AT(precision), "NAME", "f32 or auto"},
 };

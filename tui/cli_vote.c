@@ -1,11 +1,16 @@
 /* vote: whose answer to a prompt is the best; what the digits do on the Compare screen. */
 #include "core/base/json.h"
 #include "dataset/answers.h"
+#include "eval/compare.h"
 #include "tui/cli_data.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+struct vote_opts {
+    bool sides;
+};
 
 /* The last user turn of a JSON array of messages, as far as it is text. */
 static void prompt_text(ts_text messages, ts_buf *out) {
@@ -101,21 +106,69 @@ static int on_prompt(const ts_cmd *cmd, ts_store *st, int64_t prompt, const char
     return status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);
 }
 
+static void print_side(const ts_side_votes *v) {
+    ts_buf line = TS_BUF_INIT;
+    ts_cmd_safe(&line, v->side, strlen(v->side), false, 30);
+    while (line.len < 20)
+        ts_buf_putc(&line, ' ');
+    ts_buf_puts(&line, "  won ");
+    ts_side_votes_print(v, &line);
+    ts_buf_printf(&line, ", sign test p = %.3g, ties %lld, all bad %lld, blind %lld", ts_sign_test(v->wins, v->losses),
+                  (long long)v->ties, (long long)v->none, (long long)v->blind);
+    ts_cmd_print_line(&line);
+    ts_buf_release(&line);
+}
+
+static void print_sides_json(const ts_side_votes *sides, size_t n) {
+    ts_buf line = TS_BUF_INIT;
+    ts_jw w = ts_jw_to(&line);
+    ts_jw_obj(&w);
+    for (size_t i = 0; i < n; i++) {
+        ts_jw_key(&w, sides[i].side);
+        ts_side_votes_write(&sides[i], &w);
+    }
+    ts_jw_end_obj(&w);
+    ts_cmd_print_line(&line);
+    ts_buf_release(&line);
+}
+
+/* --sides: how the sides stand. */
+static int on_sides(const ts_cmd *cmd, ts_store *st) {
+    ts_arena arena = TS_ARENA_INIT;
+    ts_side_votes *sides;
+    size_t n = 0;
+    ts_err err;
+    ts_status status = ts_votes_by_side(st, &sides, &n, &arena, &err);
+    if (status == TS_OK && cmd->json)
+        print_sides_json(sides, n);
+    else
+        for (size_t i = 0; status == TS_OK && i < n; i++)
+            print_side(&sides[i]);
+    ts_arena_release(&arena);
+    return status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);
+}
+
 static int run_vote(const ts_cmd *cmd, const void *opts) {
+    const struct vote_opts *o = opts;
     ts_store *st;
     ts_err err;
     int64_t prompt = 0;
-    (void)opts;
     if (cmd->n_args > 1 && !ts_cmd_number(cmd, cmd->args[1], "PROMPT", &prompt)) return TS_EXIT_USAGE;
     if (!(st = ts_cmd_store(cmd))) return TS_EXIT_FAILED;
     int code = TS_EXIT_OK;
-    if (prompt)
+    if (o->sides)
+        code = on_sides(cmd, st);
+    else if (prompt)
         code = on_prompt(cmd, st, prompt, cmd->n_args > 2 ? cmd->args[2] : NULL);
     else if (ts_prompts_each(st, print_prompt, (void *)cmd, &err) != TS_OK)
         code = ts_cmd_fail(cmd, &err);
     ts_store_close(st);
     return code;
 }
+
+static const ts_opt vote_table[] = {
+    {"sides", TS_OPT_FLAG, offsetof(struct vote_opts, sides), NULL, "how the sides stand: win rates, sign test"},
+};
 
 const ts_verb ts_verb_vote = {
     .name = "vote",
@@ -126,5 +179,8 @@ const ts_verb ts_verb_vote = {
             "shown, without PROMPT the prompts that compare asked. undo takes a vote back.",
     .min_args = 1,
     .max_args = 3,
+    .opts = vote_table,
+    .n_opts = TS_COUNT(vote_table),
+    .size = sizeof(struct vote_opts),
     .run = run_vote,
 };

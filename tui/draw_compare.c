@@ -226,10 +226,10 @@ void compare_status(ts_screen *s, char *left, char *right) {
     for (size_t i = 0; i < k->n_prompts; i++)
         done += sign_of(k, &k->prompts[i]) == '+';
     for (size_t i = 0; i < k->n_sides && k->measured && n < 150; i++) {
-        const ts_compare_metrics *m = &k->metrics[i];
+        double passed = k->metrics[i].m[TS_M_PASS_RATE].value, loss = k->metrics[i].m[TS_M_REFERENCE_NLL].value;
         n += snprintf(left + n, (size_t)(200 - n), "%s%.20s", i ? "   " : "", k->sides[i]);
-        if (!isnan(m->pass_rate)) n += snprintf(left + n, (size_t)(200 - n), " passes %.0f%%", 100 * m->pass_rate);
-        if (!isnan(m->reference_nll)) n += snprintf(left + n, (size_t)(200 - n), " loss %.2f", m->reference_nll);
+        if (!isnan(passed)) n += snprintf(left + n, (size_t)(200 - n), " passes %.0f%%", 100 * passed);
+        if (!isnan(loss)) n += snprintf(left + n, (size_t)(200 - n), " loss %.2f", loss);
     }
     if (n == 0 && k->n_prompts)
         snprintf(left, 200, "seed %lld   words %s", (long long)k->seed, k->words ? "marked" : "not marked");

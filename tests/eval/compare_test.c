@@ -164,6 +164,11 @@ static void check_json(const ts_compare *c, const char *side) {
     assert_int_equal(ts_json_count(ts_json_get(root, "sides")), 2);
     assert_true(ts_json_is_number(ts_json_get(metrics, "pass_rate")));
     assert_true(ts_json_is_number(ts_json_get(metrics, "reference_nll")));
+    assert_true(ts_json_is_number(ts_json_get(metrics, "rouge_l")));
+    assert_true(ts_json_is_null(ts_json_get(metrics, "schema_valid"))); /* no schema was given */
+    const ts_json *passed = ts_json_child(ts_json_get(ts_json_get(metrics, "intervals"), "pass_rate"));
+    assert_true(ts_json_num(passed, 9) <= ts_json_num(ts_json_get(metrics, "pass_rate"), -1));
+    assert_true(ts_json_num(ts_json_next(passed), -1) > ts_json_num(passed, 9)); /* two answers say little */
     assert_string_equal(ts_json_str(ts_json_get(row, "prompt"), ""), "Say hi");
     assert_true(ts_json_is_string(ts_json_get(answer, "text")));
     assert_true(ts_json_is_array(ts_json_get(answer, "ids")));
@@ -172,6 +177,8 @@ static void check_json(const ts_compare *c, const char *side) {
     row = ts_json_next(row); /* the second prompt has no reference: null, not 0 */
     answer = ts_json_get(ts_json_get(row, "answers"), side);
     assert_true(ts_json_is_null(ts_json_get(answer, "reference_nll")));
+    assert_true(ts_json_is_null(ts_json_get(ts_json_get(answer, "metrics"), "f1")));
+    assert_true(ts_json_is_number(ts_json_get(ts_json_get(answer, "metrics"), "tokens")));
     ts_json_free(root);
     ts_buf_release(&out);
 }
@@ -245,8 +252,8 @@ static void a_whole_comparison(void **state) {
         if (strcmp(x->stop, "length") == 0) assert_false(x->passed); /* matched, but did not end */
     }
     assert_true(c.answers[0].reference_nll != c.answers[1].reference_nll);
-    assert_near(c.metrics[1].reference_nll, c.answers[1].reference_nll / (double)c.answers[1].reference_tokens, 1e-12,
-                "mean a token");
+    assert_near(c.metrics[1].m[TS_M_REFERENCE_NLL].value,
+                c.answers[1].reference_nll / (double)c.answers[1].reference_tokens, 1e-12, "mean a token");
     check_json(&c, adapter);
     check_text(&c);
     check_kept(&c);

@@ -150,8 +150,10 @@ void ts_drive_add_answers(ts_app *app) {
             ts_buf_puts(&p->answers[side].text, texts[side]);
         }
     }
-    k->metrics[0] = (ts_compare_metrics){.pass_rate = 0, .reference_nll = 2.61};
-    k->metrics[1] = (ts_compare_metrics){.pass_rate = 0.92, .reference_nll = 1.09};
+    k->metrics[0].m[TS_M_PASS_RATE].value = 0;
+    k->metrics[0].m[TS_M_REFERENCE_NLL].value = 2.61;
+    k->metrics[1].m[TS_M_PASS_RATE].value = 0.92;
+    k->metrics[1].m[TS_M_REFERENCE_NLL].value = 1.09;
     k->measured = true;
     ts_store_close(st);
 }
