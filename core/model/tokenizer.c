@@ -298,6 +298,17 @@ static void encode_words(const ts_tokenizer *t, ts_scratch *s, ts_sink *sink) {
         encode_word(t, s, s->words.items[i], sink);
 }
 
+void ts_tokenizer_words(const ts_tokenizer *t, const char *text, size_t n,
+                        void (*fn)(void *ctx, const char *word, size_t n), void *ctx) {
+    ts_scratch *s = take_scratch(t);
+    ts_flow_view(&s->a, text, n, 0);
+    ts_normalize_flow(t, s);
+    ts_pretokenize(t, s);
+    for (size_t i = 0; i < s->words.n; i++)
+        fn(ctx, s->a.s + s->words.items[i].start, s->words.items[i].end - s->words.items[i].start);
+    give_scratch(t, s);
+}
+
 /* A piece between added tokens of the raw text: normalise, cut at those that are looked for afterwards. The pieces
  * between are views of the normalised text, whose map is composed by hand. */
 static void encode_piece(const ts_tokenizer *t, ts_scratch *s, const char *text, size_t n, size_t base, ts_sink *sink) {

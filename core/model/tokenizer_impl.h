@@ -292,6 +292,10 @@ typedef struct ts_scratch {
 /* normalizer.c: changes s->a. pretokenize.c: cuts s->a (and may change it) into s->words. */
 void ts_normalize_flow(const ts_tokenizer *t, ts_scratch *s);
 void ts_pretokenize(const ts_tokenizer *t, ts_scratch *s);
+/* The words of a text of valid UTF-8 as encode would work on them, in order; added tokens are not looked for. `fn` must
+ * not use t. */
+void ts_tokenizer_words(const ts_tokenizer *t, const char *text, size_t n,
+                        void (*fn)(void *ctx, const char *word, size_t n), void *ctx);
 /* For steps that write a changed text: begin, then copy stretches of s->a and put new text, then end. */
 void ts_flow_begin(ts_scratch *s);
 void ts_flow_copy(ts_scratch *s, size_t start, size_t end);
