@@ -124,12 +124,18 @@ out:
     return status;
 }
 
-/* The finished folder gets its name; an empty folder of that name gives way. */
-static ts_status give_name(const ts_exporting *e, ts_err *err) {
-    char *parent = ts_path_dir(e->x->out);
+char *ts_export_temp(const char *out) {
+    size_t n = strlen(out);
+    while (n > 1 && out[n - 1] == '/')
+        n--;
+    return ts_printf("%.*s.tmp%ld", (int)n, out, (long)getpid());
+}
+
+ts_status ts_export_name(const char *temp, const char *out, ts_err *err) {
+    char *parent = ts_path_dir(out);
     ts_status status = TS_OK;
-    if (rename(e->temp, e->x->out) != 0) /* on Linux it replaces an empty folder */
-        status = ts_fail_errno(err, "cannot give the finished folder the name %s", e->x->out);
+    if (rename(temp, out) != 0) /* on Linux it replaces an empty folder */
+        status = ts_fail_errno(err, "cannot give the finished folder the name %s", out);
     if (status == TS_OK) status = ts_dir_sync(parent, err);
     free(parent);
     return status;
@@ -147,13 +153,10 @@ ts_status ts_export_folder(const ts_export *x, ts_export_report *report, ts_err 
     ts_export_parts(x, &e.parts);
     for (size_t i = 0; i < e.parts.n; i++)
         e.total += (int64_t)ts_part_bytes(&e.parts.items[i]);
-    size_t n = strlen(x->out);
-    while (n > 1 && x->out[n - 1] == '/')
-        n--;
-    e.temp = ts_printf("%.*s.tmp%ld", (int)n, x->out, (long)getpid());
+    e.temp = ts_export_temp(x->out);
     TS_GOTO(ts_mkdirs(e.temp, err));
     TS_GOTO(write_all(&e, err));
-    TS_GOTO(give_name(&e, err));
+    TS_GOTO(ts_export_name(e.temp, x->out, err));
     ts_export_finish_report(&e);
 out:
     if (status != TS_OK && e.temp && ts_remove_tree(e.temp, NULL) != TS_OK && err)

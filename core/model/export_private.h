@@ -55,6 +55,11 @@ void ts_export_gguf_types(ts_exporting *e);
 /* Checks that nothing is in the way at `out`. */
 TS_MUST_USE ts_status ts_export_check_out(const char *out, bool folder, ts_err *err);
 
+/* The name beside `out` under which a folder is filled (the caller frees), and giving the finished one its name; an
+ * empty folder of that name gives way. */
+char *ts_export_temp(const char *out);
+TS_MUST_USE ts_status ts_export_name(const char *temp, const char *out, ts_err *err);
+
 /* export_config.c: config.json and generation_config.json into the folder. */
 TS_MUST_USE ts_status ts_export_config(const ts_exporting *e, const char *dir, ts_err *err);
 /* export_tokenizer.c: tokenizer.json, tokenizer_config.json (and what a folder has beside them) into the folder. */

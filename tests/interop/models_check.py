@@ -1,4 +1,4 @@
-"""The Python half of transformers.sh: models_check.py PROGRAM [families|written|real]..."""
+"""The Python half of transformers.sh: models_check.py PROGRAM [families|written|new|real]..."""
 import glob
 import json
 import os
@@ -9,7 +9,7 @@ import tempfile
 
 import torch
 from peft import PeftModel
-from peft_nll import lines, load, peft, rows, transformers
+from peft_nll import AutoTokenizer, lines, load, peft, rows, transformers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.join(HERE, "..", "..")
@@ -164,6 +164,25 @@ def written(bench):
         converted(bench, name, folder, file)
 
 
+def new(bench):
+    """A model from nothing, its tokenizer and its template, in transformers."""
+    print("new-model")
+    texts = [os.path.join(ROOT, "README.md"), os.path.join(ROOT, "samples", "helpdesk.jsonl")]
+    for more in (["--type", "f32"], ["--type", "bf16", "--hidden", "96", "--heads", "6", "--kv-heads", "2", "--layers", "3"]):
+        out = bench.path()
+        bench.run("new-model", out, "--text", *texts, "--vocab", "900", *more)
+        tokenizer = AutoTokenizer.from_pretrained(out)
+        turns = [json.loads(line)["messages"] for line in open(os.path.join(ROOT, "samples", "general.jsonl"))]
+        ids = [tokenizer(tokenizer.apply_chat_template(t, tokenize=False), add_special_tokens=False)["input_ids"] for t in turns]
+        file, chats = all_tokens(bench, ids), os.path.join(ROOT, "samples", "general.jsonl")
+        rendered = [json.loads(line) for line in bench.run("render", "--model", out, chats).splitlines()]
+        done = subprocess.run([bench.program, "tokenize", "--model", out], input="\n".join(json.dumps(t) for t in rendered),
+                              capture_output=True, text=True)
+        same = [json.loads(line) for line in done.stdout.splitlines()] == ids
+        bench.say(f"{' '.join(more)}: chats as text and as ids", same, "the same" if same else "not the same")
+        bench.against(f"{' '.join(more)}: weights", bench.ours(out, None, file), theirs(load(out), file), TINY)
+
+
 def real(bench):
     print("SmolLM2-135M-Instruct in all its forms")
     base = os.path.join(MODELS, "smollm2-135m-instruct")
@@ -195,14 +214,14 @@ def real(bench):
 
 
 def main():
-    program, parts = os.path.abspath(sys.argv[1]), sys.argv[2:] or ["families", "written", "real"]
+    program, parts = os.path.abspath(sys.argv[1]), sys.argv[2:] or ["families", "written", "new", "real"]
     transformers.logging.disable_progress_bar()
     print(f"torch {torch.__version__}, transformers {transformers.__version__}, peft {peft.__version__}")
     work = tempfile.mkdtemp()
     try:
         bench = Bench(program, work)
         for part in parts:
-            {"families": families, "written": written, "real": real}[part](bench)
+            {"families": families, "written": written, "new": new, "real": real}[part](bench)
     finally:
         shutil.rmtree(work)
     print(f"{bench.good} within tolerance, {bench.bad} over it, {bench.refused} refused by us")

@@ -3,9 +3,10 @@
 #   - every tiny model of tests/golden, alone and with its adapter
 #   - adapters that we train on them, in every form, loaded by PEFT
 #   - what convert and merge write, loaded by transformers
+#   - a model from new-model: its chats as text and ids, its weights
 #   - the real model in all its forms: GGUF, f32, bf16, bf16 in three files
 #
-#   sh tests/interop/transformers.sh [families|written|real]...      (default: all)
+#   sh tests/interop/transformers.sh [families|written|new|real]...      (default: all)
 #
 # INTEROP_PYTHON: a Python that has torch, transformers and peft; without it a virtual environment is made under build/.
 # TUNESMITH: the program (default build/release/tunesmith). TUNESMITH_MODELS: where the real model's folders are; without
