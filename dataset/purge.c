@@ -78,6 +78,7 @@ static ts_status purge_rest(ts_store *st, ts_err *err) {
                      "UPDATE dup_group SET rows=(SELECT count(*) FROM dup WHERE grp=dup_group.id);"
                      "DELETE FROM dup_group WHERE rows<2;"
                      "DELETE FROM dup WHERE grp NOT IN (SELECT id FROM dup_group);"
+                     "DELETE FROM lm_score WHERE hash NOT IN (SELECT hash FROM example);"
                      "DELETE FROM reject WHERE repaired<>0 AND repaired NOT IN (SELECT batch FROM example);",
                      "purge the rows", err);
 }

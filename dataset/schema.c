@@ -1,6 +1,6 @@
 /* The tables. What a list reads by the thousand (example) is apart from the texts (body), so that filters and orders
- * touch few pages. example, body, dismissed and apart are covered by the history; metric, score, dup and dup_group are
- * derived and can be made again; the rest is written once or is a setting.
+ * touch few pages. example, body, dismissed and apart are covered by the history; metric, score, lm_score, dup and
+ * dup_group are derived and can be made again; the rest is written once or is a setting.
  *
  * example.id is never used twice (counter), revision is the step that last changed the texts, hash the XXH3-64 of the
  * texts (dataset/store.c). batch.state: 0 there, 1 hidden by undo, 2 dropped (rows are cleared by the next import).
@@ -68,7 +68,16 @@ static const char version_5[] =
     "CREATE INDEX step_done ON step(id) WHERE state=0;"
     "CREATE INDEX step_row_by_step ON step_row(step);";
 
-static const char *const steps[TS_SCHEMA_VERSION] = {version_1, version_2, version_3, version_4, version_5};
+/* 6: what a model makes of a row's texts, by their hash: the same texts are never scored twice. lm_model.shown: 1 the
+ * model whose scores are shown, 2 the run whose are; 0 any other. NULL: it could not be measured (dataset/lmscore.h) */
+static const char version_6[] =
+    "CREATE TABLE lm_model(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, name TEXT NOT NULL,"
+    " shown INTEGER NOT NULL DEFAULT 0);"
+    "CREATE TABLE lm_score(model INTEGER NOT NULL, hash INTEGER NOT NULL, tokens INTEGER NOT NULL, loss REAL,"
+    " loss_max REAL, perplexity REAL, perplexity_max REAL, ifd_loss REAL, ifd_loss_max REAL, ifd_ppl REAL,"
+    " ifd_ppl_max REAL, learning REAL, noise REAL, PRIMARY KEY(model, hash)) WITHOUT ROWID;";
+
+static const char *const steps[TS_SCHEMA_VERSION] = {version_1, version_2, version_3, version_4, version_5, version_6};
 
 ts_status ts_schema_upgrade(sqlite3 *db, int from, int to, ts_err *err) {
     char pragma[64];
