@@ -296,11 +296,13 @@ ts_status ts_runs_start(const char *dir, ts_err *err) {
     ts_child_options o = {.args = args, .log = log, .detached = true, .nice = NICE};
     ts_child child;
     ts_status status = TS_OK;
+    bool waits = ts_run_place_read(absolute).place > 0;
     if (!is_run(dir)) TS_GOTO(ts_fail(err, TS_NOT_FOUND, "%s is no run folder: it holds no run.json", dir));
     if (ts_lock_is_held(lock)) TS_GOTO(ts_fail(err, TS_BUSY, "%s is being trained already", dir));
     TS_GOTO(ts_child_start(&child, &o, err));
     for (double until = ts_now() + START_SECONDS; ts_now() < until;) {
         if (ts_lock_is_held(lock)) goto out;
+        if (waits && !ts_run_place_read(absolute).place) goto out; /* it had the lock: a run may be over in no time */
         if (is_gone(child.pid)) {
             status = ended_early(dir, err);
             goto out;

@@ -1,22 +1,24 @@
 /* runs: the training runs of a workspace. */
 #include "core/base/clock.h"
-#include "eval/runs.h"
+#include "eval/runs_queue.h"
 #include "tui/cli_data.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 struct runs_opts {
-    const char *note, *rename, *delete, *stop, *resume;
+    const char *note, *rename, *delete, *stop, *resume, *hold, *release, *up, *down;
+    bool queue;
 };
 
 static void put_loss(ts_jw *w, const char *key, double v) {
     ts_jw_knum(w, key, v); /* not measured: null */
 }
 
-static void print_json(const ts_run_info *r) {
+static void print_json(const ts_run_info *r, size_t number) {
     const ts_follow *f = &r->follow;
     ts_buf line = TS_BUF_INIT;
     ts_jw w = ts_jw_to(&line);
@@ -26,6 +28,7 @@ static void print_json(const ts_run_info *r) {
     ts_jw_kstr(&w, "dir", r->dir);
     ts_jw_kstr(&w, "state", r->readable ? ts_run_state_names[f->state] : "unreadable");
     ts_jw_kstr(&w, "reason", r->readable ? f->reason : r->problem);
+    ts_jw_knum(&w, "queue", number ? (double)number : NAN);
     ts_jw_kstr(&w, "note", r->note);
     ts_jw_kstr(&w, "model", r->settings.model);
     ts_jw_kint(&w, "examples", r->settings.train_rows);
@@ -52,19 +55,20 @@ static void loss_text(double v, char out[16]) {
         snprintf(out, 16, "-");
 }
 
-static void print_text(const ts_run_info *r) {
+static void print_text(const ts_run_info *r, size_t number) {
     const ts_follow *f = &r->follow;
-    char loss[16], valid[16], best[16], when[32] = "";
+    char loss[16], valid[16], best[16], state[32], when[32] = "";
     time_t made = (time_t)(r->settings.created_ms / 1000);
     struct tm local;
     loss_text(f->train_loss, loss);
     loss_text(f->valid_loss, valid);
     loss_text(f->best_valid_loss, best);
     if (r->readable && localtime_r(&made, &local)) strftime(when, sizeof when, "%Y-%m-%d %H:%M", &local);
+    snprintf(state, sizeof state, "%s", r->readable ? ts_run_state_names[f->state] : "damaged");
+    if (number) snprintf(state, sizeof state, "%s %zu", f->state == TS_RUN_HELD ? "held" : "waits", number);
     ts_buf line = TS_BUF_INIT;
-    ts_buf_printf(&line, "%4lld  %-9s %6lld  %5lld/%-5lld  %7s %7s %7s  %-16s  ", (long long)r->id,
-                  r->readable ? ts_run_state_names[f->state] : "damaged", (long long)r->settings.train_rows,
-                  (long long)f->step, (long long)f->steps, loss, valid, best, when);
+    ts_buf_printf(&line, "%4lld  %-9s %6lld  %5lld/%-5lld  %7s %7s %7s  %-16s  ", (long long)r->id, state,
+                  (long long)r->settings.train_rows, (long long)f->step, (long long)f->steps, loss, valid, best, when);
     ts_buf_printf(&line, "%-22s ", r->name);
     ts_buf_puts(&line, r->readable ? r->note : r->problem);
     if (r->readable && f->state == TS_RUN_FAILED) ts_buf_printf(&line, "\n      %s", f->reason);
@@ -75,31 +79,68 @@ static void print_text(const ts_run_info *r) {
     ts_buf_release(&line);
 }
 
-static int list(const ts_cmd *cmd) {
+/* The place of `i` in what is printed: by number, or the queue's order. */
+static size_t in_order(const ts_runs *runs, size_t i, bool queue) {
+    for (size_t k = 0; k < runs->n && queue; k++)
+        if (ts_runs_number(runs, k) == i + 1) return k;
+    return queue ? runs->n : i;
+}
+
+static int list(const ts_cmd *cmd, bool queue) {
     ts_runs runs;
     ts_err err;
     if (ts_runs_list(cmd->args[0], &runs, &err) != TS_OK) return ts_cmd_fail(cmd, &err);
-    if (!cmd->json && runs.n == 0) ts_cmd_note(cmd, "no runs yet; tunesmith train %s starts one", cmd->args[0]);
-    if (!cmd->json && runs.n)
-        printf(
-            " run  state       rows     steps         loss   valid    best  created           name                   "
-            "note\n");
-    for (size_t i = 0; i < runs.n; i++)
+    size_t shown = 0, at;
+    for (; shown < runs.n && (at = in_order(&runs, shown, queue)) < runs.n; shown++) {
+        if (!cmd->json && shown == 0)
+            printf(" run  state       rows     steps         loss   valid    best  created           name             "
+                   "      note\n");
         if (cmd->json)
-            print_json(&runs.items[i]);
+            print_json(&runs.items[at], ts_runs_number(&runs, at));
         else
-            print_text(&runs.items[i]);
+            print_text(&runs.items[at], ts_runs_number(&runs, at));
+    }
+    if (!cmd->json && shown == 0 && queue)
+        ts_cmd_note(cmd, "no run waits");
+    else if (!cmd->json && shown == 0)
+        ts_cmd_note(cmd, "no runs yet; tunesmith train %s starts one", cmd->args[0]);
     ts_runs_release(&runs);
     return TS_EXIT_OK;
 }
 
+/* Stops the run, or takes it out of the queue. */
+static ts_status stop(const ts_cmd *cmd, const char *dir, ts_err *err) {
+    if (!ts_run_place_read(dir).place || ts_run_pid(dir)) return ts_run_stop(dir, err);
+    TS_TRY(ts_runs_leave(cmd->args[0], dir, err));
+    ts_cmd_note(cmd, "it waits no longer");
+    return TS_OK;
+}
+
+static ts_status resume(const ts_cmd *cmd, const char *dir, ts_err *err) {
+    size_t number;
+    TS_TRY(ts_runs_begin(cmd->args[0], dir, &number, err));
+    if (number) ts_cmd_note(cmd, "another run trains: this one waits as number %zu of the queue", number);
+    return TS_OK;
+}
+
 static ts_status act(const ts_cmd *cmd, const struct runs_opts *o, const char *dir, const char *id, ts_err *err) {
-    const char *text = cmd->n_args > 1 ? cmd->args[1] : "";
+    const char *text = cmd->n_args > 1 ? cmd->args[1] : "", *ws = cmd->args[0];
     if (o->note) return ts_runs_note(dir, text, err);
     if (o->delete) return ts_runs_delete(dir, err);
-    if (o->stop) return ts_run_stop(dir, err);
-    if (o->resume) return ts_runs_start(dir, err);
-    return ts_runs_rename(cmd->args[0], strtoll(id, NULL, 10), text, err);
+    if (o->stop) return stop(cmd, dir, err);
+    if (o->resume) return resume(cmd, dir, err);
+    if (o->hold || o->release) return ts_runs_hold(ws, dir, o->hold, err);
+    if (o->up || o->down) return ts_runs_move(ws, dir, o->up ? -1 : 1, err);
+    return ts_runs_rename(ws, strtoll(id, NULL, 10), text, err);
+}
+
+/* Before anything else the verb sees that the queue goes on: the run before may have been killed, with the machine. */
+static void see_to_queue(const ts_cmd *cmd) {
+    ts_err err;
+    char *started = NULL;
+    if (ts_runs_next(cmd->args[0], 0, &started, &err) == TS_OK && started)
+        ts_cmd_note(cmd, "%s begins: it was the next of the queue", ts_path_base(started));
+    free(started);
 }
 
 /* The database or the runs alone: a folder of runs may have been copied from another machine. */
@@ -117,7 +158,8 @@ static bool is_workspace(const char *ws, ts_err *err) {
 
 static int run_runs(const ts_cmd *cmd, const void *opts) {
     const struct runs_opts *o = opts;
-    const char *all[] = {o->note, o->rename, o->delete, o->stop, o->resume}, *id = NULL;
+    const char *all[] = {o->note, o->rename, o->delete, o->stop, o->resume, o->hold, o->release, o->up, o->down};
+    const char *id = NULL;
     size_t given = 0;
     ts_err err;
     char *dir = NULL;
@@ -127,14 +169,19 @@ static int run_runs(const ts_cmd *cmd, const void *opts) {
             given++;
         }
     if (!is_workspace(cmd->args[0], &err)) return ts_cmd_fail(cmd, &err);
-    if (given > 1) return ts_cmd_usage(cmd, "one of --note, --rename, --delete, --stop, --resume at a time");
-    if (given == 0 && cmd->n_args > 1) return ts_cmd_usage(cmd, "\"%s\" is one argument too many", cmd->args[1]);
+    if (given + o->queue > 1)
+        return ts_cmd_usage(cmd, "one thing at a time: --queue, or one of the options that take a run");
+    if (!o->note && !o->rename && cmd->n_args > 1)
+        return ts_cmd_usage(cmd, "\"%s\" is one argument too many", cmd->args[1]);
     if (o->rename && cmd->n_args < 2) return ts_cmd_usage(cmd, "--rename needs the new name behind the workspace");
-    if (given == 0) return list(cmd);
-    ts_status status = ts_runs_find(cmd->args[0], id, &dir, &err);
-    if (status == TS_OK) status = act(cmd, o, dir, id, &err);
+    bool everyone = (o->hold || o->release) && strcmp(id, "all") == 0;
+    ts_status status = TS_OK;
+    if (given && !everyone) status = ts_runs_find(cmd->args[0], id, &dir, &err);
+    if (given && status == TS_OK) status = act(cmd, o, dir, id, &err);
     free(dir);
-    return status == TS_OK ? TS_EXIT_OK : ts_cmd_fail(cmd, &err);
+    if (status != TS_OK) return ts_cmd_fail(cmd, &err);
+    see_to_queue(cmd);
+    return given ? TS_EXIT_OK : list(cmd, o->queue);
 }
 
 #define AT(member) offsetof(struct runs_opts, member)
@@ -142,14 +189,22 @@ static const ts_opt runs_table[] = {
     {"note", TS_OPT_TEXT, AT(note), "ID", "set the remark of a run to TEXT"},
     {"rename", TS_OPT_TEXT, AT(rename), "ID", "name a run TEXT; its number stays"},
     {"delete", TS_OPT_TEXT, AT(delete), "ID", "delete a run's folder for good"},
-    {"stop", TS_OPT_TEXT, AT(stop), "ID", "stop a run with a checkpoint"},
-    {"resume", TS_OPT_TEXT, AT(resume), "ID", "go on with a stopped or crashed run in the background"},
+    {"stop", TS_OPT_TEXT, AT(stop), "ID", "stop a run with a checkpoint, or take it out of the queue"},
+    {"resume", TS_OPT_TEXT, AT(resume), "ID", "go on with a run in the background, when it is its turn"},
+    {"queue", TS_OPT_FLAG, AT(queue), NULL, "only the runs that wait, in the order in which they will train"},
+    {"hold", TS_OPT_TEXT, AT(hold), "ID|all", "pass a waiting run over until it is released"},
+    {"release", TS_OPT_TEXT, AT(release), "ID|all", "let it train again when it is its turn"},
+    {"up", TS_OPT_TEXT, AT(up), "ID", "one place earlier in the queue"},
+    {"down", TS_OPT_TEXT, AT(down), "ID", "one place later"},
 };
 
 const ts_verb ts_verb_runs = {
     .name = "runs",
     .args = "WS [TEXT]",
-    .help = "the training runs of a workspace, newest first",
+    .help = "the training runs of a workspace, newest first, and the queue of those that wait",
+    .more = "One run of a workspace trains; the others wait, also over a restart of the machine, and the first that is "
+            "not held\n"
+            "begins when it ends.",
     .min_args = 1,
     .max_args = 2,
     .opts = runs_table,

@@ -3,7 +3,7 @@
 #include "core/model/adapter.h"
 #include "core/work/child.h"
 #include "core/work/turns.h"
-#include "eval/runs.h"
+#include "eval/runs_queue.h"
 #include "tui/cli.h"
 
 #include <math.h>
@@ -22,7 +22,7 @@
 
 struct train_opts {
     const char *model, *run, *data, *valid_data, *out, *name;
-    bool detach;
+    bool detach, now;
     TS_RUN_OPTIONS(DECLARE)
 };
 
@@ -75,8 +75,12 @@ static const char *given(const struct train_opts *o) {
 
 static _Atomic(ts_progress *) terminated;
 
-static void on_terminate(int sig) {
+static atomic_bool stop_was_asked; /* by ts_run_stop */
+
+static void on_terminate(int sig, siginfo_t *info, void *ctx) {
     (void)sig;
+    (void)ctx;
+    if (ts_run_stop_asked(info->si_code)) atomic_store(&stop_was_asked, true);
     ts_cancel(atomic_load(&terminated));
 }
 
@@ -145,24 +149,38 @@ static int finish(const ts_cmd *cmd, const ts_train_result *r, int64_t run, cons
     return r->state == TS_RUN_STOPPED ? TS_EXIT_INTERRUPTED : TS_EXIT_OK;
 }
 
+/* The run is over: the next of its workspace begins. Not after a Ctrl-C or the SIGTERM of a machine that shuts down. */
+static void start_next(const ts_cmd *cmd, const char *dir, bool stopped) {
+    enum { PATIENCE = 40 };
+    ts_err err;
+    char *ws = stopped && !atomic_load(&stop_was_asked) ? NULL : ts_runs_workspace(dir), *next = NULL;
+    if (ws && ts_runs_next(ws, PATIENCE, &next, &err) != TS_OK)
+        ts_cmd_note(cmd, "the next run of the queue could not be started: %s", err.text);
+    if (next) ts_cmd_note(cmd, "%s begins: it was the next of the queue", next);
+    free(next);
+    free(ws);
+}
+
 static int train_here(const ts_cmd *cmd, const char *dir, const char *model) {
     ts_progress progress = {0};
     ts_train_result result;
     ts_err err;
     struct report report = {cmd, NULL, isatty(STDERR_FILENO)};
     ts_train_options o = {.model = model, .on_line = on_line, .on_start = on_start, .ctx = &report};
-    struct sigaction act = {.sa_handler = on_terminate, .sa_flags = SA_RESTART};
+    struct sigaction act = {.sa_sigaction = on_terminate, .sa_flags = SA_RESTART | SA_SIGINFO};
     atomic_store(&terminated, &progress);
     ts_map_guard();
-    sigaction(SIGTERM, &act, NULL);
-    sigaction(SIGHUP, &act, NULL);
     ts_cmd silent = *cmd;
     silent.quiet |= !report.terminal; /* a log gets a line for every step instead */
     report.meter = ts_meter_start(&silent, &progress, "training", "steps");
+    sigaction(SIGTERM, &act, NULL); /* behind the meter's own handler, which does not see who asks */
+    sigaction(SIGHUP, &act, NULL);
     ts_status status = ts_train_run(dir, &o, &progress, &result, &err);
     ts_meter_stop(report.meter);
     signal(SIGTERM, SIG_DFL);
-    return status == TS_OK ? finish(cmd, &result, 0, dir) : ts_cmd_fail(cmd, &err);
+    int code = status == TS_OK ? finish(cmd, &result, 0, dir) : ts_cmd_fail(cmd, &err);
+    if (status != TS_BUSY) start_next(cmd, dir, status == TS_OK && result.state == TS_RUN_STOPPED);
+    return code;
 }
 
 /* Before the folder is made: what cannot be trained on leaves none behind, and is named as the person named it. */
@@ -207,6 +225,36 @@ static void show(const ts_cmd *cmd, ts_meter *meter, const ts_follow *f, size_t 
         ts_meter_say(meter, "loss %.3f%s%.0f tok/s", f->points[f->n_points - 1].loss, "  ", f->tokens_per_second);
 }
 
+static bool waits(const ts_follow *f) {
+    return f->state == TS_RUN_WAITING || f->state == TS_RUN_HELD;
+}
+
+/* Asks the run to end, or takes it out of the queue. */
+static void stop_run(const char *ws, const ts_follow *f, ts_meter *meter) {
+    ts_err ignored;
+    ts_status stopped = waits(f) ? ts_runs_leave(ws, f->dir, &ignored) : ts_run_stop(f->dir, &ignored);
+    (void)stopped;
+    if (!waits(f)) ts_meter_say(meter, "stopping: a checkpoint is being written");
+}
+
+/* While a run waits its follower too sees that the queue goes on: whoever trained before may have been killed. */
+static void look_at_queue(const char *ws, const ts_follow *f, double *next_look) {
+    ts_err ignored;
+    char *started = NULL;
+    if (!waits(f) || ts_now() < *next_look) return;
+    *next_look = ts_now() + 1;
+    ts_status status = ts_runs_next(ws, 0, &started, &ignored);
+    (void)status;
+    free(started);
+}
+
+static const char *what_now(const ts_follow *f) {
+    return f->state == TS_RUN_WAITING  ? "waits its turn"
+           : f->state == TS_RUN_HELD   ? "held in the queue"
+           : ts_turns_answers_wanted() ? ts_turns_wait_for_answers
+                                       : "training";
+}
+
 static ts_status follow(const ts_cmd *cmd, const char *dir, ts_err *err) {
     ts_follow f;
     ts_progress progress = {0};
@@ -214,6 +262,7 @@ static ts_status follow(const ts_cmd *cmd, const char *dir, ts_err *err) {
     size_t shown = 0;
     ts_status status;
     ts_follow_init(&f, dir);
+    double next_look = 0;
     ts_progress_what(&progress, "training");
     ts_meter *meter = ts_meter_start(cmd, &progress, "training", "steps");
     signal(SIGTERM, SIG_DFL); /* ends the follower alone; the run goes on. ts_meter_stop puts things back */
@@ -221,15 +270,13 @@ static ts_status follow(const ts_cmd *cmd, const char *dir, ts_err *err) {
         nanosleep(&(struct timespec){0, 100 * 1000000L}, NULL);
         status = ts_follow_poll(&f, &changed, err);
         if (changed) show(cmd, meter, &f, &shown, &progress);
-        ts_progress_what(&progress, ts_turns_answers_wanted() ? ts_turns_wait_for_answers : "training");
+        ts_progress_what(&progress, what_now(&f));
+        look_at_queue(cmd->args[0], &f, &next_look);
         if (ts_cancelled(&progress) && !asked) {
-            ts_err ignored;
-            ts_status stopped = ts_run_stop(dir, &ignored);
-            (void)stopped;
+            stop_run(cmd->args[0], &f, meter);
             asked = true;
-            ts_meter_say(meter, "stopping: a checkpoint is being written");
         }
-    } while (status == TS_OK && f.state == TS_RUN_RUNNING);
+    } while (status == TS_OK && (f.state == TS_RUN_RUNNING || waits(&f)));
     ts_meter_stop(meter);
     if (status == TS_OK && f.state == TS_RUN_FAILED) status = ts_fail(err, TS_INVALID, "%s", f.reason);
     if (status == TS_OK && f.state == TS_RUN_CRASHED)
@@ -241,7 +288,9 @@ static ts_status follow(const ts_cmd *cmd, const char *dir, ts_err *err) {
     return status;
 }
 
-static void tell_run(const ts_cmd *cmd, int64_t id, const char *dir, const ts_run_settings *s, bool detach) {
+/* number: its place in the queue; 0: it trains. */
+static void tell_run(const ts_cmd *cmd, int64_t id, const char *dir, const ts_run_settings *s, bool detach,
+                     size_t number) {
     if (cmd->quiet || (cmd->json && !detach)) return;
     if (cmd->json) {
         ts_buf line = TS_BUF_INIT;
@@ -249,7 +298,8 @@ static void tell_run(const ts_cmd *cmd, int64_t id, const char *dir, const ts_ru
         ts_jw_obj(&w);
         ts_jw_kint(&w, "run", id);
         ts_jw_kstr(&w, "dir", dir);
-        ts_jw_kstr(&w, "state", "running");
+        ts_jw_kstr(&w, "state", ts_run_state_names[number ? TS_RUN_WAITING : TS_RUN_RUNNING]);
+        ts_jw_knum(&w, "queue", number ? (double)number : NAN);
         ts_jw_end_obj(&w);
         ts_cmd_print_line(&line);
         ts_buf_release(&line);
@@ -257,7 +307,14 @@ static void tell_run(const ts_cmd *cmd, int64_t id, const char *dir, const ts_ru
     }
     printf("run %lld: %lld examples, %lld held out, in %s\n", (long long)id, (long long)s->train_rows,
            (long long)s->valid_rows, dir);
+    if (number) printf("another run trains: this one waits as number %zu of the queue\n", number);
     fflush(stdout);
+}
+
+static int left_the_queue(const ts_cmd *cmd, int64_t id) {
+    ts_cmd_note(cmd, "run %lld waits no longer; tunesmith runs %s --resume %lld trains it", (long long)id, cmd->args[0],
+                (long long)id);
+    return TS_EXIT_INTERRUPTED;
 }
 
 static int train_workspace(const ts_cmd *cmd, const struct train_opts *o, ts_run_settings *s) {
@@ -265,19 +322,22 @@ static int train_workspace(const ts_cmd *cmd, const struct train_opts *o, ts_run
     ts_progress progress = {0};
     ts_train_result result = {.state = TS_RUN_NEW};
     int64_t id = 0;
+    size_t number = 0;
     char *dir = NULL;
     int code;
     ts_meter *meter = ts_meter_start(cmd, &progress, "making the run", "rows");
     ts_status status = ts_runs_create_from(cmd->args[0], o->name, s, &id, &dir, &progress, &err);
     ts_meter_stop(meter);
-    if (status == TS_OK) status = ts_runs_start(dir, &err);
-    if (status == TS_OK) tell_run(cmd, id, dir, s, o->detach);
+    if (status == TS_OK) status = o->now ? ts_runs_start(dir, &err) : ts_runs_begin(cmd->args[0], dir, &number, &err);
+    if (status == TS_OK) tell_run(cmd, id, dir, s, o->detach, number);
     if (status == TS_OK && !o->detach) {
         status = follow(cmd, dir, &err);
         if (status == TS_OK) status = ts_train_result_read(dir, &result, &err);
     }
     if (status != TS_OK)
         code = ts_cmd_fail(cmd, &err);
+    else if (!o->detach && result.state == TS_RUN_NEW)
+        code = left_the_queue(cmd, id);
     else
         code = o->detach ? TS_EXIT_OK : finish(cmd, &result, id, dir);
     free(dir);
@@ -297,8 +357,11 @@ static int run_train(const ts_cmd *cmd, const void *opts) {
         ts_child_restart_clean();
         return train_here(cmd, o->run, o->model);
     }
-    if (o->data && (o->name || o->detach))
-        return ts_cmd_usage(cmd, "--%s goes with a workspace, not with --data", o->name ? "name" : "detach");
+    if (o->data && (o->name || o->detach || o->now))
+        return ts_cmd_usage(cmd, "--%s goes with a workspace, not with --data",
+                            o->name     ? "name"
+                            : o->detach ? "detach"
+                                        : "now");
     if (settings_of(o, &s, &err) != TS_OK) {
         code = ts_cmd_usage(cmd, "%s", err.text);
     } else if (o->data) {
@@ -319,7 +382,8 @@ static const ts_opt train_table[] = {
     {"out", TS_OPT_TEXT, offsetof(struct train_opts, out), "DIR", "with --data: the run folder to make"},
     {"run", TS_OPT_TEXT, offsetof(struct train_opts, run), "DIR", "go on with this run folder"},
     {"name", TS_OPT_TEXT, offsetof(struct train_opts, name), "NAME", "what stands behind the run's number"},
-    {"detach", TS_OPT_FLAG, offsetof(struct train_opts, detach), NULL, "leave it running and return"},
+    {"detach", TS_OPT_FLAG, offsetof(struct train_opts, detach), NULL, "leave it training or waiting and return"},
+    {"now", TS_OPT_FLAG, offsetof(struct train_opts, now), NULL, "begin beside a run that trains, not after it"},
     TS_RUN_OPTIONS(ROW) /* */
 };
 
@@ -329,7 +393,8 @@ const ts_verb ts_verb_train = {
     .help = "train a LoRA adapter: on a workspace's accepted rows, on a file, or go on with a run",
     .more =
         "From a workspace the training runs in a process of its own, which goes on when the terminal closes; Ctrl-C "
-        "stops it\nwith a checkpoint. Lines of --data are {\"messages\":[..]} or {\"ids\":[..],\"labels\":[..]}.",
+        "stops it\nwith a checkpoint. While another run of the workspace trains it waits its turn (tunesmith runs WS "
+        "--queue). Lines of --data are {\"messages\":[..]} or {\"ids\":[..],\"labels\":[..]}.",
     .min_args = 0,
     .max_args = 1,
     .opts = train_table,

@@ -17,7 +17,7 @@
 
 static const char TEMPLATE_FILE[] = "chat_template.jinja";
 
-const char *const ts_run_state_names[] = {"new", "running", "done", "stopped", "failed", "crashed"};
+const char *const ts_run_state_names[] = {"new", "running", "done", "stopped", "failed", "crashed", "waiting", "held"};
 
 static void boot_id(char *out, size_t n) {
     ts_buf text = TS_BUF_INIT;
@@ -70,9 +70,13 @@ ts_status ts_run_stop(const char *run_dir, ts_err *err) {
     int pid;
     if (!lock_holder(run_dir, &pid)) return ts_fail(err, TS_NOT_FOUND, "nobody is training %s", run_dir);
     if (pid <= 0) return ts_fail(err, TS_UNSUPPORTED, "%s is being trained on another machine; stop it there", run_dir);
-    if (kill(pid, SIGTERM) != 0 && errno != ESRCH)
+    if (sigqueue(pid, SIGTERM, (union sigval){.sival_int = 1}) != 0 && errno != ESRCH)
         return ts_fail_errno(err, "cannot stop process %d that trains %s", pid, run_dir);
     return TS_OK;
+}
+
+bool ts_run_stop_asked(int si_code) {
+    return si_code == SI_QUEUE;
 }
 
 static ts_status count_rows(const char *path, int64_t *rows, ts_err *err) {

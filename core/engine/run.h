@@ -9,6 +9,7 @@
  *   best/ adapter/             PEFT folders: best on validation, and last
  *   log.txt                    what the training process printed
  *   lock                       held by the training process: host, boot id, pid
+ *   queue                      its place while it waits its turn (ts_run_place)
  *
  * run.json is written last when a run is created, so a folder without it is no run. Everything here works without the
  * model; train.h does the training. Any thread, one at a time per folder. */
@@ -148,12 +149,28 @@ typedef enum ts_run_state {
     TS_RUN_STOPPED, /* on request; can be resumed */
     TS_RUN_FAILED,  /* ended with a sentence (ts_follow.reason) */
     TS_RUN_CRASHED, /* nobody holds the lock and there is no end event: killed, power cut; can be resumed */
+    TS_RUN_WAITING, /* in the queue of its workspace: trains when it is its turn */
+    TS_RUN_HELD,    /* in the queue, and passed over until it is released */
 } ts_run_state;
 extern const char *const ts_run_state_names[]; /* "new", "running", ... */
 
-/* Asks the training process to write a checkpoint and end (SIGTERM to the pid in the lock). TS_NOT_FOUND when nobody
- * trains this run, TS_UNSUPPORTED when it runs on another host. */
+/* The place of a run in its workspace's queue (eval/runs_queue.h): the file `queue` in its folder, "3" or "3 held".
+ * Lower ones go first. It lies in the run's own folder, so it survives whatever ends, and moves with the run; training
+ * takes it away once it has the lock. */
+typedef struct ts_run_place {
+    int64_t place; /* from 1; 0: the run does not wait */
+    bool held;
+} ts_run_place;
+ts_run_place ts_run_place_read(const char *run_dir);
+TS_MUST_USE ts_status ts_run_place_write(const char *run_dir, ts_run_place p, ts_err *err); /* place 0: out of it */
+
+/* Asks the training process to write a checkpoint and end: SIGTERM to the pid in the lock, queued with a value, which
+ * tells it from a SIGTERM of anybody else (ts_run_stop_asked). TS_NOT_FOUND when nobody trains this run,
+ * TS_UNSUPPORTED when it runs on another host. */
 TS_MUST_USE ts_status ts_run_stop(const char *run_dir, ts_err *err);
+/* In a handler of SIGTERM: it came from ts_run_stop. The machine that shuts down sends one too, and then nothing new is
+ * to be started. */
+bool ts_run_stop_asked(int si_code);
 /* The pid that trains this run on this host; 0 when nobody does. */
 int ts_run_pid(const char *run_dir);
 
@@ -173,6 +190,7 @@ typedef struct ts_follow {
     char *dir;
     ts_run_state state;
     char reason[256]; /* of the end: why it stopped or failed; "" */
+    ts_run_place place;
     ts_point *points;
     size_t n_points, cap_points;
     ts_eval_point *evals;

@@ -226,8 +226,13 @@ ts_status ts_follow_poll(ts_follow *f, bool *changed, ts_err *err) {
     *changed = false;
     TS_TRY(look(f, changed, err));
     if (*changed) sum_up(f);
+    ts_run_place place = running ? (ts_run_place){0} : ts_run_place_read(f->dir);
+    *changed |= place.place != f->place.place;
+    f->place = place;
     if (running)
         f->state = TS_RUN_RUNNING;
+    else if (place.place)
+        f->state = place.held ? TS_RUN_HELD : TS_RUN_WAITING;
     else if (f->ended)
         f->state = f->end_state;
     else

@@ -667,6 +667,7 @@ ts_status ts_train_run(const char *run_dir, const ts_train_options *o, ts_progre
         TS_GOTO(ts_fail(err, TS_NOT_FOUND, "%s is no run folder: it holds no run.json", run_dir));
     ts_run_lock_words(words, sizeof words);
     TS_GOTO(ts_lock_take(&t.lock, lock, words, err));
+    TS_GOTO(ts_run_place_write(run_dir, (ts_run_place){0}, err)); /* its turn has come */
     if (already_done(run_dir, result)) {
         if (o && o->on_line) o->on_line(o->ctx, "this run is finished; nothing is left to train");
         goto out;
