@@ -85,9 +85,13 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(TRAIN, "train", TS_IN_BROWSE | TS_IN_RUNS, "T", TS_G_RUN, 9, "train", "train on rows: a form with all settings") \
     X(TRAIN_SAME, "train-again", TS_IN_RUNS, "t", TS_G_RUN, 4, "again", "the form with this run's settings")           \
     X(RESUME, "resume", TS_IN_RUNS, "r", TS_G_RUN, 0, "resume", "go on with a stopped run")                            \
-    X(CANCEL, "cancel", TS_IN_LISTS, "c", TS_G_RUN, 0, "cancel", "stop the run, answers or search going on")           \
+    X(CANCEL, "cancel", TS_IN_LISTS, "c", TS_G_RUN, 0, "cancel", "stop the run or its wait, answers or search")        \
     X(COMPARE_RUN, "compare-run", TS_IN_RUNS, "C", TS_G_RUN, 3, "compare", "compare this run with the base model")     \
     X(NOTE, "note", TS_IN_RUNS, "#", TS_G_RUN, 0, "note", "write a remark on this run")                                \
+    X(HOLD_RUN, "hold-run", TS_IN_RUNS, "h", TS_G_RUN, 0, "hold", "pass this waiting run over, or no longer")          \
+    X(RUN_EARLIER, "run-earlier", TS_IN_RUNS, "K", TS_G_RUN, 0, "earlier", "one place earlier in the queue")           \
+    X(RUN_LATER, "run-later", TS_IN_RUNS, "J", TS_G_RUN, 0, "later", "one place later in the queue")                   \
+    X(RENAME_RUN, "rename-run", TS_IN_RUNS, "e", TS_G_RUN, 0, "name", "give this run another name")                    \
     X(DELETE_RUN, "delete-run", TS_IN_RUNS, "D", TS_G_RUN, 0, "delete", "delete this run for good (asks)")             \
     X(NEXT, "next", TS_IN_COMPARE | TS_IN_RECORD | TS_IN_DUPS, "]", TS_G_MOVE, 1, "next", "next prompt, row or group") \
     X(PREV, "prev", TS_IN_COMPARE | TS_IN_RECORD | TS_IN_DUPS, "[", TS_G_MOVE, 2, "prev",                              \

@@ -18,6 +18,7 @@ static ts_role state_role(ts_run_state s) {
     case TS_RUN_CRASHED:
         return TS_R_ERROR;
     case TS_RUN_STOPPED:
+    case TS_RUN_HELD:
         return TS_R_WARN;
     default:
         return TS_R_TEXT;
@@ -56,19 +57,20 @@ static void list_line(ts_canvas *c, ts_rect r, int y, ts_role role, const char *
 }
 
 static void list_run(const struct runs *s, ts_canvas *c, ts_rect r, int y, const ts_run_view *v) {
-    char id[16], rows[32], steps[48], loss[24], eval[24], best[24], speed[24];
+    char id[16], state[32], rows[32], steps[48], loss[24], eval[24], best[24], speed[24];
     bool overlay = false;
     for (size_t i = 0; i < s->n_overlays; i++)
         overlay |= s->overlays[i] == v->id;
     snprintf(id, sizeof id, "%lld", (long long)v->id);
+    snprintf(state, sizeof state, "%s", ts_run_state_names[v->state]);
+    if (v->number) snprintf(state, sizeof state, "%s %zu", v->state == TS_RUN_HELD ? "held" : "waits", v->number);
     ts_thousands(v->rows, rows);
     snprintf(steps, sizeof steps, "%lld/%lld", (long long)v->step, (long long)v->steps);
     rounded(v->loss, 3, loss);
     rounded(v->valid_loss, 3, eval);
     rounded(v->best_valid_loss, 3, best);
     rounded(v->tokens_per_second > 0 ? v->tokens_per_second : NAN, 0, speed);
-    const char *texts[11] = {
-        id, ts_run_state_names[v->state], v->model, rows, steps, loss, eval, best, speed, v->created, v->note};
+    const char *texts[11] = {id, state, v->model, rows, steps, loss, eval, best, speed, v->created, v->note};
     if (overlay) ts_put(c, r.x + 1, y, 1, TS_R_MARK, "*");
     if (!v->readable) {
         ts_putf(c, r.x + 2, y, r.w - 3, TS_R_ERROR, "%4s  %s", id, v->problem);
@@ -114,6 +116,9 @@ static void run_head(const ts_run_view *v, bool waits, char *out, size_t n) {
         snprintf(out, n, "run %lld  step %lld of %lld  %d%%  %s%.1f s a step  %s so far  %s left", (long long)v->id,
                  (long long)v->step, (long long)v->steps, percent, waits ? "waits for the answers  " : "",
                  v->seconds / (double)v->step, spent, left);
+    else if (v->number)
+        snprintf(out, n, "run %lld  waits: number %zu of the queue%s", (long long)v->id, v->number,
+                 v->state == TS_RUN_HELD ? ", held back until h releases it" : "");
     else if (*v->reason)
         snprintf(out, n, "run %lld  %s: %s", (long long)v->id, ts_run_state_names[v->state], v->reason);
     else

@@ -175,13 +175,14 @@ struct start_job {
     ts_app *app;
     ts_run_settings settings;
     int64_t id;
+    size_t number; /* in the queue; 0: it trains */
     char *dir;
 };
 
 static void start_run(ts_job *job) {
     struct start_job *s = (struct start_job *)job;
     job->status = ts_runs_create_from(s->app->folder, NULL, &s->settings, &s->id, &s->dir, &job->progress, &job->err);
-    if (job->status == TS_OK) job->status = ts_runs_start(s->dir, &job->err);
+    if (job->status == TS_OK) job->status = ts_runs_begin(s->app->folder, s->dir, &s->number, &job->err);
 }
 
 static void start_done(ts_job *job) {
@@ -190,7 +191,11 @@ static void start_done(ts_job *job) {
     if (t) t->starting = false;
     if (job->status == TS_OK) {
         if (t) t->layer.closed = true;
-        ts_app_say(s->app, TS_R_OK, "run %lld trains; it goes on when you quit", (long long)s->id);
+        if (s->number)
+            ts_app_say(s->app, TS_R_OK, "another run trains: run %lld waits as number %zu of the queue",
+                       (long long)s->id, s->number);
+        else
+            ts_app_say(s->app, TS_R_OK, "run %lld trains; it goes on when you quit", (long long)s->id);
         ts_runs_screen_show(s->app, s->id);
     } else {
         ts_app_say(s->app, TS_R_ERROR, "%s", job->err.text);

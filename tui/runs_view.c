@@ -15,6 +15,7 @@ struct ts_watcher {
     int64_t wanted[16];
     size_t n_wanted;
     bool waits;
+    double next_start; /* when to look after the queue again */
 };
 
 void ts_watcher_free(ts_watcher *w) {
@@ -153,6 +154,22 @@ static bool running(const ts_runs *runs) {
     return any;
 }
 
+/* Runs wait and nothing trains: the run before was killed, or the machine was. The workbench goes on with the queue. */
+static void see_to_queue(struct ts_watcher *w, const char *ws, ts_runs_view *out, bool *changed) {
+    ts_err err;
+    char *started = NULL;
+    bool any = false;
+    for (size_t i = 0; i < w->runs.n; i++)
+        any |= w->runs.items[i].readable && w->runs.items[i].follow.state == TS_RUN_WAITING;
+    if (!any || running(&w->runs) || ts_now() < w->next_start) return;
+    w->next_start = ts_now() + 1;
+    ts_status status = ts_runs_next(ws, 0, &started, &err);
+    if (started) snprintf(out->begun, sizeof out->begun, "%.60s begins: it was its turn", ts_path_base(started));
+    if (status != TS_OK && status != TS_BUSY) snprintf(out->begun, sizeof out->begun, "%.150s", err.text);
+    if (*out->begun) *changed = true;
+    free(started);
+}
+
 ts_status ts_watcher_look(ts_watcher **at, const char *ws, const int64_t *wanted, size_t n_wanted, bool fresh,
                           ts_runs_view *out, bool *changed, ts_err *err) {
     bool first = !*at;
@@ -169,6 +186,7 @@ ts_status ts_watcher_look(ts_watcher **at, const char *ws, const int64_t *wanted
         TS_TRY(ts_follow_poll(&w->runs.items[i].follow, &news, err));
         *changed |= news;
     }
+    see_to_queue(w, ws, out, changed);
     bool waits = running(&w->runs) && ts_turns_answers_wanted();
     *changed |= waits != w->waits;
     w->waits = out->waits = waits;
@@ -180,6 +198,7 @@ ts_status ts_watcher_look(ts_watcher **at, const char *ws, const int64_t *wanted
         for (size_t k = 0; k < n_wanted; k++)
             points |= wanted[k] == w->runs.items[i].id;
         copy_run(&out->items[i], &w->runs.items[i], points);
+        out->items[i].number = ts_runs_number(&w->runs, i);
     }
     return TS_OK;
 }

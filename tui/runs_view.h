@@ -2,7 +2,7 @@
 #ifndef TS_TUI_RUNS_VIEW_H
 #define TS_TUI_RUNS_VIEW_H
 
-#include "eval/runs.h"
+#include "eval/runs_queue.h"
 #include "tui/app.h"
 #include "tui/chart.h"
 
@@ -13,6 +13,7 @@ typedef struct ts_run_view {
     bool readable;
     char problem[256];
     ts_run_state state;
+    size_t number; /* in the queue, from 1; 0: it does not wait */
     char reason[256];
     int64_t rows, valid_rows, r, steps, step, best_step, trainable, all, peak_rss;
     double loss, valid_loss, best_valid_loss, tokens_per_second, seconds, eta;
@@ -31,7 +32,8 @@ typedef struct ts_run_view {
 typedef struct ts_runs_view {
     ts_run_view *items; /* newest first */
     size_t n;
-    bool waits; /* a run goes on, and waits while answers are generated */
+    bool waits;      /* a run goes on, and waits while answers are generated */
+    char begun[160]; /* nothing trained, so the next of the queue was started: a line that says so; "" */
 } ts_runs_view;
 void ts_runs_view_release(ts_runs_view *v);
 

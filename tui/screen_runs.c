@@ -70,6 +70,7 @@ static void look_done(ts_job *job) {
     r->looking = false;
     if (job->status == TS_OK && l->changed) {
         announce(r, &l->view);
+        if (*l->view.begun) ts_app_say(r->screen.app, TS_R_OK, "%s", l->view.begun);
         ts_runs_view_release(&r->view);
         r->view = l->view;
         r->loaded = true;
@@ -129,39 +130,73 @@ void ts_runs_screen_show(ts_app *app, int64_t id) {
 
 /* ---- what is done to runs ---- */
 
-enum run_act { RUN_STOP, RUN_RESUME, RUN_DELETE, RUN_NOTE };
+enum run_act {
+    RUN_STOP,
+    RUN_RESUME,
+    RUN_DELETE,
+    RUN_NOTE,
+    RUN_RENAME,
+    RUN_LEAVE,
+    RUN_HOLD,
+    RUN_RELEASE,
+    RUN_UP,
+    RUN_DOWN
+};
 
 struct run_job {
     ts_job job;
     struct runs *runs;
     enum run_act act;
     int64_t id;
+    size_t number; /* a resumed run's place in the queue; 0: it trains */
     char *dir, *text;
 };
 
-static void act_run(ts_job *job) {
-    struct run_job *a = (struct run_job *)job;
+static ts_status do_act(struct run_job *a, ts_err *err) {
+    const char *ws = a->runs->screen.app->folder;
     switch (a->act) {
     case RUN_STOP:
-        job->status = ts_run_stop(a->dir, &job->err);
-        break;
+        return ts_run_stop(a->dir, err);
     case RUN_RESUME:
-        job->status = ts_runs_start(a->dir, &job->err);
-        break;
+        return ts_runs_begin(ws, a->dir, &a->number, err);
     case RUN_DELETE:
-        job->status = ts_runs_delete(a->dir, &job->err);
-        break;
+        return ts_runs_delete(a->dir, err);
     case RUN_NOTE:
-        job->status = ts_runs_note(a->dir, a->text, &job->err);
-        break;
+        return ts_runs_note(a->dir, a->text, err);
+    case RUN_RENAME:
+        return ts_runs_rename(ws, a->id, a->text, err);
+    case RUN_LEAVE:
+        return ts_runs_leave(ws, a->dir, err);
+    case RUN_HOLD:
+    case RUN_RELEASE:
+        return ts_runs_hold(ws, a->dir, a->act == RUN_HOLD, err);
+    case RUN_UP:
+    case RUN_DOWN:
+        return ts_runs_move(ws, a->dir, a->act == RUN_UP ? -1 : 1, err);
     }
+    return TS_OK;
+}
+
+static void act_run(ts_job *job) {
+    job->status = do_act((struct run_job *)job, &job->err);
 }
 
 static void act_done(ts_job *job) {
-    static const char *const words[] = {"asked to stop; it writes a checkpoint first", "goes on", "deleted", "noted"};
+    static const char *const words[] = {"asked to stop; it writes a checkpoint first",
+                                        "goes on",
+                                        "deleted",
+                                        "noted",
+                                        "has another name",
+                                        "waits no longer; r lets it train",
+                                        "held: those behind it go first",
+                                        "released",
+                                        "one place earlier",
+                                        "one place later"};
     struct run_job *a = (struct run_job *)job;
     struct runs *r = a->runs;
-    if (job->status == TS_OK)
+    if (job->status == TS_OK && a->number)
+        ts_app_say(r->screen.app, TS_R_OK, "run %lld waits as number %zu of the queue", (long long)a->id, a->number);
+    else if (job->status == TS_OK)
         ts_app_say(r->screen.app, TS_R_OK, "run %lld: %s", (long long)a->id, words[a->act]);
     else
         ts_app_say(r->screen.app, TS_R_ERROR, "%s", job->err.text);
@@ -203,11 +238,41 @@ static void note_entered(ts_app *app, void *ctx, const char *text) {
     act_on_run(ctx, RUN_NOTE, text);
 }
 
+static void name_entered(ts_app *app, void *ctx, const char *text) {
+    (void)app;
+    act_on_run(ctx, RUN_RENAME, text);
+}
+
+/* A line of text for the chosen run: given with the command, or asked for. */
+static void ask_text(struct runs *r, const char *arg, enum run_act act, const char *label, const char *initial,
+                     void (*done)(ts_app *, void *, const char *)) {
+    if (arg)
+        act_on_run(r, act, arg);
+    else
+        ts_prompt_open(r->screen.app, &(ts_prompt_options){.label = label, .initial = initial, .done = done, .ctx = r});
+}
+
+/* "lora" of "0003-lora". */
+static const char *name_alone(const char *name) {
+    name += strspn(name, "0123456789");
+    return *name == '-' ? name + 1 : name;
+}
+
+static const char *waiting_line(const struct runs *r) {
+    for (size_t i = 0; i < r->view.n; i++)
+        if (r->view.items[i].state == TS_RUN_WAITING) return "The next run of the queue begins then.";
+    return "";
+}
+
 static void ask_stop(struct runs *r) {
     char line[120];
+    if (runs_chosen(r)->number) { /* nothing is lost by it */
+        act_on_run(r, RUN_LEAVE, NULL);
+        return;
+    }
     snprintf(line, sizeof line, "Run %lld is at step %lld of %lld.", (long long)runs_chosen(r)->id,
              (long long)runs_chosen(r)->step, (long long)runs_chosen(r)->steps);
-    const char *lines[] = {line, "Stopping writes a checkpoint; r goes on from there later.", "",
+    const char *lines[] = {line, "Stopping writes a checkpoint; r goes on from there later.", waiting_line(r),
                            "y  stop it        n  let it run (default)", NULL};
     ts_dialog_open(r->screen.app, "Stop training?", lines, "y", stop_answered, r);
 }
@@ -290,18 +355,27 @@ static unsigned runs_place(const ts_screen *s) {
     return TS_IN_RUNS;
 }
 
+static bool of_queue(ts_command_id id) {
+    return id == TS_DO_HOLD_RUN || id == TS_DO_RUN_EARLIER || id == TS_DO_RUN_LATER;
+}
+
+static bool needs_run(ts_command_id id) {
+    return of_queue(id) || id == TS_DO_TRAIN_SAME || id == TS_DO_RESUME || id == TS_DO_CANCEL ||
+           id == TS_DO_COMPARE_RUN || id == TS_DO_NOTE || id == TS_DO_RENAME_RUN || id == TS_DO_DELETE_RUN ||
+           id == TS_DO_OVERLAY || id == TS_DO_OPEN || id == TS_DO_COPY || ts_commands[id].group == TS_G_VIEW;
+}
+
 static const char *runs_why_not(ts_screen *s, ts_command_id id) {
     struct runs *r = (struct runs *)s;
     const ts_run_view *v = runs_chosen(r);
-    bool needs_run = id == TS_DO_TRAIN_SAME || id == TS_DO_RESUME || id == TS_DO_CANCEL || id == TS_DO_COMPARE_RUN ||
-                     id == TS_DO_NOTE || id == TS_DO_DELETE_RUN || id == TS_DO_OVERLAY || id == TS_DO_OPEN ||
-                     id == TS_DO_COPY || ts_commands[id].group == TS_G_VIEW;
     if (id == TS_DO_RELOAD) return NULL;
-    if (needs_run && !v) return "there is no run yet; T trains one";
-    if (id == TS_DO_CANCEL && v->state != TS_RUN_RUNNING) return "this run is not going on";
+    if (needs_run(id) && !v) return "there is no run yet; T trains one";
+    if (of_queue(id) && !v->number) return "this run does not wait in the queue";
+    if (id == TS_DO_CANCEL && v->state != TS_RUN_RUNNING && !v->number) return "this run is not going on";
     if (id == TS_DO_DELETE_RUN && v->state == TS_RUN_RUNNING) return "this run goes on; c stops it first";
-    if (id == TS_DO_RESUME && v->state != TS_RUN_STOPPED && v->state != TS_RUN_CRASHED && v->state != TS_RUN_NEW)
-        return "only a run that was stopped or killed can go on";
+    if (id == TS_DO_RENAME_RUN && v->state == TS_RUN_RUNNING) return "this run goes on; name it when it is over";
+    if (id == TS_DO_RESUME && (v->state == TS_RUN_DONE || v->state == TS_RUN_RUNNING || v->number))
+        return v->state == TS_RUN_DONE ? "this run is finished" : "this run goes on or waits its turn";
     if (id == TS_DO_COMPARE_RUN && !ts_run_has_adapter(v)) return "this run has no adapter yet";
     return NULL;
 }
@@ -376,11 +450,17 @@ static bool runs_command(ts_screen *s, ts_command_id id, const char *arg) {
         ask_delete(r);
         return true;
     case TS_DO_NOTE:
-        if (arg)
-            act_on_run(r, RUN_NOTE, arg);
-        else
-            ts_prompt_open(app, &(ts_prompt_options){
-                                    .label = "note:", .initial = runs_chosen(r)->note, .done = note_entered, .ctx = r});
+        ask_text(r, arg, RUN_NOTE, "note:", runs_chosen(r)->note, note_entered);
+        return true;
+    case TS_DO_RENAME_RUN:
+        ask_text(r, arg, RUN_RENAME, "name:", name_alone(runs_chosen(r)->name), name_entered);
+        return true;
+    case TS_DO_HOLD_RUN:
+        act_on_run(r, runs_chosen(r)->state == TS_RUN_HELD ? RUN_RELEASE : RUN_HOLD, NULL);
+        return true;
+    case TS_DO_RUN_EARLIER:
+    case TS_DO_RUN_LATER:
+        act_on_run(r, id == TS_DO_RUN_EARLIER ? RUN_UP : RUN_DOWN, NULL);
         return true;
     case TS_DO_OPEN:
         show_details(r);

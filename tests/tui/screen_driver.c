@@ -71,6 +71,20 @@ static void write_events(ts_buf *out, int id, int steps, int of, const char *sta
     add_line(out, &w);
 }
 
+/* "waiting" and "held" runs stand in the queue by their numbers; "running": somebody, this test, has its lock. */
+static void give_state(const char *dir, int id, const char *state) {
+    static ts_lock lock = TS_LOCK_INIT;
+    ts_err err;
+    bool held = strcmp(state, "held") == 0;
+    char *path = ts_path_join(dir, "lock");
+    if (held || strcmp(state, "waiting") == 0) assert_ok(ts_run_place_write(dir, (ts_run_place){id, held}, &err));
+    if (strcmp(state, "running") == 0) {
+        ts_lock_release(&lock);
+        assert_ok(ts_lock_take(&lock, path, "host boot 1", &err));
+    }
+    free(path);
+}
+
 void ts_drive_add_run(const char *ws, int id, int steps, int of, const char *state, const char *note) {
     ts_err err;
     ts_run_settings s;
@@ -94,6 +108,7 @@ void ts_drive_add_run(const char *ws, int id, int steps, int of, const char *sta
     assert_ok(ts_file_write(path, text.data, text.len, &err));
     free(path);
     assert_ok(ts_runs_note(dir, note, &err));
+    give_state(dir, id, state);
     ts_run_settings_release(&s);
     ts_buf_release(&text);
     free(dir);

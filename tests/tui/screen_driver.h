@@ -21,7 +21,8 @@ char *ts_drive_text(ts_drive *d);
 /* Opens the workbench unless it is open. */
 void ts_drive_open(ts_drive *d);
 
-/* A run folder with made-up curves: `steps` of `of` steps done; state "done", "stopped" or "crashed". */
+/* A run folder with made-up curves: `steps` of `of` steps done; state "done", "stopped", "crashed", "running",
+ * "waiting" or "held". */
 void ts_drive_add_run(const char *ws, int id, int steps, int of, const char *state, const char *note);
 /* Two sides and three prompts with made-up answers on the Compare screen. */
 void ts_drive_add_answers(ts_app *app);
