@@ -33,6 +33,7 @@ struct ts_query {
     size_t n_patterns, cap_patterns;
     struct value *values; /* bound to ?2, ?3, ... ; ?1 is the query itself */
     size_t n_values, cap_values;
+    bool rows; /* asks for more than the texts */
 };
 
 /* ---- the fields ---- */
@@ -301,6 +302,7 @@ static ts_status text_term(struct parser *ps, const struct field *f, const char 
 
 static ts_status field_term(struct parser *ps, const struct field *f, const char *op, const char *at) {
     bool quoted = *ps->p == '"';
+    ps->q->rows |= f->kind != TEXT;
     if (*op == ':' && strncmp(ps->p, "re:/", 4) == 0 && (f->kind == TEXT || f->kind == ORIGIN)) {
         ps->p += 3;
         return parse_regex(ps, f->all ? f->all : f->sql);
@@ -547,6 +549,10 @@ void ts_query_free(ts_query *q) {
 
 const char *ts_query_sql(const ts_query *q) {
     return ts_buf_str(&q->sql);
+}
+
+bool ts_query_texts_only(const ts_query *q) {
+    return !q->rows && q->n_patterns + q->n_values > 0;
 }
 
 void ts_query_bind(const ts_query *q, sqlite3_stmt *s) {

@@ -33,6 +33,8 @@ size_t ts_filter_name_length(const char *s);
 
 /* For the dataset folder: the condition, and the binding of its values (?1 up) to a statement of `st`. */
 const char *ts_query_sql(const ts_query *q);
+/* It asks for texts (body) and nothing else; false too when it asks for nothing. */
+bool ts_query_texts_only(const ts_query *q);
 /* The expression that orders by a field (score, rating, instruction, a rule), or NULL when there is no such field. */
 bool ts_query_order(const char *field, size_t n, ts_buf *sql);
 struct sqlite3_stmt;

@@ -12,7 +12,7 @@ struct sqlite3_stmt;
 enum { TS_SCAN_PIECES = 128, TS_SCAN_WORKERS = 16 };
 
 typedef struct ts_scan {
-    const char *sql; /* a SELECT whose WHERE ends with "e.id>=:first AND e.id<:last", rows in the order of e.id */
+    const char *sql; /* a SELECT whose WHERE takes ids >= :first and < :last, rows in the order of their ids */
     /* Binds what else the statement needs; may be NULL. Called once per worker in [0, TS_SCAN_WORKERS). */
     ts_status (*bind)(void *ctx, int worker, struct sqlite3_stmt *s, ts_err *err);
     /* A row. All rows of one piece come to one worker, rising; pieces [0, TS_SCAN_PIECES) rise with the ids. */

@@ -190,6 +190,7 @@ void ts_scorer_release(ts_scorer *s) {
     ts_hash_set_release(&s->hashes);
     ts_hash_set_release(&s->seen);
     free(s->list);
+    free(s->df);
 }
 
 /* ---- small helps ---- */
@@ -229,27 +230,35 @@ static size_t slot_of(uint64_t hash) {
     return (size_t)(hash & (TS_SCORE_DF_SLOTS - 1));
 }
 
-static void count_in_set(const ts_scorer *s, uint64_t hash) {
-    atomic_fetch_add_explicit(&s->set->df[slot_of(hash)], 1, memory_order_relaxed);
+static void count(ts_scorer *s, uint64_t hash) {
+    s->df[slot_of(hash)]++;
 }
 
 void ts_score_survey(ts_scorer *s, const ts_score_text *t, int *language, size_t *words) {
+    if (!s->df) s->df = ts_calloc(TS_SCORE_DF_SLOTS, sizeof *s->df);
     ts_look_for_words(&s->look[TS_SIDE_PROMPT], t->prompt, &s->words);
     ts_look_for_words(&s->look[TS_SIDE_ANSWER], t->answer, &s->words);
     for (int k = 0; k < 2; k++) {
         const ts_look *l = &s->look[k];
         ts_hash_set_begin(&s->hashes, l->n);
         for (size_t i = 0; i < l->n; i++)
-            if (l->words[i].stem && ts_hash_set_add(&s->hashes, l->words[i].stem)) count_in_set(s, l->words[i].stem);
+            if (l->words[i].stem && ts_hash_set_add(&s->hashes, l->words[i].stem)) count(s, l->words[i].stem);
     }
     for (const char *p = t->answer.s, *end = p + t->answer.n; p < end;) {
         const char *nl = memchr(p, '\n', (size_t)(end - p));
         size_t n = (size_t)((nl ? nl : end) - p);
-        if (n) count_in_set(s, ts_hash64(p, n, 9));
+        if (n) count(s, ts_hash64(p, n, 9));
         p = nl ? nl + 1 : end;
     }
     *words = answer_words(s);
     *language = ts_look_language(&s->look[TS_SIDE_ANSWER]);
+}
+
+void ts_score_surveyed(ts_score_set *set, ts_scorer *s) {
+    for (size_t i = 0; s->df && i < TS_SCORE_DF_SLOTS; i++)
+        set->df[i] += s->df[i];
+    free(s->df);
+    s->df = NULL;
 }
 
 /* ---- the rules ---- */
@@ -426,7 +435,7 @@ static double rule_url(ts_scorer *s, const ts_score_text *t) {
 /* ---- mismatch ---- */
 
 static uint32_t df_of(const ts_scorer *s, uint64_t hash) {
-    return atomic_load_explicit(&s->set->df[slot_of(hash)], memory_order_relaxed);
+    return s->set->df[slot_of(hash)];
 }
 
 /* A stem that few prompts and answers of this set have. */
@@ -460,9 +469,10 @@ static double shared_stems(ts_scorer *s, ts_text answer, size_t *telling) {
     for (size_t i = 0; i < p->n; i++) {
         uint64_t stem = p->words[i].stem;
         if (!stem || !ts_hash_set_add(&s->seen, stem)) continue;
+        double weight = weight_of(s, stem);
         *telling += is_telling(s, stem);
-        all += weight_of(s, stem);
-        if (ts_hash_set_has(&s->hashes, stem)) shared += weight_of(s, stem);
+        all += weight;
+        if (ts_hash_set_has(&s->hashes, stem)) shared += weight;
     }
     return all > 0 ? shared / all : 1;
 }

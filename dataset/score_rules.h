@@ -6,8 +6,6 @@
 #include "dataset/score.h"
 #include "dataset/score_text.h"
 
-#include <stdatomic.h>
-
 enum { TS_SCORE_DF_SLOTS = 1 << 20, TS_SCORE_PATTERNS = 16 };
 
 /* A rule of the user's own, from the file of setting `rules`. */
@@ -29,7 +27,7 @@ typedef struct ts_score_set {
     int language; /* main language (dataset/language.h), -1 unknown */
     int64_t rows;
     double log_words, log_words_deviation; /* of the answers' log(1 + words) */
-    _Atomic uint32_t *df;                  /* in how many rows a word stem occurs, by hash */
+    uint32_t *df;                          /* in how many rows a word stem occurs, by hash */
 } ts_score_set;
 
 typedef enum ts_side { TS_SIDE_PROMPT, TS_SIDE_ANSWER } ts_side;
@@ -47,6 +45,7 @@ typedef struct ts_scorer {
     ts_buf a, b;
     uint64_t *list;
     size_t cap_list;
+    uint32_t *df; /* of the rows that this one surveyed */
 } ts_scorer;
 
 TS_MUST_USE ts_status ts_score_set_init(ts_score_set *set, ts_err *err);
@@ -60,8 +59,10 @@ void ts_score_set_release(ts_score_set *set);
 void ts_scorer_init(ts_scorer *s, const ts_score_set *set);
 void ts_scorer_release(ts_scorer *s);
 
-/* First pass: counts the stems of a row; gives the answer's language (-1 unknown) and number of words. */
+/* First pass: counts the stems of a row in the scorer; gives the answer's language (-1 unknown) and number of words. */
 void ts_score_survey(ts_scorer *s, const ts_score_text *t, int *language, size_t *words);
+/* The first pass is over: what s counted goes to the set. */
+void ts_score_surveyed(ts_score_set *set, ts_scorer *s);
 /* Second pass: values[i] of rule i, 0 to 1, and behind them those of the user's rules. Returns the overall score,
  * dismissals aside. */
 double ts_score_row(ts_scorer *s, const ts_score_text *t, float values[TS_MAX_RULES]);

@@ -121,6 +121,8 @@ static void conclude_survey(struct scoring *sc) {
     }
     for (int i = 0; i < (int)ts_language_count(); i++)
         if (votes[i] && (best < 0 || votes[i] > votes[best])) best = i;
+    for (size_t i = 0; i < TS_SCAN_WORKERS; i++)
+        if (sc->workers[i].made) ts_score_surveyed(&sc->set, &sc->workers[i].scorer);
     double n = (double)TS_MAX(sc->set.rows, 1);
     sc->set.language = ts_setting_get(sc->st, "language", &name) ? ts_language_find(name.data) : best;
     sc->set.log_words = sum / n;
@@ -135,23 +137,22 @@ static const char *name_of(const struct scoring *sc, size_t rule) {
 }
 
 static ts_status write_piece(struct scoring *sc, const struct piece *p, ts_err *err) {
+    sqlite3_stmt *finding = ts_db_stmt(sc->st, "INSERT INTO score VALUES(?1,?2,?3)", err),
+                 *overall = ts_db_stmt(sc->st,
+                                       "INSERT INTO metric(id,score) VALUES(?1,?2)"
+                                       " ON CONFLICT(id) DO UPDATE SET score=?2",
+                                       err);
+    if (!finding || !overall) return err ? err->code : TS_IO;
     for (size_t i = 0; i < p->n_findings; i++) {
-        sqlite3_stmt *s = ts_db_stmt(sc->st, "INSERT INTO score VALUES(?1,?2,?3)", err);
-        if (s) {
-            sqlite3_bind_int64(s, 1, p->findings[i].id);
-            sqlite3_bind_text(s, 2, name_of(sc, p->findings[i].rule), -1, SQLITE_STATIC);
-            sqlite3_bind_double(s, 3, round(p->findings[i].value * 1e4) / 1e4);
-        }
-        TS_TRY(ts_db_step(sc->st, s, "keep the scores", err));
+        sqlite3_bind_int64(finding, 1, p->findings[i].id);
+        sqlite3_bind_text(finding, 2, name_of(sc, p->findings[i].rule), -1, SQLITE_STATIC);
+        sqlite3_bind_double(finding, 3, round(p->findings[i].value * 1e4) / 1e4);
+        TS_TRY(ts_db_step(sc->st, finding, "keep the scores", err));
     }
     for (size_t i = 0; i < p->n_scores; i++) {
-        sqlite3_stmt *s = ts_db_stmt(sc->st,
-                                     "INSERT INTO metric(id,score) VALUES(?1,?2)"
-                                     " ON CONFLICT(id) DO UPDATE SET score=?2",
-                                     err);
-        if (s) sqlite3_bind_int64(s, 1, p->scores[i].id);
-        if (s) sqlite3_bind_double(s, 2, p->scores[i].overall);
-        TS_TRY(ts_db_step(sc->st, s, "keep the scores", err));
+        sqlite3_bind_int64(overall, 1, p->scores[i].id);
+        sqlite3_bind_double(overall, 2, p->scores[i].overall);
+        TS_TRY(ts_db_step(sc->st, overall, "keep the scores", err));
     }
     return TS_OK;
 }
@@ -182,7 +183,10 @@ static ts_status write_scores(struct scoring *sc, ts_err *err) {
     ts_status status;
     ts_progress_what(sc->progress, "keeping the scores");
     TS_TRY(ts_db_begin(sc->st, "keep the scores", err));
-    TS_GOTO(ts_db_run(sc->st, "DELETE FROM score; UPDATE metric SET score=NULL WHERE score IS NOT NULL",
+    TS_GOTO(ts_db_run(sc->st,
+                      "DELETE FROM score;"
+                      "UPDATE metric SET score=NULL WHERE score IS NOT NULL AND id NOT IN"
+                      " (SELECT id FROM example WHERE batch NOT IN " TS_HIDDEN ")",
                       "keep the scores", err));
     TS_GOTO(write_findings(sc, err));
     TS_GOTO(apply_dismissals(sc, err));
@@ -195,8 +199,8 @@ out:
 /* Findings that are kept and not dismissed, by rule and tenth. */
 static void report_findings(struct scoring *sc, ts_score_report *report) {
     sqlite3_stmt *s = ts_db_stmt(sc->st,
-                                 "SELECT rule,min(9,cast(value*10 AS INTEGER)),count(*) FROM score s WHERE NOT EXISTS"
-                                 "(SELECT 1 FROM dismissed x WHERE x.id=s.id AND x.rule=s.rule) GROUP BY 1,2",
+                                 "SELECT rule,value FROM score s WHERE NOT EXISTS"
+                                 "(SELECT 1 FROM dismissed x WHERE x.id=s.id AND x.rule=s.rule)",
                                  NULL);
     while (s && sqlite3_step(s) == SQLITE_ROW) {
         const char *name = (const char *)sqlite3_column_text(s, 0);
@@ -204,8 +208,8 @@ static void report_findings(struct scoring *sc, ts_score_report *report) {
         while (rule < n && strcmp(name_of(sc, rule), name) != 0)
             rule++;
         if (rule == n) continue;
-        report->bins[rule][sqlite3_column_int(s, 1)] += sqlite3_column_int64(s, 2);
-        report->hits[rule] += sqlite3_column_int64(s, 2);
+        report->bins[rule][TS_MIN((int)(sqlite3_column_double(s, 1) * 10), 9)]++;
+        report->hits[rule]++;
     }
     if (s) sqlite3_reset(s);
     report->n_own = sc->set.n_own;

@@ -15,17 +15,21 @@ static uint64_t mixed(uint64_t x) {
     return x ^ x >> 31;
 }
 
+/* Ones in the first n of the eight bytes of a number, as they lie in memory. */
+static uint64_t first_bytes(size_t n) {
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+    return n >= 8 ? UINT64_MAX : ((uint64_t)1 << 8 * n) - 1;
+#else
+    return n >= 8 ? UINT64_MAX : ~(UINT64_MAX >> 8 * n);
+#endif
+}
+
 /* The first n <= 8 bytes as a number; 8 bytes can be read. Words hold no NUL, so different words give different
- * numbers.
- */
+ * numbers. (Masked: bytes that were just stored one by one would have to reach memory before eight can be loaded.) */
 static uint64_t packed(const char *word, size_t n) {
-    static const char zeros[8];
-    char bytes[16]; /* the word's bytes above n give way to zeros */
     uint64_t v;
-    memcpy(bytes, word, 8);
-    memcpy(bytes + n, zeros, 8);
-    memcpy(&v, bytes, 8);
-    return v;
+    memcpy(&v, word, 8);
+    return v & first_bytes(n);
 }
 
 static uint64_t hash_of(const char *word, size_t n) {
@@ -55,22 +59,82 @@ static uint32_t count_letters(const ts_words *w) {
     return n;
 }
 
+/* The next of l's words, to be filled in place. */
+static ts_word *new_word(ts_look *l) {
+    if (l->n == l->cap) TS_GROW(l->words, l->cap, l->n + 1);
+    return &l->words[l->n++];
+}
+
+/* Any text. */
 static void take_words(ts_look *l, ts_words *w) {
-    l->n = 0;
     ts_buf_reserve(&w->word, 16); /* packed reads 8 bytes */
     ts_words_begin(w, l->text.s, l->text.n);
     while (ts_words_next(w)) {
         const char *word = w->word.data;
         size_t n = w->word.len;
         uint32_t lists = n <= 8 ? ts_language_lists(packed(word, n)) : 0;
-        bool stem = n >= 3 && !(lists & 1);
-        ts_word found = {hash_of(word, n),
-                         stem ? stem_hash(word, n) : 0,
-                         (uint32_t)w->start,
-                         (uint32_t)w->end,
-                         l->ascii ? (uint32_t)(w->end - w->start) : count_letters(w),
-                         lists};
-        TS_PUSH(l->words, l->n, l->cap, found);
+        ts_word *found = new_word(l);
+        found->hash = hash_of(word, n);
+        found->stem = n >= 3 && !(lists & 1) ? stem_hash(word, n) : 0;
+        found->start = (uint32_t)w->start;
+        found->end = (uint32_t)w->end;
+        found->letters = count_letters(w);
+        found->lists = lists;
+    }
+}
+
+/* ---- words of ASCII text: the same ones, taken from the text eight bytes at a time ---- */
+
+/* Each of eight ASCII bytes in lower case. */
+static uint64_t lower_eight(uint64_t x) {
+    static const uint64_t each = 0x0101010101010101u;
+    uint64_t upper = (x + each * (0x80 - 'A')) & ~(x + each * (0x7f - 'Z')) & each * 0x80;
+    return x | upper >> 2;
+}
+
+static uint64_t eight_at(ts_text t, size_t i) {
+    uint64_t v = 0;
+    if (i + 8 <= t.n)
+        memcpy(&v, t.s + i, 8);
+    else
+        memcpy(&v, t.s + i, t.n - i);
+    return lower_eight(v);
+}
+
+static uint64_t long_hash(ts_text t, size_t start, size_t n, ts_buf *word) {
+    ts_buf_reset(word);
+    ts_buf_reserve(word, n + 8);
+    for (size_t i = 0; i < n; i += 8) {
+        uint64_t v = eight_at(t, start + i);
+        memcpy(word->data + i, &v, 8);
+    }
+    return ts_hash64(word->data, n, 0);
+}
+
+static uint64_t ascii_stem(const char *last, uint64_t eight, size_t n) {
+    if (n > 3 && (*last | 32) == 's' && (last[-1] | 32) != 's') n--;
+    return mixed((eight & first_bytes(TS_MIN(n, (size_t)5))) + 3) | (uint64_t)1 << 63;
+}
+
+static void take_ascii_words(ts_look *l, ts_buf *word) {
+    const ts_text t = l->text;
+    for (size_t i = 0; i < t.n;) {
+        size_t start = i, n;
+        while (i < t.n && ts_word_lower[(unsigned char)t.s[i]])
+            i++;
+        if (!(n = i - start)) {
+            i++;
+            continue;
+        }
+        uint64_t eight = eight_at(t, start);
+        uint32_t lists = n <= 8 ? ts_language_lists(eight & first_bytes(n)) : 0;
+        ts_word *found = new_word(l);
+        found->hash = n <= 8 ? mixed(eight & first_bytes(n)) : long_hash(t, start, n, word);
+        found->stem = n >= 3 && !(lists & 1) ? ascii_stem(t.s + i - 1, eight, n) : 0;
+        found->start = (uint32_t)start;
+        found->end = (uint32_t)i;
+        found->letters = (uint32_t)n;
+        found->lists = lists;
     }
 }
 
@@ -187,7 +251,11 @@ bool ts_look_may_have_phone(const ts_look *l) {
 void ts_look_for_words(ts_look *l, ts_text t, ts_words *w) {
     l->text = (ts_text){t.s ? t.s : "", TS_MIN(t.n, (size_t)UINT32_MAX - 1)};
     l->ascii = is_ascii(l->text);
-    take_words(l, w);
+    l->n = 0;
+    if (l->ascii)
+        take_ascii_words(l, &w->word);
+    else
+        take_words(l, w);
 }
 
 void ts_look_at(ts_look *l, ts_text t, ts_words *w) {

@@ -126,8 +126,9 @@ ts_status ts_view_new(ts_view **out, ts_store *st, const char *where, const char
     ts_status status;
     *out = NULL;
     TS_GOTO(ts_query_parse_in(&q, st, where, at, err));
-    ts_buf_puts(&sql, "SELECT e.id FROM example e LEFT JOIN body b ON b.id=e.id LEFT JOIN metric m ON m.id=e.id"
-                      " WHERE e.batch NOT IN " TS_HIDDEN " AND ");
+    bool texts = ts_query_texts_only(q); /* looked at first: of most rows nothing else is read then */
+    ts_buf_printf(&sql, "SELECT e.id FROM %s LEFT JOIN metric m ON m.id=e.id WHERE e.batch NOT IN " TS_HIDDEN " AND ",
+                  texts ? "body b CROSS JOIN example e ON e.id=b.id" : "example e LEFT JOIN body b ON b.id=e.id");
     ts_buf_puts(&sql, ts_query_sql(q));
     size_t end = sql.len;
     TS_GOTO(order_sql(sort, &sql, &v->by_id, err));
@@ -135,7 +136,8 @@ ts_status ts_view_new(ts_view **out, ts_store *st, const char *where, const char
     if (v->by_id && strcmp(ts_query_sql(q), "1") == 0) TS_GOTO(take_all_at_once(v, st, &done, err));
     if (!done && v->by_id) {
         sql.len = end;
-        ts_buf_puts(&sql, " AND e.id>=:first AND e.id<:last ORDER BY e.id");
+        ts_buf_puts(&sql, texts ? " AND b.id>=:first AND b.id<:last ORDER BY b.id"
+                                : " AND e.id>=:first AND e.id<:last ORDER BY e.id");
         TS_GOTO(collect_by_id(v, st, q, sql.data, progress, err));
     } else if (!done) {
         TS_GOTO(collect(v, st, q, sql.data, progress, err));

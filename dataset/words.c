@@ -11,9 +11,7 @@ void ts_words_begin(ts_words *w, const char *s, size_t n) {
     w->at = 0;
 }
 
-/* ASCII letters, digits and the underscore, in lower case; 0 for what parts words (and for bytes of other characters).
- */
-static const char lower_of[256] = {
+const char ts_word_lower[256] = {
     ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5', ['6'] = '6', ['7'] = '7', ['8'] = '8',
     ['9'] = '9', ['_'] = '_', ['A'] = 'a', ['B'] = 'b', ['C'] = 'c', ['D'] = 'd', ['E'] = 'e', ['F'] = 'f', ['G'] = 'g',
     ['H'] = 'h', ['I'] = 'i', ['J'] = 'j', ['K'] = 'k', ['L'] = 'l', ['M'] = 'm', ['N'] = 'n', ['O'] = 'o', ['P'] = 'p',
@@ -24,7 +22,7 @@ static const char lower_of[256] = {
 };
 
 static char lower_at(const ts_words *w, size_t i) {
-    return lower_of[(unsigned char)w->s[i]];
+    return ts_word_lower[(unsigned char)w->s[i]];
 }
 
 /* Han, kana and the like. */
@@ -52,7 +50,7 @@ static bool take(ts_words *w, bool *alone) {
     unsigned char c = (unsigned char)w->s[w->at];
     *alone = false;
     if (c < 0x80) {
-        if (!lower_of[c]) return false;
+        if (!ts_word_lower[c]) return false;
         take_ascii(w);
         return true;
     }

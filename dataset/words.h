@@ -12,6 +12,10 @@ typedef struct ts_words {
     ts_buf word;       /* the word in lower case */
 } ts_words;
 
+/* ASCII letters, digits and the underscore, in lower case; 0 for what parts words (and for bytes of other characters).
+ */
+extern const char ts_word_lower[256];
+
 /* Begins with s[0..n), valid UTF-8; `word` keeps its memory between texts. */
 void ts_words_begin(ts_words *w, const char *s, size_t n);
 bool ts_words_next(ts_words *w);

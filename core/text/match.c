@@ -9,10 +9,12 @@
 
 struct ts_regex {
     pcre2_code *code;
+    bool compiled; /* to machine code */
 };
 
 struct ts_matcher {
     const pcre2_code *code;
+    bool compiled;
     uint32_t least; /* characters, and so bytes, of the shortest match */
     pcre2_match_data *data;
     pcre2_match_context *context;
@@ -34,9 +36,10 @@ ts_status ts_regex_new(ts_regex **out, const char *pattern, size_t n, unsigned f
         return ts_fail(err, TS_INVALID, "the regular expression %.*s is wrong at character %zu: %s",
                        (int)TS_MIN(n, 120), pattern, (size_t)at, (const char *)text);
     }
-    pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE); /* without a JIT the interpreter does the same, slower */
     *out = ts_malloc(sizeof **out);
     (*out)->code = compiled;
+    /* without a JIT the interpreter does the same, slower */
+    (*out)->compiled = pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE) == 0;
     return TS_OK;
 }
 
@@ -49,6 +52,7 @@ void ts_regex_free(ts_regex *re) {
 ts_matcher *ts_matcher_new(const ts_regex *re) {
     ts_matcher *m = ts_malloc(sizeof *m);
     m->code = re->code;
+    m->compiled = re->compiled;
     m->data = pcre2_match_data_create(1, NULL);
     m->context = pcre2_match_context_create(NULL);
     if (pcre2_pattern_info(re->code, PCRE2_INFO_MINLENGTH, &m->least) != 0) m->least = 0;
@@ -69,7 +73,8 @@ bool ts_matcher_find(ts_matcher *m, const char *text, size_t n, size_t from, siz
                      bool *gave_up) {
     if (gave_up) *gave_up = false;
     if (n - from < m->least) return false;
-    int rc = pcre2_match(m->code, (PCRE2_SPTR)text, n, from, PCRE2_NO_UTF_CHECK, m->data, m->context);
+    int rc = m->compiled ? pcre2_jit_match(m->code, (PCRE2_SPTR)text, n, from, PCRE2_NO_UTF_CHECK, m->data, m->context)
+                         : pcre2_match(m->code, (PCRE2_SPTR)text, n, from, PCRE2_NO_UTF_CHECK, m->data, m->context);
     if (gave_up) *gave_up = rc < 0 && rc != PCRE2_ERROR_NOMATCH;
     if (rc < 0) return false;
     const PCRE2_SIZE *v = pcre2_get_ovector_pointer(m->data);
