@@ -139,6 +139,16 @@ ts_status ts_apart_regroup(ts_store *st, const int64_t *ids, ts_near *near, ts_e
 
 /* ---- deciding on groups ---- */
 
+/* For later searches: of the group's rows this one is chosen and no other. */
+static ts_status remember_keeper(ts_store *st, int64_t group, int64_t id, ts_err *err) {
+    sqlite3_stmt *s = ts_db_stmt(st, "DELETE FROM keeper WHERE id IN (SELECT id FROM dup WHERE grp=?1)", err);
+    if (s) sqlite3_bind_int64(s, 1, group);
+    TS_TRY(ts_db_step(st, s, "choose the row that stays", err));
+    s = ts_db_stmt(st, "INSERT INTO keeper VALUES(?1)", err);
+    if (s) sqlite3_bind_int64(s, 1, id);
+    return ts_db_step(st, s, "choose the row that stays", err);
+}
+
 ts_status ts_dup_keeper(ts_store *st, int64_t group, int64_t id, ts_err *err) {
     TS_TRY(ts_db_begin(st, "choose the row that stays", err));
     sqlite3_stmt *s = ts_db_stmt(st,
@@ -151,6 +161,7 @@ ts_status ts_dup_keeper(ts_store *st, int64_t group, int64_t id, ts_err *err) {
     if (status == TS_OK && sqlite3_changes(st->db) == 0)
         status = ts_fail(err, TS_NOT_FOUND, "row %lld is no longer in duplicate group %lld; search again",
                          (long long)id, (long long)group);
+    if (status == TS_OK) status = remember_keeper(st, group, id, err);
     if (status == TS_OK) return ts_db_commit(st, "choose the row that stays", err);
     ts_db_rollback(st);
     return status;

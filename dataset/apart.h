@@ -19,7 +19,8 @@ bool ts_apart_any(ts_store *st);
  * is the row of text i. */
 TS_MUST_USE ts_status ts_apart_regroup(ts_store *st, const int64_t *ids, ts_near *near, ts_err *err);
 
-/* Of this group row `id` is the one to keep, until the next search. Derived, so not part of the history. */
+/* Of this group row `id` is the one to keep, in later searches too, until another row of its group is chosen. Not part
+ * of the history: choose another to take it back. */
 TS_MUST_USE ts_status ts_dup_keeper(ts_store *st, int64_t group, int64_t id, ts_err *err);
 
 /* The rows that applying would reject: in every group of likeness `least` or more, all but the one to keep. Rows that

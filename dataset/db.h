@@ -53,7 +53,7 @@ void ts_db_rollback(ts_store *st);
 
 /* ---- schema.c, migrate.c ---- */
 
-enum { TS_SCHEMA_VERSION = 6 };
+enum { TS_SCHEMA_VERSION = 7 };
 /* Runs the steps of the schema from version `from` to version `to` (tests make old databases with it). */
 TS_MUST_USE ts_status ts_schema_upgrade(struct sqlite3 *db, int from, int to, ts_err *err);
 /* Brings an opened database to TS_SCHEMA_VERSION: refuses a newer one, copies and migrates an older one. */

@@ -16,6 +16,7 @@ struct candidate {
     int rating;
     double score;
     size_t answer;
+    bool chosen; /* by a person */
 };
 
 struct rows {
@@ -65,7 +66,8 @@ static ts_status take_row(void *ctx, int worker, size_t piece, sqlite3_stmt *s, 
     struct rows *r = ctx;
     struct piece *p = &r->pieces[piece];
     struct candidate c = {sqlite3_column_int64(s, 0), (ts_row_status)(sqlite3_column_int(s, 1) & 3),
-                          sqlite3_column_int(s, 2), sqlite3_column_double(s, 3), ts_db_text(s, 6).n};
+                          sqlite3_column_int(s, 2),   sqlite3_column_double(s, 3),
+                          ts_db_text(s, 6).n,         sqlite3_column_int(s, 7) != 0};
     (void)err;
     TS_GROW(p->info, p->cap_info, p->n + 1);
     p->info[p->n] = c;
@@ -74,7 +76,8 @@ static ts_status take_row(void *ctx, int worker, size_t piece, sqlite3_stmt *s, 
 }
 
 static const char rows_sql[] =
-    "SELECT e.id,e.status,e.rating,m.score,b.instruction,b.input,b.output FROM example e JOIN body b ON b.id=e.id"
+    "SELECT e.id,e.status,e.rating,m.score,b.instruction,b.input,b.output,e.id IN (SELECT id FROM keeper) FROM example "
+    "e JOIN body b ON b.id=e.id"
     " LEFT JOIN metric m ON m.id=e.id WHERE e.batch NOT IN " TS_HIDDEN " AND e.status<>2" /* TS_REJECTED */
     " AND e.id>=:first AND e.id<:last ORDER BY e.id";
 
@@ -109,6 +112,7 @@ static void release_rows(struct rows *r) {
 /* ---- who stays ---- */
 
 static bool better(const struct candidate *a, const struct candidate *b, ts_dup_keep keep) {
+    if (a->chosen != b->chosen) return a->chosen;
     double x = a->score == a->score ? a->score : 0, y = b->score == b->score ? b->score : 0;
     if (keep == TS_KEEP_BEST) {
         if ((a->status == TS_ACCEPTED) != (b->status == TS_ACCEPTED)) return a->status == TS_ACCEPTED;

@@ -8,7 +8,8 @@
 #include "dataset/neardup.h"
 
 typedef enum ts_dup_field { TS_DUP_PROMPT, TS_DUP_ANSWER, TS_DUP_BOTH } ts_dup_field;
-/* best: accepted before others, then higher rating, score, longer answer, lower id. */
+/* A row that a person chose (ts_dup_keeper) comes before all others. best: accepted before others, then higher rating,
+ * score, longer answer, lower id. */
 typedef enum ts_dup_keep { TS_KEEP_BEST, TS_KEEP_LONGEST, TS_KEEP_FIRST } ts_dup_keep;
 
 typedef struct ts_dedupe_options {

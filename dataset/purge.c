@@ -1,6 +1,8 @@
 #include "dataset/purge.h"
 
+#include "dataset/answers.h"
 #include "dataset/db.h"
+#include "dataset/snapshot.h"
 
 #include <sqlite3.h>
 #include <string.h>
@@ -18,6 +20,26 @@ static ts_status each_id(ts_store *st, const char *sql, const int64_t *ids, size
         sqlite3_reset(s);
     }
     return TS_OK;
+}
+
+static ts_status count_prompts(ts_store *st, const int64_t *ids, size_t n, int64_t *found, ts_err *err) {
+    ts_arena arena = TS_ARENA_INIT;
+    ts_buf messages = TS_BUF_INIT;
+    ts_status status = TS_OK;
+    if (!ts_db_int(st, "SELECT EXISTS(SELECT 1 FROM prompt)", 0)) return TS_OK;
+    for (size_t i = 0; i < n && status == TS_OK; i++) {
+        ts_row row;
+        status = ts_rows_read(st, ids + i, 1, &row, &arena, err);
+        if (status == TS_OK && !row.gone) {
+            ts_buf_reset(&messages);
+            ts_row_prompt_messages(&row, &messages);
+            *found += ts_prompt_find(st, (ts_text){ts_buf_str(&messages), messages.len}) != 0;
+        }
+        ts_arena_reset(&arena);
+    }
+    ts_arena_release(&arena);
+    ts_buf_release(&messages);
+    return status;
 }
 
 _Static_assert(TS_KIND_PURGE == 5, "the number in the statement below");
@@ -50,7 +72,27 @@ ts_status ts_purge_ask(ts_store *st, const int64_t *ids, size_t n, ts_purge_cost
         out->snapshots += found;
     }
     sqlite3_reset(s);
-    return TS_OK;
+    return count_prompts(st, ids, n, &out->prompts, err);
+}
+
+static void say_count(ts_buf *out, int64_t n, const char *one, const char *many) {
+    if (n) ts_buf_printf(out, "\n  %lld %s", (long long)n, n == 1 ? one : many);
+}
+
+void ts_purge_words(const ts_purge_costs *c, ts_buf *out) {
+    ts_buf_printf(out, "%lld %s will be gone for good. With %s go", (long long)c->rows, c->rows == 1 ? "row" : "rows",
+                  c->rows == 1 ? "it" : "them");
+    say_count(out, c->accepted, "of them is accepted", "of them are accepted");
+    say_count(out, c->edits, "change to its texts in the history", "changes to their texts in the history");
+    say_count(out, c->undoable, "step that can be undone now and cannot afterwards",
+              "steps that can be undone now and cannot afterwards");
+    say_count(out, c->redoable, "step that can be done again now and cannot afterwards",
+              "steps that can be done again now and cannot afterwards");
+    say_count(out, c->snapshots, "snapshot that names one of them keeps only its number",
+              "snapshots that name one of them keep only its number");
+    say_count(out, c->prompts, "prompt of compare asks what one of them asks: it stays, with its answers",
+              "prompts of compare ask what they ask: they stay, with their answers");
+    ts_buf_puts(out, "\nCopies in runs, exports, backups and the files that were imported stay.");
 }
 
 /* Everything that hangs on one row, before the row itself. */
@@ -64,6 +106,7 @@ static const char *const hanging[] = {
     "DELETE FROM dup WHERE id=?1",
     "DELETE FROM apart WHERE a=?1",
     "DELETE FROM apart WHERE b=?1",
+    "DELETE FROM keeper WHERE id=?1",
 };
 
 static ts_status purge_piece(ts_act *a, const int64_t *ids, size_t n, ts_err *err) {

@@ -17,9 +17,13 @@ typedef struct ts_purge_costs {
     int64_t undoable;  /* steps that can be undone now and cannot afterwards */
     int64_t redoable;  /* steps that can be done again now and cannot afterwards */
     int64_t snapshots; /* that name one of the rows */
+    int64_t prompts;   /* of compare that ask what one of the rows asks; they stay, with their answers */
 } ts_purge_costs;
 /* What ts_purge of these rows would cost. */
 TS_MUST_USE ts_status ts_purge_ask(ts_store *st, const int64_t *ids, size_t n, ts_purge_costs *out, ts_err *err);
+
+/* The same in words for people, one a line, appended. */
+void ts_purge_words(const ts_purge_costs *c, ts_buf *out);
 
 /* One step, whole or not at all. Rows that are not there do not count; none: done->step is 0. A job. */
 TS_MUST_USE ts_status ts_purge(ts_store *st, const int64_t *ids, size_t n, ts_progress *progress, ts_done *done,

@@ -77,7 +77,11 @@ static const char version_6[] =
     " loss_max REAL, perplexity REAL, perplexity_max REAL, ifd_loss REAL, ifd_loss_max REAL, ifd_ppl REAL,"
     " ifd_ppl_max REAL, learning REAL, noise REAL, PRIMARY KEY(model, hash)) WITHOUT ROWID;";
 
-static const char *const steps[TS_SCHEMA_VERSION] = {version_1, version_2, version_3, version_4, version_5, version_6};
+/* 7: rows that a person chose to keep of their duplicates, for every later search */
+static const char version_7[] = "CREATE TABLE keeper(id INTEGER PRIMARY KEY);";
+
+static const char *const steps[TS_SCHEMA_VERSION] = {version_1, version_2, version_3, version_4,
+                                                     version_5, version_6, version_7};
 
 ts_status ts_schema_upgrade(sqlite3 *db, int from, int to, ts_err *err) {
     char pragma[64];

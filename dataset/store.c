@@ -352,23 +352,6 @@ void ts_setting_each(ts_store *st, void (*fn)(void *ctx, const char *key, const 
     if (s) sqlite3_reset(s);
 }
 
-ts_status ts_rows_set_tokens(ts_store *st, const int64_t *ids, const int64_t *tokens, size_t n, ts_err *err) {
-    TS_TRY(ts_db_begin(st, "store token counts", err));
-    ts_status status = TS_OK;
-    for (size_t i = 0; i < n && status == TS_OK; i++) {
-        sqlite3_stmt *s = ts_db_stmt(st,
-                                     "INSERT INTO metric(id,tokens) VALUES(?1,?2)"
-                                     " ON CONFLICT(id) DO UPDATE SET tokens=?2",
-                                     err);
-        if (s) sqlite3_bind_int64(s, 1, ids[i]);
-        if (s) sqlite3_bind_int64(s, 2, tokens[i]);
-        status = ts_db_step(st, s, "store token counts", err);
-    }
-    if (status == TS_OK) return ts_db_commit(st, "store token counts", err);
-    ts_db_rollback(st);
-    return status;
-}
-
 ts_status ts_derived_forget(ts_store *st, int64_t id, ts_err *err) {
     static const char *const sql[] = {"DELETE FROM metric WHERE id=?1", "DELETE FROM score WHERE id=?1",
                                       "DELETE FROM dup WHERE id=?1"};

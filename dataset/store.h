@@ -140,10 +140,6 @@ bool ts_setting_get(ts_store *st, const char *key, ts_buf *out);
 TS_MUST_USE ts_status ts_setting_set(ts_store *st, const char *key, const char *value, ts_err *err); /* NULL unsets */
 void ts_setting_each(ts_store *st, void (*fn)(void *ctx, const char *key, const char *value), void *ctx);
 
-/* Token counts by whoever has the tokenizer. */
-TS_MUST_USE ts_status ts_rows_set_tokens(ts_store *st, const int64_t *ids, const int64_t *tokens, size_t n,
-                                         ts_err *err);
-
 /* Hash of all that the history covers: texts, marks, dismissals of the rows that are there, rows held apart, and votes.
  * For tests and reports. */
 TS_MUST_USE ts_status ts_store_hash(ts_store *st, char out[33], ts_err *err);

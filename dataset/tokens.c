@@ -15,25 +15,28 @@ enum { PIECE = 256 };
 struct counter {
     ts_store *st;
     ts_tokenizer *tokenizer;
-    ts_chat *chat; /* NULL: the model has no template */
-    ts_buf line;
+    ts_chat *chat;                /* NULL: the model has no template */
+    ts_buf line, model, template; /* model, template: the settings that count */
+};
+
+/* What a row's texts came to. */
+struct count {
+    int64_t id, revision, tokens;
 };
 
 static ts_status open_counter(struct counter *c, ts_err *err) {
-    ts_buf model = TS_BUF_INIT, name = TS_BUF_INIT, source = TS_BUF_INIT;
+    ts_buf source = TS_BUF_INIT;
     ts_status status = TS_OK;
-    bool named = ts_setting_get(c->st, "template", &name);
-    if (!ts_setting_get(c->st, "model", &model)) {
+    bool named = ts_setting_get(c->st, "template", &c->template);
+    if (!ts_setting_get(c->st, "model", &c->model)) {
         status = ts_fail(err, TS_NOT_FOUND, "no model is set that could count tokens");
         goto out;
     }
-    TS_GOTO(ts_tokenizer_open(&c->tokenizer, ts_buf_str(&model), err));
-    if (named) TS_GOTO(ts_chat_template_read(ts_buf_str(&name), &source, err));
+    TS_GOTO(ts_tokenizer_open(&c->tokenizer, ts_buf_str(&c->model), err));
+    if (named) TS_GOTO(ts_chat_template_read(ts_buf_str(&c->template), &source, err));
     status = ts_chat_open(&c->chat, c->tokenizer, named ? ts_buf_str(&source) : NULL, err);
     if (status == TS_NOT_FOUND && !named) status = TS_OK;
 out:
-    ts_buf_release(&model);
-    ts_buf_release(&name);
     ts_buf_release(&source);
     return status;
 }
@@ -64,17 +67,47 @@ static int64_t count_row(struct counter *c, const ts_row *row) {
     return n;
 }
 
+static bool still_set(ts_store *st, const char *key, const ts_buf *to) {
+    ts_buf now = TS_BUF_INIT;
+    ts_setting_get(st, key, &now);
+    bool same = strcmp(ts_buf_str(&now), ts_buf_str(to)) == 0;
+    ts_buf_release(&now);
+    return same;
+}
+
+/* Rows that were edited and a model that was changed while we counted: what was counted of them is not kept. */
+static ts_status keep_counts(struct counter *c, const struct count *counts, size_t n, ts_err *err) {
+    ts_status status = TS_OK;
+    TS_TRY(ts_db_begin(c->st, "store token counts", err));
+    if (!still_set(c->st, "model", &c->model) || !still_set(c->st, "template", &c->template))
+        status = ts_fail(err, TS_CANCELLED, "the model was changed while its tokens were counted");
+    for (size_t i = 0; i < n && status == TS_OK; i++) {
+        sqlite3_stmt *s = ts_db_stmt(c->st,
+                                     "INSERT INTO metric(id,tokens) SELECT ?1,?2 WHERE EXISTS"
+                                     "(SELECT 1 FROM example WHERE id=?1 AND revision=?3)"
+                                     " ON CONFLICT(id) DO UPDATE SET tokens=?2",
+                                     err);
+        if (s) sqlite3_bind_int64(s, 1, counts[i].id);
+        if (s) sqlite3_bind_int64(s, 2, counts[i].tokens);
+        if (s) sqlite3_bind_int64(s, 3, counts[i].revision);
+        status = ts_db_step(c->st, s, "store token counts", err);
+    }
+    if (status == TS_OK) return ts_db_commit(c->st, "store token counts", err);
+    ts_db_rollback(c->st);
+    return status;
+}
+
 static ts_status count_piece(struct counter *c, const int64_t *ids, size_t n, int64_t *counted, ts_err *err) {
     ts_arena arena = TS_ARENA_INIT;
     ts_row rows[PIECE];
-    int64_t which[PIECE], tokens[PIECE];
+    struct count counts[PIECE];
     size_t m = 0;
     ts_status status = ts_rows_read(c->st, ids, n, rows, &arena, err);
     for (size_t i = 0; i < n && status == TS_OK; i++) {
-        if (rows[i].gone || (tokens[m] = count_row(c, &rows[i])) < 0) continue;
-        which[m++] = rows[i].id;
+        int64_t tokens = rows[i].gone ? -1 : count_row(c, &rows[i]);
+        if (tokens >= 0) counts[m++] = (struct count){rows[i].id, rows[i].revision, tokens};
     }
-    if (status == TS_OK) status = ts_rows_set_tokens(c->st, which, tokens, m, err);
+    if (status == TS_OK && m) status = keep_counts(c, counts, m, err);
     *counted += (int64_t)m;
     ts_arena_release(&arena);
     return status;
@@ -115,5 +148,7 @@ out:
     ts_chat_free(c.chat);
     ts_tokenizer_free(c.tokenizer);
     ts_buf_release(&c.line);
+    ts_buf_release(&c.model);
+    ts_buf_release(&c.template);
     return status;
 }

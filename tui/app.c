@@ -63,6 +63,7 @@ static ts_status open_queues(ts_app *app, ts_err *err) {
     TS_TRY(ts_queue_new(&app->jobs, &app->wake, err));
     TS_TRY(ts_queue_new(&app->acts, &app->wake, err));
     TS_TRY(ts_queue_new(&app->watch, &app->wake, err));
+    TS_TRY(ts_queue_new(&app->counts, &app->wake, err));
     return ts_queue_new(&app->models, &app->wake, err);
 }
 
@@ -73,7 +74,7 @@ ts_status ts_app_new(ts_app **out, const char *folder, ts_term *term, ts_err *er
     app->term = term;
     app->wake = (ts_wake){-1, -1};
     app->folder = ts_strdup(folder);
-    app->mouse = true;
+    app->mouse = app->count_wanted = true;
     ts_status status = open_stores(app, err);
     if (status == TS_OK) status = open_queues(app, err);
     if (status != TS_OK) {
@@ -109,7 +110,7 @@ static void pop_closed(ts_app *app, bool all) {
 
 void ts_app_free(ts_app *app) {
     if (!app) return;
-    ts_queue *const queues[] = {app->models, app->watch, app->jobs, app->acts};
+    ts_queue *const queues[] = {app->models, app->watch, app->jobs, app->counts, app->acts};
     for (size_t i = 0; i < TS_COUNT(queues);
          i++) /* what finishes may push to another queue, layers cancel their jobs */
         ts_queue_stop(queues[i]);
@@ -165,6 +166,7 @@ void ts_app_show(ts_app *app, ts_screen_id id) {
 
 void ts_app_changed(ts_app *app, bool rows) {
     app->dirty = true;
+    app->count_wanted |= rows;
     for (int i = 0; i < TS_SCREENS; i++)
         if (app->screens[i]->ops->changed) app->screens[i]->ops->changed(app->screens[i], rows);
 }
@@ -288,6 +290,7 @@ static void show_jobs(ts_app *app) {
     list_jobs(&b, app->jobs, "reading");
     list_jobs(&b, app->acts, "writing");
     list_jobs(&b, app->models, "answers");
+    list_jobs(&b, app->counts, "counting");
     if (app->run_line[0])
         ts_buf_printf(&b, "training %s (a process of its own; it goes on when you quit)\n", app->run_line);
     ts_pager_open(app, "In the background", b.len ? b.data : "nothing");
@@ -442,12 +445,12 @@ static void take_input(ts_app *app, const ts_input *in) {
 
 static size_t drain(ts_app *app) {
     return ts_queue_drain(app->acts) + ts_queue_drain(app->jobs) + ts_queue_drain(app->watch) +
-           ts_queue_drain(app->models);
+           ts_queue_drain(app->models) + ts_queue_drain(app->counts);
 }
 
 bool ts_app_idle(const ts_app *app) {
     return !ts_queue_busy(app->jobs) && !ts_queue_busy(app->acts) && !ts_queue_busy(app->watch) &&
-           !ts_queue_busy(app->models);
+           !ts_queue_busy(app->models) && !ts_queue_busy(app->counts);
 }
 
 /* Somebody else may have changed the data set; one row by key tells. */
@@ -487,6 +490,7 @@ double ts_app_step(ts_app *app) {
         pop_closed(app, false);
     }
     look_at_version(app, now);
+    ts_counting_step(app);
     tick(app, now);
     if (app->dirty && !app->suspend) {
         app->dirty = false;

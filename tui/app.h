@@ -140,7 +140,7 @@ struct ts_app {
     char *folder;
     ts_store *reader, *scanner, *writer; /* the UI thread's, the jobs queue's, the acts queue's */
     ts_wake wake;
-    ts_queue *jobs, *acts, *watch, *models;
+    ts_queue *jobs, *acts, *watch, *models, *counts;
     ts_screen *screens[TS_SCREENS];
     ts_screen_id current;
     ts_layer *layers; /* the top one first */
@@ -152,7 +152,8 @@ struct ts_app {
     size_t n_log, cap_log;
     struct ts_history *histories;
     size_t n_histories, cap_histories;
-    int64_t version; /* of the data set, as last seen */
+    bool count_wanted, counting_failed; /* tokens (counting.c) */
+    int64_t version;                    /* of the data set, as last seen */
     double next_version, next_tick;
     unsigned ticks;
     char run_line[80]; /* "run 8 46%": a training run that goes on, for the first row */
@@ -183,6 +184,8 @@ const char *ts_app_why_not(ts_app *app, ts_command_id id);
 void ts_app_changed(ts_app *app, bool rows);
 /* Leaves the terminal, runs $VISUAL, $EDITOR or vi on the file, comes back. TS_IO with a sentence when it failed. */
 TS_MUST_USE ts_status ts_app_editor(ts_app *app, const char *path, ts_err *err);
+/* Begins to count tokens where rows may lack a count (count_wanted) and none are being counted. */
+void ts_counting_step(ts_app *app);
 /* The area of the screen between first row and status row. */
 ts_rect ts_app_body(const ts_app *app);
 struct ts_history *ts_app_history(ts_app *app, const char *label);

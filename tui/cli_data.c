@@ -161,6 +161,10 @@ static bool known_filter(ts_store *st, const char *name, const char *value, ts_e
 
 static bool known_setting(ts_store *st, const char *key, const char *value, ts_err *err) {
     if (strncmp(key, "filter.", 7) == 0) return known_filter(st, key + 7, value, err);
+    if (strcmp(key, "target") == 0 && (strspn(value, "0123456789") != strlen(value) || strlen(value) > 12)) {
+        ts_fail(err, TS_INVALID, "how many accepted examples are wanted is a whole number, not \"%.40s\"", value);
+        return false;
+    }
     for (size_t i = 0; i < TS_COUNT(settings); i++)
         if (strcmp(settings[i].name, key) == 0) return true;
     if (strncmp(key, "train.", 6) == 0) {

@@ -11,23 +11,9 @@ struct purge_opts {
     bool yes;
 };
 
-static void say_count(ts_buf *out, int64_t n, const char *one, const char *many) {
-    if (n) ts_buf_printf(out, "\n  %lld %s", (long long)n, n == 1 ? one : many);
-}
-
 static void say_costs(const ts_purge_costs *c) {
     ts_buf out = TS_BUF_INIT;
-    ts_buf_printf(&out, "%lld %s will be gone for good. With %s go", (long long)c->rows, c->rows == 1 ? "row" : "rows",
-                  c->rows == 1 ? "it" : "them");
-    say_count(&out, c->accepted, "of them is accepted", "of them are accepted");
-    say_count(&out, c->edits, "change to its texts in the history", "changes to their texts in the history");
-    say_count(&out, c->undoable, "step that can be undone now and cannot afterwards",
-              "steps that can be undone now and cannot afterwards");
-    say_count(&out, c->redoable, "step that can be done again now and cannot afterwards",
-              "steps that can be done again now and cannot afterwards");
-    say_count(&out, c->snapshots, "snapshot that names one of them keeps only its number",
-              "snapshots that name one of them keep only its number");
-    ts_buf_puts(&out, "\nCopies in runs, exports, backups and the files that were imported stay.");
+    ts_purge_words(c, &out);
     fprintf(stderr, "%s\n", out.data);
     ts_buf_release(&out);
 }

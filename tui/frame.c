@@ -26,7 +26,7 @@ static void too_small(ts_app *app) {
 
 /* What takes longer than 300 ms: "filtering 43%, 0:12 left". */
 static void describe_job(const ts_app *app, char *out, size_t n) {
-    const ts_queue *const queues[] = {app->jobs, app->models};
+    const ts_queue *const queues[] = {app->jobs, app->models, app->counts};
     *out = 0;
     for (size_t i = 0; i < TS_COUNT(queues) && !*out; i++)
         for (const ts_job *j = ts_queue_jobs(queues[i]); j && !*out; j = j->next_alive) {

@@ -257,6 +257,7 @@ static void save_done(ts_job *job) {
     }
     for (size_t i = 0; i < TS_PARTS_MAX; i++)
         ts_buf_release(&s->texts[i]);
+    s->act.app->count_wanted |= job->status == TS_OK;
     ts_act_done(job);
 }
 

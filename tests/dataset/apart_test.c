@@ -4,6 +4,8 @@
 
 #include "core/base/file.h"
 #include "dataset/apart.h"
+#include "dataset/db.h"
+#include "dataset/purge.h"
 #include "dataset/view.h"
 
 #include <stdio.h>
@@ -113,6 +115,26 @@ static void one_pair_apart_keeps_the_rest(void **state) {
     ts_store_close(st);
 }
 
+static void chosen_keepers_stay_chosen(void **state) {
+    (void)state;
+    ts_store *st = six_rows();
+    ts_dup_member m[8];
+    const int64_t third[] = {3};
+    search(st);
+    assert_ok(ts_dup_keeper(st, 1, 2, &err));
+    assert_ok(ts_dup_keeper(st, 1, 3, &err));
+    search(st);
+    members(st, 1, m);
+    assert_int_equal(m[0].id, 3);
+    assert_true(m[0].keep && !m[1].keep && !m[2].keep);
+    assert_ok(ts_purge(st, third, 1, NULL, NULL, &err));
+    search(st);
+    members(st, 1, m);
+    assert_true(m[0].keep && m[0].id != 3);
+    assert_int_equal(ts_db_int(st, "SELECT count(*) FROM keeper", 0), 0);
+    ts_store_close(st);
+}
+
 static void applying_rejects_all_but_the_kept(void **state) {
     (void)state;
     ts_store *st = six_rows();
@@ -152,6 +174,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(not_a_duplicate_is_remembered),
         cmocka_unit_test(one_pair_apart_keeps_the_rest),
+        cmocka_unit_test(chosen_keepers_stay_chosen),
         cmocka_unit_test(applying_rejects_all_but_the_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -196,7 +196,8 @@ static void set(ts_drive *d, const char *words, const char *where) {
     int used = 0;
     must(!d->app && sscanf(words, "%31s %n", key, &used) == 1, where, "setting KEY VALUE comes before the first key");
     assert_ok(ts_store_open(&st, d->ws, "test", &err));
-    assert_ok(ts_setting_set(st, key, words + used, &err));
+    bool file = strcmp(key, "model") == 0;
+    assert_ok(ts_setting_set(st, key, file ? ts_test_source(words + used) : words + used, &err));
     ts_store_close(st);
 }
 
