@@ -1,6 +1,7 @@
 #include "dataset/answers.h"
 
 #include "core/base/clock.h"
+#include "core/base/json.h"
 #include "dataset/db.h"
 
 #include <sqlite3.h>
@@ -155,6 +156,55 @@ ts_status ts_prompts_each(ts_store *st, void (*fn)(void *ctx, int64_t id, ts_tex
     ts_status status = rc == SQLITE_DONE ? TS_OK : ts_db_fail(st, "read the prompts", err);
     sqlite3_reset(s);
     return status;
+}
+
+ts_status ts_kept_prompts_each(ts_store *st, void (*fn)(void *ctx, const ts_kept_prompt *p), void *ctx, ts_err *err) {
+    sqlite3_stmt *s = ts_db_stmt(st,
+                                 "SELECT p.id,p.messages,p.reference,ifnull(v.side,''),ifnull(v.note,''),"
+                                 "ifnull(v.blind,0) FROM prompt p LEFT JOIN vote v ON v.prompt=p.id ORDER BY p.id",
+                                 err);
+    int rc;
+    if (!s) return err ? err->code : TS_IO;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        ts_kept_prompt p = {.id = sqlite3_column_int64(s, 0),
+                            .messages = ts_db_text(s, 1),
+                            .reference = ts_db_text(s, 2),
+                            .vote = (const char *)sqlite3_column_text(s, 3),
+                            .note = (const char *)sqlite3_column_text(s, 4),
+                            .blind = sqlite3_column_int(s, 5) != 0};
+        fn(ctx, &p);
+    }
+    ts_status status = rc == SQLITE_DONE ? TS_OK : ts_db_fail(st, "read the prompts", err);
+    sqlite3_reset(s);
+    return status;
+}
+
+ts_status ts_answer_sides(ts_store *st, const char ***out, size_t *n, ts_arena *arena, ts_err *err) {
+    sqlite3_stmt *s = ts_db_stmt(st, "SELECT DISTINCT side FROM answer ORDER BY side", err);
+    const char **list = NULL;
+    size_t cap = 0;
+    int rc;
+    *n = 0;
+    if (!s) return err ? err->code : TS_IO;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW)
+        TS_PUSH(list, *n, cap, ts_db_copy(s, 0, arena));
+    ts_status status = rc == SQLITE_DONE ? TS_OK : ts_db_fail(st, "read the sides", err);
+    sqlite3_reset(s);
+    *out = ts_arena_alloc(arena, TS_MAX(*n, 1) * sizeof **out);
+    if (*n) memcpy(*out, list, *n * sizeof **out);
+    free(list);
+    return status;
+}
+
+void ts_prompt_text(ts_text messages, ts_buf *out) {
+    ts_json *root = ts_json_parse(messages.s, messages.n, NULL);
+    ts_buf_reset(out);
+    for (const ts_json *m = ts_json_child(root); m; m = ts_json_next(m)) {
+        if (strcmp(ts_json_str(ts_json_get(m, "role"), ""), "user") != 0) continue;
+        ts_buf_reset(out);
+        ts_buf_puts(out, ts_json_str(ts_json_get(m, "content"), ""));
+    }
+    ts_json_free(root);
 }
 
 ts_status ts_votes_by_side(ts_store *st, ts_side_votes **out, size_t *n, ts_arena *arena, ts_err *err) {

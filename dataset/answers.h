@@ -36,6 +36,20 @@ bool ts_vote_get(ts_store *st, int64_t prompt, ts_buf *side);
 TS_MUST_USE ts_status ts_prompts_each(ts_store *st,
                                       void (*fn)(void *ctx, int64_t id, ts_text messages, const char *vote), void *ctx,
                                       ts_err *err);
+typedef struct ts_kept_prompt {
+    int64_t id;
+    ts_text messages, reference; /* reference.s NULL: none */
+    const char *vote, *note;     /* "": none */
+    bool blind;                  /* of the vote */
+} ts_kept_prompt;
+/* The same with all that is known of a prompt; borrowed until the call returns. */
+TS_MUST_USE ts_status ts_kept_prompts_each(ts_store *st, void (*fn)(void *ctx, const ts_kept_prompt *p), void *ctx,
+                                           ts_err *err);
+/* The sides that have answers, by name, in `arena`. */
+TS_MUST_USE ts_status ts_answer_sides(ts_store *st, const char ***out, size_t *n, ts_arena *arena, ts_err *err);
+/* What a person is shown of a prompt: its last user turn, as far as it is text; in place of what is in `out`. */
+void ts_prompt_text(ts_text messages, ts_buf *out);
+
 /* How a side stands in the votes on prompts that it answered. */
 typedef struct ts_side_votes {
     const char *side;

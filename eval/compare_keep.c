@@ -2,6 +2,7 @@
 #include "dataset/answers.h"
 #include "eval/compare.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +19,12 @@ static ts_status keep_answer(ts_store *st, const ts_compare *c, size_t prompt, s
     ts_jw_kstr(&w, "stop", a->stop);
     ts_jw_kint(&w, "tokens", (int64_t)a->n_ids);
     ts_jw_kstr(&w, "model", c->model);
+    if (isfinite(a->reference_nll)) {
+        ts_jw_knum(&w, "reference_nll", a->reference_nll);
+        ts_jw_kint(&w, "reference_tokens", a->reference_tokens);
+    }
+    if (a->checked) ts_jw_kbool(&w, "passed", a->passed);
+    if (a->checked && a->failed_line) ts_jw_kint(&w, "failed_line", (int64_t)a->failed_line);
     ts_jw_end_obj(&w);
     ts_kept_answer kept = {c->sides[side], text_of(a->text), {detail.data, detail.len}};
     ts_status status = ts_answer_keep(st, c->prompts[prompt].kept, &kept, err);

@@ -297,7 +297,7 @@ static void show_jobs(ts_app *app) {
     ts_buf_release(&b);
 }
 
-static bool app_command(ts_app *app, ts_command_id id) {
+static bool app_command(ts_app *app, ts_command_id id, const char *arg) {
     switch (id) {
     case TS_DO_UNDO:
     case TS_DO_REDO:
@@ -323,6 +323,9 @@ static bool app_command(ts_app *app, ts_command_id id) {
         return true;
     case TS_DO_JOBS:
         show_jobs(app);
+        return true;
+    case TS_DO_REPORT:
+        ts_report_open(app, arg);
         return true;
     case TS_DO_MESSAGES:
         show_messages(app);
@@ -359,7 +362,7 @@ void ts_app_command(ts_app *app, ts_command_id id, const char *arg) {
     app->dirty = true;
     if (why)
         ts_app_say(app, TS_R_WARN, "%s: %s", ts_commands[id].name, why);
-    else if (!s->ops->command(s, id, arg) && !app_command(app, id))
+    else if (!s->ops->command(s, id, arg) && !app_command(app, id, arg))
         ts_app_say(app, TS_R_WARN, "%s: nothing to do here", ts_commands[id].name);
 }
 

@@ -117,6 +117,8 @@ void ts_rejects_open(ts_app *app);
 void ts_select_open(ts_app *app, const char *where);
 /* The data set in numbers; with a number: so many accepted rows are wanted (layer_summary.c). */
 void ts_summary_open(ts_app *app, const char *target);
+/* Writes the report on the workspace (eval/report.h); asks where to without a path (layer_report.c). */
+void ts_report_open(ts_app *app, const char *path);
 /* Asks which finding on a row is wrong; with a rule: that one (dismiss.c). */
 void ts_dismiss_open(ts_app *app, int64_t row, const char *rule);
 void ts_palette_open(ts_app *app);

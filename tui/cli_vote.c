@@ -12,22 +12,10 @@ struct vote_opts {
     bool sides;
 };
 
-/* The last user turn of a JSON array of messages, as far as it is text. */
-static void prompt_text(ts_text messages, ts_buf *out) {
-    ts_json *root = ts_json_parse(messages.s, messages.n, NULL);
-    ts_buf_reset(out);
-    for (const ts_json *m = ts_json_child(root); m; m = ts_json_next(m)) {
-        if (strcmp(ts_json_str(ts_json_get(m, "role"), ""), "user") != 0) continue;
-        ts_buf_reset(out);
-        ts_buf_puts(out, ts_json_str(ts_json_get(m, "content"), ""));
-    }
-    ts_json_free(root);
-}
-
 static void print_prompt(void *ctx, int64_t id, ts_text messages, const char *vote) {
     const ts_cmd *cmd = ctx;
     ts_buf text = TS_BUF_INIT, line = TS_BUF_INIT;
-    prompt_text(messages, &text);
+    ts_prompt_text(messages, &text);
     if (cmd->json) {
         ts_jw w = ts_jw_to(&line);
         ts_jw_obj(&w);

@@ -10,6 +10,7 @@
     X(snapshot) X(export) \
     X(plan) X(train) X(runs) \
     X(generate) X(nll) X(compare) X(vote) \
+    X(report) \
     X(merge) X(convert) X(new_model) \
     X(tokenize) X(render) X(inspect) X(doctor) X(open) X(keys) \
     X(engine)
