@@ -63,6 +63,7 @@ static void read_run(ts_run_info *r) {
     bool changed;
     ts_follow_init(&r->follow, r->dir);
     r->note = read_note(r->dir);
+    r->tags = ts_run_tags(r->dir);
     r->readable = ts_run_settings_read(r->dir, &r->settings, &err) == TS_OK;
     if (r->readable) r->readable = ts_follow_poll(&r->follow, &changed, &err) == TS_OK;
     if (!r->readable) snprintf(r->problem, sizeof r->problem, "%s", err.text);
@@ -102,6 +103,7 @@ void ts_runs_release(ts_runs *runs) {
         free(r->name);
         free(r->dir);
         free(r->note);
+        free(r->tags);
         free(r->model_name);
         ts_run_settings_release(&r->settings);
         ts_follow_release(&r->follow);
@@ -136,6 +138,12 @@ ts_status ts_runs_find(const char *ws, const char *which, char **dir, ts_err *er
         char *root = runs_dir(ws);
         *dir = ts_path_join(root, names.items[i]);
         free(root);
+    }
+    for (size_t i = 0; i < names.n && !*dir; i++) { /* names go before tags */
+        char *root = runs_dir(ws), *run = ts_path_join(root, names.items[i]);
+        if (number_of(names.items[i]) && ts_run_has_tag(run, asked)) *dir = ts_strdup(run);
+        free(root);
+        free(run);
     }
     if (!*dir && asked == which && is_run(which)) *dir = ts_strdup(which);
     ts_status status = *dir ? TS_OK : not_found(ws, which, &names, err);

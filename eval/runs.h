@@ -12,6 +12,7 @@ typedef struct ts_run_info {
     char *name; /* "0003-lora" */
     char *dir;
     char *note;       /* "" */
+    char *tags;       /* "good v2", "" */
     char *model_name; /* last part of the model's path */
     bool readable;    /* run.json could be read; else `problem` says why and the rest is empty */
     char problem[512];
@@ -27,11 +28,11 @@ typedef struct ts_runs {
 TS_MUST_USE ts_status ts_runs_list(const char *ws, ts_runs *out, ts_err *err);
 void ts_runs_release(ts_runs *runs);
 
-/* The folder of "3", "run:3", "0003", "0003-lora" or a path to a run folder; the caller frees. TS_NOT_FOUND lists what
- * there is. ws may be NULL for paths. */
+/* The folder of "3", "run:3", "0003", "0003-lora", a tag or a path to a run folder; the caller frees. TS_NOT_FOUND
+ * lists what there is. ws may be NULL for paths. */
 TS_MUST_USE ts_status ts_runs_find(const char *ws, const char *which, char **dir, ts_err *err);
-/* The adapter folder of an ADAPTER argument: a PEFT folder, or "run:3", "run:3/best" (best if there is one, else last),
- * "run:3/last"; "run:3" is the last adapter. The caller frees. */
+/* The adapter folder of an ADAPTER argument: a PEFT folder, or "run:3" (or with a tag in place of the number),
+ * "run:3/best" (best if there is one, else last), "run:3/last"; "run:3" is the last adapter. The caller frees. */
 TS_MUST_USE ts_status ts_runs_adapter(const char *ws, const char *which, char **dir, ts_err *err);
 
 /* A new numbered run from files as ts_run_create takes them; *id and *dir (the caller frees) say which. `name` NULL:
@@ -71,6 +72,11 @@ TS_MUST_USE ts_status ts_runs_create_from(const char *ws, const char *name, ts_r
  * lock or has ended (then its sentence is the error). */
 TS_MUST_USE ts_status ts_runs_start(const char *dir, ts_err *err);
 TS_MUST_USE ts_status ts_runs_note(const char *dir, const char *note, ts_err *err);
+/* A tag is a name of one run: who gets it takes it from who had it. "-good" takes the tag good away. TS_INVALID: it
+ * could be taken for a number or is the name of a run's folder. */
+TS_MUST_USE ts_status ts_runs_tag(const char *ws, const char *dir, const char *tag, ts_err *err);
+char *ts_run_tags(const char *dir); /* with a space between, "" for none; the caller frees */
+bool ts_run_has_tag(const char *dir, const char *tag);
 TS_MUST_USE ts_status ts_runs_rename(const char *ws, int64_t id, const char *name, ts_err *err); /* keeps the number */
 TS_MUST_USE ts_status ts_runs_delete(const char *dir, ts_err *err); /* TS_BUSY while it is trained */
 

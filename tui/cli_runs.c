@@ -10,12 +10,23 @@
 #include <time.h>
 
 struct runs_opts {
-    const char *note, *rename, *delete, *stop, *resume, *hold, *release, *up, *down;
+    const char *note, *tag, *rename, *delete, *stop, *resume, *hold, *release, *up, *down;
     bool queue;
 };
 
 static void put_loss(ts_jw *w, const char *key, double v) {
     ts_jw_knum(w, key, v); /* not measured: null */
+}
+
+static void put_tags(ts_jw *w, const char *tags) {
+    ts_jw_key(w, "tags");
+    ts_jw_arr(w);
+    for (const char *at = tags; *at; at += strspn(at, " ")) {
+        size_t n = strcspn(at, " ");
+        ts_jw_strn(w, at, n);
+        at += n;
+    }
+    ts_jw_end_arr(w);
 }
 
 static void print_json(const ts_run_info *r, size_t number) {
@@ -30,6 +41,7 @@ static void print_json(const ts_run_info *r, size_t number) {
     ts_jw_kstr(&w, "reason", r->readable ? f->reason : r->problem);
     ts_jw_knum(&w, "queue", number ? (double)number : NAN);
     ts_jw_kstr(&w, "note", r->note);
+    put_tags(&w, r->tags);
     ts_jw_kstr(&w, "model", r->settings.model);
     ts_jw_kint(&w, "examples", r->settings.train_rows);
     ts_jw_kint(&w, "held_out", r->settings.valid_rows);
@@ -70,6 +82,7 @@ static void print_text(const ts_run_info *r, size_t number) {
     ts_buf_printf(&line, "%4lld  %-9s %6lld  %5lld/%-5lld  %7s %7s %7s  %-16s  ", (long long)r->id, state,
                   (long long)r->settings.train_rows, (long long)f->step, (long long)f->steps, loss, valid, best, when);
     ts_buf_printf(&line, "%-22s ", r->name);
+    if (*r->tags) ts_buf_printf(&line, "[%s] ", r->tags);
     ts_buf_puts(&line, r->readable ? r->note : r->problem);
     if (r->readable && f->state == TS_RUN_FAILED) ts_buf_printf(&line, "\n      %s", f->reason);
     ts_buf shown = TS_BUF_INIT; /* names, notes and reasons come from files that anybody may have made */
@@ -126,6 +139,7 @@ static ts_status resume(const ts_cmd *cmd, const char *dir, ts_err *err) {
 static ts_status act(const ts_cmd *cmd, const struct runs_opts *o, const char *dir, const char *id, ts_err *err) {
     const char *text = cmd->n_args > 1 ? cmd->args[1] : "", *ws = cmd->args[0];
     if (o->note) return ts_runs_note(dir, text, err);
+    if (o->tag) return ts_runs_tag(ws, dir, text, err);
     if (o->delete) return ts_runs_delete(dir, err);
     if (o->stop) return stop(cmd, dir, err);
     if (o->resume) return resume(cmd, dir, err);
@@ -158,7 +172,8 @@ static bool is_workspace(const char *ws, ts_err *err) {
 
 static int run_runs(const ts_cmd *cmd, const void *opts) {
     const struct runs_opts *o = opts;
-    const char *all[] = {o->note, o->rename, o->delete, o->stop, o->resume, o->hold, o->release, o->up, o->down};
+    const char *all[] = {o->note,   o->tag,  o->rename,  o->delete, o->stop,
+                         o->resume, o->hold, o->release, o->up,     o->down};
     const char *id = NULL;
     size_t given = 0;
     ts_err err;
@@ -171,9 +186,10 @@ static int run_runs(const ts_cmd *cmd, const void *opts) {
     if (!is_workspace(cmd->args[0], &err)) return ts_cmd_fail(cmd, &err);
     if (given + o->queue > 1)
         return ts_cmd_usage(cmd, "one thing at a time: --queue, or one of the options that take a run");
-    if (!o->note && !o->rename && cmd->n_args > 1)
+    if (!o->note && !o->tag && !o->rename && cmd->n_args > 1)
         return ts_cmd_usage(cmd, "\"%s\" is one argument too many", cmd->args[1]);
     if (o->rename && cmd->n_args < 2) return ts_cmd_usage(cmd, "--rename needs the new name behind the workspace");
+    if (o->tag && cmd->n_args < 2) return ts_cmd_usage(cmd, "--tag needs the tag behind the workspace");
     bool everyone = (o->hold || o->release) && strcmp(id, "all") == 0;
     ts_status status = TS_OK;
     if (given && !everyone) status = ts_runs_find(cmd->args[0], id, &dir, &err);
@@ -187,6 +203,7 @@ static int run_runs(const ts_cmd *cmd, const void *opts) {
 #define AT(member) offsetof(struct runs_opts, member)
 static const ts_opt runs_table[] = {
     {"note", TS_OPT_TEXT, AT(note), "ID", "set the remark of a run to TEXT"},
+    {"tag", TS_OPT_TEXT, AT(tag), "ID", "call a run TEXT too: run:TEXT then means it; \"-TEXT\" takes that away"},
     {"rename", TS_OPT_TEXT, AT(rename), "ID", "name a run TEXT; its number stays"},
     {"delete", TS_OPT_TEXT, AT(delete), "ID", "delete a run's folder for good"},
     {"stop", TS_OPT_TEXT, AT(stop), "ID", "stop a run with a checkpoint, or take it out of the queue"},

@@ -88,6 +88,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(CANCEL, "cancel", TS_IN_LISTS, "c", TS_G_RUN, 0, "cancel", "stop the run or its wait, answers or search")        \
     X(COMPARE_RUN, "compare-run", TS_IN_RUNS, "C", TS_G_RUN, 3, "compare", "compare this run with the base model")     \
     X(NOTE, "note", TS_IN_RUNS, "#", TS_G_RUN, 0, "note", "write a remark on this run")                                \
+    X(TAG_RUN, "tag-run", TS_IN_RUNS, "m", TS_G_RUN, 0, "tag", "a name for it: run:NAME; -NAME ends that")             \
     X(HOLD_RUN, "hold-run", TS_IN_RUNS, "h", TS_G_RUN, 0, "hold", "pass this waiting run over, or no longer")          \
     X(RUN_EARLIER, "run-earlier", TS_IN_RUNS, "K", TS_G_RUN, 0, "earlier", "one place earlier in the queue")           \
     X(RUN_LATER, "run-later", TS_IN_RUNS, "J", TS_G_RUN, 0, "later", "one place later in the queue")                   \

@@ -57,7 +57,8 @@ static void list_line(ts_canvas *c, ts_rect r, int y, ts_role role, const char *
 }
 
 static void list_run(const struct runs *s, ts_canvas *c, ts_rect r, int y, const ts_run_view *v) {
-    char id[16], state[32], rows[32], steps[48], loss[24], eval[24], best[24], speed[24];
+    char noted[sizeof v->tags + sizeof v->note + 4], id[16], state[32], rows[32], steps[48], loss[24], eval[24],
+        best[24], speed[24];
     bool overlay = false;
     for (size_t i = 0; i < s->n_overlays; i++)
         overlay |= s->overlays[i] == v->id;
@@ -70,7 +71,8 @@ static void list_run(const struct runs *s, ts_canvas *c, ts_rect r, int y, const
     rounded(v->valid_loss, 3, eval);
     rounded(v->best_valid_loss, 3, best);
     rounded(v->tokens_per_second > 0 ? v->tokens_per_second : NAN, 0, speed);
-    const char *texts[11] = {id, state, v->model, rows, steps, loss, eval, best, speed, v->created, v->note};
+    snprintf(noted, sizeof noted, *v->tags ? "[%s] %s" : "%s%s", v->tags, v->note);
+    const char *texts[11] = {id, state, v->model, rows, steps, loss, eval, best, speed, v->created, noted};
     if (overlay) ts_put(c, r.x + 1, y, 1, TS_R_MARK, "*");
     if (!v->readable) {
         ts_putf(c, r.x + 2, y, r.w - 3, TS_R_ERROR, "%4s  %s", id, v->problem);

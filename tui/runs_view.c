@@ -97,6 +97,8 @@ static void copy_run(ts_run_view *v, const ts_run_info *i, bool points) {
     const ts_follow *f = &i->follow;
     *v = (ts_run_view){.id = i->id, .dir = ts_strdup(i->dir), .readable = i->readable, .state = f->state};
     snprintf(v->name, sizeof v->name, "%s", i->name ? i->name : "");
+    const char *tags = i->tags ? i->tags : "";
+    snprintf(v->tags, sizeof v->tags, "%s", tags);
     snprintf(v->note, sizeof v->note, "%s", i->note ? i->note : "");
     snprintf(v->model, sizeof v->model, "%s", i->model_name ? i->model_name : "");
     snprintf(v->problem, sizeof v->problem, "%.250s", i->problem);

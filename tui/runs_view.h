@@ -8,7 +8,7 @@
 
 typedef struct ts_run_view {
     int64_t id;
-    char name[64], note[160], model[80], created[32];
+    char name[64], tags[100], note[160], model[80], created[32];
     char *dir;
     bool readable;
     char problem[256];

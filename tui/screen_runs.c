@@ -135,6 +135,7 @@ enum run_act {
     RUN_RESUME,
     RUN_DELETE,
     RUN_NOTE,
+    RUN_TAG,
     RUN_RENAME,
     RUN_LEAVE,
     RUN_HOLD,
@@ -163,6 +164,8 @@ static ts_status do_act(struct run_job *a, ts_err *err) {
         return ts_runs_delete(a->dir, err);
     case RUN_NOTE:
         return ts_runs_note(a->dir, a->text, err);
+    case RUN_TAG:
+        return ts_runs_tag(ws, a->dir, a->text, err);
     case RUN_RENAME:
         return ts_runs_rename(ws, a->id, a->text, err);
     case RUN_LEAVE:
@@ -186,6 +189,7 @@ static void act_done(ts_job *job) {
                                         "goes on",
                                         "deleted",
                                         "noted",
+                                        "tagged anew",
                                         "has another name",
                                         "waits no longer; r lets it train",
                                         "held: those behind it go first",
@@ -236,6 +240,11 @@ static void delete_answered(ts_app *app, void *ctx, char key) {
 static void note_entered(ts_app *app, void *ctx, const char *text) {
     (void)app;
     act_on_run(ctx, RUN_NOTE, text);
+}
+
+static void tag_entered(ts_app *app, void *ctx, const char *text) {
+    (void)app;
+    act_on_run(ctx, RUN_TAG, text);
 }
 
 static void name_entered(ts_app *app, void *ctx, const char *text) {
@@ -451,6 +460,9 @@ static bool runs_command(ts_screen *s, ts_command_id id, const char *arg) {
         return true;
     case TS_DO_NOTE:
         ask_text(r, arg, RUN_NOTE, "note:", runs_chosen(r)->note, note_entered);
+        return true;
+    case TS_DO_TAG_RUN:
+        ask_text(r, arg, RUN_TAG, "tag:", "", tag_entered);
         return true;
     case TS_DO_RENAME_RUN:
         ask_text(r, arg, RUN_RENAME, "name:", name_alone(runs_chosen(r)->name), name_entered);

@@ -11,7 +11,7 @@
     X(plan) X(train) X(runs) \
     X(generate) X(nll) X(compare) X(vote) \
     X(report) \
-    X(merge) X(convert) X(new_model) \
+    X(combine) X(merge) X(convert) X(new_model) \
     X(tokenize) X(render) X(inspect) X(doctor) X(open) X(keys) \
     X(engine)
 /* clang-format on */

@@ -115,7 +115,21 @@ static void numbers_names_and_notes(void **state) {
     assert_int_equal(runs.items[0].follow.state, TS_RUN_NEW);
     assert_int_equal(runs.items[1].settings.train_rows, 2);
     ts_runs_release(&runs);
-    static const char *const forms[] = {"1", "run:1", "0001-lora", "run:0001-lora", "0001"};
+    assert_ok(ts_runs_tag(ws, first, "old", &err)); /* moves on to the second run below */
+    assert_ok(ts_runs_tag(ws, first, "good", &err));
+    assert_ok(ts_runs_find(ws, "2", &found, &err));
+    assert_ok(ts_runs_tag(ws, found, "old", &err));
+    assert_ok(ts_runs_tag(ws, found, "-old", &err));
+    assert_int_equal(ts_runs_tag(ws, found, "-old", &err), TS_NOT_FOUND);
+    assert_int_equal(ts_runs_tag(ws, found, "7th", &err), TS_INVALID);
+    assert_int_equal(ts_runs_tag(ws, found, "a b", &err), TS_INVALID);
+    assert_ok(ts_runs_tag(ws, found, "v2", &err));
+    free(found);
+    assert_ok(ts_runs_list(ws, &runs, &err));
+    assert_string_equal(runs.items[0].tags, "v2");
+    assert_string_equal(runs.items[1].tags, "good");
+    ts_runs_release(&runs);
+    static const char *const forms[] = {"1", "run:1", "good", "run:good", "0001-lora", "run:0001-lora", "0001"};
     for (size_t i = 0; i < TS_COUNT(forms); i++) {
         assert_ok(ts_runs_find(ws, forms[i], &found, &err));
         assert_string_equal(found, first);

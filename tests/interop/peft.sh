@@ -56,5 +56,22 @@ for form in all dora patterns embedding saved; do
     echo "  $form"
     "$python" tests/interop/peft_nll.py compare "$model" "$work/theirs" "$work/test.jsonl" "$work/ours" || fail=1
 done
+echo "adapters added up: combine against add_weighted_adapter"
+run() {
+    "$ts" train --data "$work/train.jsonl" --model "$model" --out "$work/$1" --target-modules "$2" --r "$3" --lora-alpha 16 \
+        --max-steps 4 --batch-size 2 --learning-rate 1e-3 --warmup-steps 0 --quiet
+}
+run a q_proj,v_proj 8
+run b q_proj,v_proj 8
+run c v_proj,o_proj 4
+for case in "cat a 0.7 b 0.3" "cat a 0.5 c -1.5" "linear a 0.7 b 0.3" "linear a 0.7 b -0.3" "svd a 0.7 c 0.6"; do
+    # shellcheck disable=SC2086
+    set -- $case
+    rm -rf "$work/both"
+    "$ts" combine --model "$model" --how "$1" --adapter "$work/$2=$3" --adapter "$work/$4=$5" --out "$work/both" --quiet
+    echo "  $case"
+    "$python" tests/interop/peft_nll.py weighted "$model" "$work/both" "$1" "$work/$2/adapter" "$3" "$work/$4/adapter" "$5" ||
+        fail=1
+done
 [ $fail = 0 ] && echo "all within tolerance" || echo "OVER TOLERANCE"
 exit $fail

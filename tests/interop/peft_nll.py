@@ -2,6 +2,7 @@
 
     peft_nll.py rows MODEL ROWS.jsonl              alpaca rows to {"ids","labels"} lines, everything but the first token counted
     peft_nll.py adapter MODEL OUT FORM             a PEFT adapter with random values: all, dora, patterns, embedding, saved
+    peft_nll.py weighted MODEL OURS HOW A W B W    what `combine` wrote against add_weighted_adapter: the largest difference of dW
     peft_nll.py compare MODEL ADAPTER ROWS OURS    NLL of every token here against `tunesmith nll --per-token --json`
 """
 import json
@@ -63,6 +64,32 @@ def adapter(folder, out, form):
     model.save_pretrained(out)
 
 
+def changes(model, name):
+    """dW of every adapted module, and the largest entry of A and B."""
+    out = {}
+    for path, module in model.named_modules():
+        if hasattr(module, "lora_A") and name in module.lora_A:
+            out[path] = (module.get_delta_weight(name), module.lora_A[name].weight, module.lora_B[name].weight)
+    return out
+
+
+def weighted(folder, ours, how, *parts):
+    adapters, weights = parts[0::2], [float(w) for w in parts[1::2]]
+    model = peft.PeftModel.from_pretrained(load(folder), adapters[0], adapter_name="0")
+    for i, path in enumerate(adapters[1:], 1):
+        model.load_adapter(path, adapter_name=str(i))
+    names = [str(i) for i in range(len(adapters))]
+    model.add_weighted_adapter(names, weights, "theirs", combination_type=how)
+    model.load_adapter(ours, adapter_name="ours")
+    with torch.no_grad():
+        theirs, mine = changes(model.base_model, "theirs"), changes(model.base_model, "ours")
+        worst = max(((x[0] - y[0]).abs().max() / x[0].abs().max()).item() for x, y in zip(theirs.values(), mine.values()))
+        same = how == "svd" or max((x[k] - y[k]).abs().max().item() for x, y in zip(theirs.values(), mine.values()) for k in (1, 2))
+    print(f"    {len(mine)} modules, largest difference of dW {worst:.2e} of its largest entry" +
+          ("" if how == "svd" else f", of A and B {same:.2e}"))
+    return 0 if theirs.keys() == mine.keys() and worst < 1e-5 and (how == "svd" or same < 1e-6) else 1
+
+
 def compare(folder, adapter_folder, path, ours):
     model = peft.PeftModel.from_pretrained(load(folder), adapter_folder).eval()
     worst, count, total = 0.0, 0, 0.0
@@ -84,5 +111,5 @@ def compare(folder, adapter_folder, path, ours):
 
 
 if __name__ == "__main__":
-    what = {"rows": rows, "adapter": adapter, "compare": compare}[sys.argv[1]]
+    what = {"rows": rows, "adapter": adapter, "compare": compare, "weighted": weighted}[sys.argv[1]]
     sys.exit(what(*sys.argv[2:]) or 0)
