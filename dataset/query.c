@@ -5,6 +5,7 @@
 #include "core/text/match.h"
 #include "dataset/db.h"
 #include "dataset/frozen.h"
+#include "dataset/lmscore.h"
 #include "dataset/score.h"
 
 #include <ctype.h>
@@ -86,6 +87,11 @@ static bool find_field(const char *name, size_t n, struct field *out, char **sql
             *out = fields[i];
             return true;
         }
+    const ts_lm_field *lm = ts_lm_field_find(name, n);
+    if (lm) {
+        *out = (struct field){lm->name, NUMBER, lm->sql, NULL};
+        return true;
+    }
     if (!ts_rule_exists(name, n)) return false; /* its name is letters, digits and _ */
     size_t rule = ts_rule_find(name, n);
     char own[TS_RULE_NAME] = "";
@@ -103,6 +109,8 @@ const char *const *ts_query_fields(void) {
         if (fields[i].sql) names[n++] = fields[i].name;
     for (size_t i = 0; i < ts_rule_count() && n + 1 < TS_COUNT(names); i++)
         names[n++] = ts_rules[i].name;
+    for (size_t i = 0; i < TS_LM_FIELDS && n + 1 < TS_COUNT(names); i++)
+        names[n++] = ts_lm_fields[i].name;
     names[0] = fields[0].name; /* last: a second thread sees all or makes the same table again */
     return names;
 }

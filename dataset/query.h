@@ -9,7 +9,8 @@
  *   snapshot:name           rows of a snapshot (dataset/frozen.h)
  *
  * Fields: id status rating tag origin shape score tokens words chars dup split instruction input output (answer) system
- * prompt, and every rule score by its name (those of the user's own file as my_NAME). A value that was not measured
+ * prompt, every rule score by its name (those of the user's own file as my_NAME), and what a model makes of the row
+ * (dataset/lmscore.h: loss, perplexity, ifd_loss, learning, ..). A value that was not measured
  * fits no comparison.
  *
  * A query becomes one SQL condition on example e, body b, metric m; texts are matched by functions in C. */

@@ -1,5 +1,6 @@
 #include "dataset/rowjson.h"
 
+#include "dataset/lmscore.h"
 #include "dataset/snapshot.h"
 #include "dataset/turns.h"
 
@@ -113,6 +114,10 @@ static ts_status put_scores(ts_store *st, const ts_row *row, ts_jw *w, ts_err *e
         ts_jw_knum(w, "score", row->score);
         for (size_t i = 0; i < n; i++)
             ts_jw_knum(w, values[i].rule, values[i].dismissed ? 0 : values[i].value);
+        double lm[TS_LM_FIELDS];
+        ts_lm_values(st, row->id, lm);
+        for (size_t i = 0; i < TS_LM_FIELDS; i++)
+            if (!isnan(lm[i])) ts_jw_knum(w, ts_lm_fields[i].name, lm[i]);
         ts_jw_end_obj(w);
     }
     ts_arena_release(&arena);

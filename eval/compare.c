@@ -36,20 +36,9 @@ static ts_status find_sides(ts_compare *c, const ts_compare_options *o, ts_err *
     return TS_OK;
 }
 
-/* The run folder an adapter folder lies in; NULL: none. The caller frees. */
-static char *run_of(const char *adapter) {
-    char *absolute = ts_path_absolute(adapter), *dir = ts_path_dir(absolute), *file = ts_path_join(dir, "run.json");
-    bool run = ts_is_file(file);
-    free(absolute);
-    free(file);
-    if (run) return dir;
-    free(dir);
-    return NULL;
-}
-
 static char *first_run(const ts_compare *c) {
     for (size_t i = 0; i < c->n_sides; i++) {
-        char *run = c->adapters[i] ? run_of(c->adapters[i]) : NULL;
+        char *run = c->adapters[i] ? ts_runs_of_adapter(c->adapters[i]) : NULL;
         if (run) return run;
     }
     return NULL;

@@ -17,6 +17,7 @@ typedef enum ts_engine_kind {
     TS_ENGINE_TOKEN,    /* prompt, side, text: appended to that answer */
     TS_ENGINE_ANSWER,   /* prompt, side, text, ids, stop */
     TS_ENGINE_NLL,      /* prompt (the row), side, nll, tokens, nlls */
+    TS_ENGINE_IFD,      /* prompt (the row), turns; or text: why the row was left out */
     TS_ENGINE_DONE,     /* the request is over */
     TS_ENGINE_ERROR,    /* the request is over: status, text */
 } ts_engine_kind;
@@ -27,7 +28,7 @@ typedef struct ts_engine_event {
     int64_t request;
     size_t prompt, side;
     const char *text, *what, *stop, *kernel;
-    const ts_json *ids, *nlls; /* arrays; NULL: none */
+    const ts_json *ids, *nlls, *turns; /* arrays; NULL: none */
     double nll;
     int64_t tokens, done, total, params;
     ts_status status;
@@ -44,10 +45,12 @@ typedef struct ts_ask {
     const char *template;     /* name or file of a chat template; NULL: the model's own */
     const char *const *sides; /* adapter folders; NULL entry: the base */
     size_t n_sides;
-    /* JSON array: prompts of a generate request, rows of an nll request */
+    /* JSON array: prompts of a generate request, rows of an nll or ifd request */
     const char *items;
     bool per_token;      /* nll */
     const char *numbers; /* nll: JSON array, what the rows are called in errors ("line 7"); NULL: 1, 2, .. */
+    bool alone;          /* ifd: also without the prompt */
+    int64_t max_length;  /* ifd: longer rows are left out */
     /* generate */
     int64_t max_new_tokens;
     ts_sampling sampling;     /* settled */
@@ -64,6 +67,7 @@ typedef struct ts_ask {
 int64_t ts_engine_load(ts_engine *e, const char *model, const char *template, ts_err *err);
 int64_t ts_engine_generate(ts_engine *e, const ts_ask *ask, ts_err *err);
 int64_t ts_engine_nll(ts_engine *e, const ts_ask *ask, ts_err *err);
+int64_t ts_engine_ifd(ts_engine *e, const ts_ask *ask, ts_err *err); /* the first side alone */
 /* The request ends soon with an ERROR event of status TS_CANCELLED. */
 void ts_engine_cancel(ts_engine *e, int64_t request);
 bool ts_engine_busy(const ts_engine *e); /* some request is open */

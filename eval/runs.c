@@ -163,6 +163,16 @@ static ts_status adapter_of_run(const char *run_dir, bool best, char **dir, ts_e
     return ts_fail(err, TS_NOT_FOUND, "%s holds no adapter yet: the run has not ended (stop it, or wait)", run_dir);
 }
 
+char *ts_runs_of_adapter(const char *adapter) {
+    char *absolute = ts_path_absolute(adapter), *dir = ts_path_dir(absolute), *file = ts_path_join(dir, "run.json");
+    bool run = ts_is_file(file);
+    free(absolute);
+    free(file);
+    if (run) return dir;
+    free(dir);
+    return NULL;
+}
+
 ts_status ts_runs_adapter(const char *ws, const char *which, char **dir, ts_err *err) {
     *dir = NULL;
     if (strncmp(which, "run:", 4) != 0) {

@@ -35,6 +35,9 @@ TS_MUST_USE ts_status ts_runs_find(const char *ws, const char *which, char **dir
  * "run:3/best" (best if there is one, else last), "run:3/last"; "run:3" is the last adapter. The caller frees. */
 TS_MUST_USE ts_status ts_runs_adapter(const char *ws, const char *which, char **dir, ts_err *err);
 
+/* The run folder an adapter folder lies in; NULL: none. The caller frees. */
+char *ts_runs_of_adapter(const char *adapter);
+
 /* A new numbered run from files as ts_run_create takes them; *id and *dir (the caller frees) say which. `name` NULL:
  * the method. */
 TS_MUST_USE ts_status ts_runs_create(const char *ws, const char *name, ts_run_settings *s, const char *train_file,

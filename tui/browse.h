@@ -25,12 +25,13 @@ typedef enum ts_column_kind {
     TS_COL_INPUT,
     TS_COL_OUTPUT,
     TS_COL_SYSTEM,
-    TS_COL_RULE
+    TS_COL_RULE,
+    TS_COL_LM /* what a model makes of the row: dataset/lmscore.h */
 } ts_column_kind;
 typedef struct ts_column {
     ts_column_kind kind;
     int width;
-    char rule[32]; /* RULE */
+    char rule[32]; /* RULE, LM */
 } ts_column;
 enum { TS_COLUMNS_MAX = 12 };
 typedef struct ts_columns {

@@ -1,4 +1,5 @@
 /* The columns of Browse's list: chosen by a person, kept in the workspace as setting `columns`. */
+#include "dataset/lmscore.h"
 #include "dataset/score.h"
 #include "tui/browse.h"
 #include "tui/row.h"
@@ -24,8 +25,9 @@ static bool column_of(const char *word, size_t n, ts_column *out) {
             *out = (ts_column){.kind = (ts_column_kind)i, .width = known[i].width};
             return true;
         }
-    if (n >= sizeof out->rule || !ts_rule_exists(word, n)) return false;
-    *out = (ts_column){.kind = TS_COL_RULE, .width = (int)TS_MAX((size_t)5, TS_MIN(n, (size_t)10))};
+    bool lm = ts_lm_field_find(word, n) != NULL;
+    if (n >= sizeof out->rule || (!lm && !ts_rule_exists(word, n))) return false;
+    *out = (ts_column){.kind = lm ? TS_COL_LM : TS_COL_RULE, .width = (int)TS_MAX((size_t)5, TS_MIN(n, (size_t)10))};
     memcpy(out->rule, word, n);
     return true;
 }
@@ -64,8 +66,8 @@ ts_columns browse_columns_shown(const struct browse *b) {
 }
 
 void browse_column_head(ts_canvas *c, int x, int y, const ts_column *k) {
-    const char *head = k->kind == TS_COL_RULE ? k->rule : known[k->kind].head;
-    if (k->kind != TS_COL_RULE && known[k->kind].right)
+    const char *head = k->kind >= TS_COL_RULE ? k->rule : known[k->kind].head;
+    if (k->kind < TS_COL_RULE && known[k->kind].right)
         ts_put_right(c, x, y, k->width, TS_R_DIM, head);
     else
         ts_put(c, x, y, k->width, TS_R_DIM, head);
@@ -79,6 +81,14 @@ static void draw_rule(const struct browse *b, ts_canvas *c, int x, int y, const 
     for (size_t i = 0; i < n; i++)
         if (strcmp(rules[i].rule, k->rule) == 0)
             ts_putf(c, x, y, k->width, rules[i].dismissed ? TS_R_DIM : TS_R_WARN, "%.2f", rules[i].value);
+}
+
+static void draw_lm(const struct browse *b, ts_canvas *c, int x, int y, const ts_column *k, const ts_row *row) {
+    double values[TS_LM_FIELDS];
+    const ts_lm_field *f = ts_lm_field_find(k->rule, strlen(k->rule));
+    ts_lm_values(b->screen.app->reader, row->id, values);
+    double v = f ? values[f - ts_lm_fields] : NAN;
+    if (!isnan(v)) ts_putf(c, x, y, k->width, TS_R_DIM, fabs(v) < 100 ? "%.2f" : "%.0f", v);
 }
 
 static void draw_number(ts_canvas *c, int x, int y, int w, int64_t v) {
@@ -123,6 +133,9 @@ void browse_column_draw(const struct browse *b, ts_canvas *c, int x, int y, cons
     case TS_COL_RULE:
         draw_rule(b, c, x, y, k, row);
         break;
+    case TS_COL_LM:
+        draw_lm(b, c, x, y, k, row);
+        break;
     }
 }
 
@@ -145,7 +158,7 @@ static void columns_entered(ts_app *app, void *ctx, const char *text) {
     if (wrong) {
         ts_app_say(app, TS_R_WARN,
                    "there is no column %s: score tokens rating chars tags origin input output system, "
-                   "or the name of a rule (3 lists them)",
+                   "the name of a rule (3 lists them), loss, ifd_loss, learning ..",
                    wrong);
         return;
     }
@@ -166,7 +179,7 @@ void browse_choose_columns(struct browse *b, const char *arg) {
     ts_buf words = TS_BUF_INIT;
     for (size_t i = 0; i < now.n; i++)
         ts_buf_printf(&words, "%s%s", i ? " " : "",
-                      now.items[i].kind == TS_COL_RULE ? now.items[i].rule : known[now.items[i].kind].name);
+                      now.items[i].kind >= TS_COL_RULE ? now.items[i].rule : known[now.items[i].kind].name);
     if (arg)
         columns_entered(b->screen.app, b, arg);
     else

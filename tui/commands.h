@@ -140,6 +140,8 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(SCREEN_PREV, "screen-prev", TS_IN_LISTS, "<", TS_G_APP, 0, "", "the screen before")                              \
     X(GO_DUPS, "go-duplicates", TS_IN_BROWSE, "=", TS_G_VIEW, 0, "", "the duplicates of this row")                     \
     X(SCORE, "score", TS_IN_BROWSE, "", TS_G_VIEW, 0, "", "score all rows by the rules (again)")                       \
+    X(SCORE_MODEL, "score-model", TS_IN_SCORES, "m", TS_G_VIEW, 9, "model",                                            \
+      "by the model: loss, IFD, what a run learnt")                                                                    \
     X(HISTORY, "history", TS_IN_BROWSE | TS_IN_RECORD, "i", TS_G_VIEW, 0, "",                                          \
       "what was done to this row; put it back")                                                                        \
     X(LEARNT, "learnt", TS_IN_BROWSE | TS_IN_RECORD, "m", TS_G_VIEW, 0, "",                                            \

@@ -1,6 +1,8 @@
 /* Scores: the overall score and what each rule finds, with a histogram, a cut that is moved by keys, and the rows that
  * the cut takes, worst first. Enter shows them in Browse; findings that are wrong are dismissed row by row. */
+#include "core/base/file.h"
 #include "dataset/histogram.h"
+#include "eval/lmscores.h"
 #include "tui/browse.h"
 #include "tui/row.h"
 
@@ -9,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KIND_SCORES = 7, KIND_WORST = 8 };
+enum { KIND_SCORES = 7, KIND_WORST = 8, KIND_LM = 9 };
 
 struct scores {
     ts_screen screen;
@@ -18,7 +20,7 @@ struct scores {
     size_t n;
     int cut[TS_HISTOGRAMS]; /* in bins: the score takes rows below it, a rule those from it on, at 0 all findings */
     ts_counts counts;
-    bool loaded, scoring, log, on_rows, zoom;
+    bool loaded, scoring, by_model, log, on_rows, zoom;
     ts_view *worst; /* of worst_of at worst_cut */
     size_t worst_of;
     int worst_cut;
@@ -106,6 +108,67 @@ static void start(struct scores *k, bool score) {
     s->score = score;
     k->scoring |= score;
     ts_queue_push(k->screen.app->jobs, &s->job);
+}
+
+/* ---- scoring by the model ---- */
+
+struct lm_job {
+    ts_job job;
+    struct scores *scores;
+    ts_lm_options o;
+    char *run, *log;
+    ts_lm_report report;
+};
+
+static void lm_run(ts_job *job) {
+    struct lm_job *l = (struct lm_job *)job;
+    job->status = ts_lm_scores(&l->o, &job->progress, &l->report, &job->err);
+}
+
+static void lm_done(ts_job *job) {
+    struct lm_job *l = (struct lm_job *)job;
+    ts_app *app = l->scores->screen.app;
+    char n[32];
+    l->scores->by_model = false;
+    if (job->status == TS_OK)
+        ts_app_say(app, TS_R_OK, "scored %s rows by the model in %.0f s; C in Browse shows loss, ifd_loss, learning ..",
+                   ts_thousands(l->report.scored, n), l->report.seconds);
+    else
+        ts_app_say(app, job->status == TS_CANCELLED ? TS_R_WARN : TS_R_ERROR, "%s",
+                   job->status == TS_CANCELLED ? "stopped; what was scored is kept, m goes on" : job->err.text);
+    ts_app_changed(app, false);
+    free(l->run);
+    free(l->log);
+    free(l);
+}
+
+/* run NULL: the workspace's model alone. */
+static void start_lm(struct scores *k, const char *run) {
+    ts_app *app = k->screen.app;
+    struct lm_job *l = ts_calloc(1, sizeof *l);
+    l->job = (ts_job){.title = "scoring by the model", .kind = KIND_LM, .run = lm_run, .done = lm_done};
+    l->scores = k;
+    l->run = run && *run ? ts_strdup(run) : NULL;
+    l->log = ts_path_join(app->folder, "engine.log");
+    l->o = (ts_lm_options){.ws = app->folder, .run = l->run, .log = l->log};
+    k->by_model = true;
+    ts_queue_push(app->models, &l->job);
+    ts_app_say(app, TS_R_OK, "scoring by the model; c stops it");
+}
+
+static void lm_entered(ts_app *app, void *ctx, const char *text) {
+    (void)app;
+    start_lm(ctx, text);
+}
+
+static void ask_lm(struct scores *k, const char *arg) {
+    if (arg)
+        start_lm(k, arg);
+    else
+        ts_prompt_open(k->screen.app, &(ts_prompt_options){.label = "what a run learnt too:",
+                                                           .hint = "run:3   run:3/best   empty: the model alone",
+                                                           .done = lm_entered,
+                                                           .ctx = k});
 }
 
 /* ---- the rows under the cut ---- */
@@ -379,7 +442,9 @@ static const char *scores_why_not(ts_screen *s, ts_command_id id) {
     if (decides && !row_here(k)) return "there is no row";
     if ((decides || id == TS_DO_RELOAD) && ts_store_read_only(s->app->reader)) return "this workspace can only be read";
     if (id == TS_DO_RELOAD && k->scoring) return "scoring goes on; c stops it";
-    if (id == TS_DO_CANCEL && !k->scoring) return "nothing goes on that could be stopped";
+    if (id == TS_DO_SCORE_MODEL && ts_store_read_only(s->app->reader)) return "this workspace can only be read";
+    if (id == TS_DO_SCORE_MODEL && k->by_model) return "scoring by the model goes on; c stops it";
+    if (id == TS_DO_CANCEL && !k->scoring && !k->by_model) return "nothing goes on that could be stopped";
     if (id == TS_DO_COPY) return "nothing to copy here";
     return NULL;
 }
@@ -440,7 +505,6 @@ static bool move_command(struct scores *k, ts_command_id id) {
 
 static bool scores_command(ts_screen *s, ts_command_id id, const char *arg) {
     struct scores *k = (struct scores *)s;
-    (void)arg;
     if (move_command(k, id) || decide_command(k, id)) return true;
     switch (id) {
     case TS_DO_OPEN:
@@ -465,8 +529,12 @@ static bool scores_command(ts_screen *s, ts_command_id id, const char *arg) {
     case TS_DO_RELOAD:
         start(k, true);
         return true;
+    case TS_DO_SCORE_MODEL:
+        ask_lm(k, arg);
+        return true;
     case TS_DO_CANCEL:
         ts_queue_cancel(s->app->jobs, KIND_SCORES);
+        ts_queue_cancel(s->app->models, KIND_LM);
         return true;
     case TS_DO_BACK:
     case TS_DO_BACK_OUT:

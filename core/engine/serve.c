@@ -8,6 +8,7 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/engine/examples.h"
+#include "core/engine/ifd.h"
 #include "core/engine/net.h"
 #include "core/engine/stops.h"
 #include "core/work/child.h"
@@ -471,6 +472,83 @@ out:
     return status;
 }
 
+/* --- ifd --- */
+
+/* The rows of the request that are short enough; which[i] is the place of rows[i] in it. */
+struct taken {
+    ts_example *rows;
+    size_t *which, n;
+};
+
+static void send_left_out(struct server *s, int64_t id, size_t row, const char *why) {
+    ts_buf line = TS_BUF_INIT;
+    ts_jw w = begin(&line, id, "ifd");
+    ts_jw_kint(&w, "row", (int64_t)row);
+    ts_jw_kstr(&w, "text", why);
+    send(s, &w);
+}
+
+static void send_ifd(struct server *s, int64_t id, size_t row, const ts_ifd *x) {
+    ts_buf line = TS_BUF_INIT;
+    ts_jw w = begin(&line, id, "ifd");
+    ts_jw_kint(&w, "row", (int64_t)row);
+    ts_jw_key(&w, "turns");
+    ts_jw_arr(&w);
+    for (size_t i = 0; i < x->n; i++) {
+        ts_jw_arr(&w);
+        ts_jw_num(&w, x->turns[i].given);
+        ts_jw_num(&w, x->turns[i].alone);
+        ts_jw_int(&w, (int64_t)x->turns[i].n);
+        ts_jw_end_arr(&w);
+    }
+    ts_jw_end_arr(&w);
+    send(s, &w);
+}
+
+/* A row that the template refuses, or that is too long, is told of and left out: the others go on. */
+static void take_rows(struct server *s, const struct request *r, int64_t max_length, struct taken *out) {
+    size_t i = 0;
+    ts_err why;
+    for (const ts_json *p = ts_json_child(ts_json_get(r->json, "rows")); p; p = ts_json_next(p), i++) {
+        ts_example x;
+        if (ts_encoder_row(&s->encoder, p, &x, &why) != TS_OK) {
+            send_left_out(s, r->id, i, why.text);
+        } else if (x.ids.n > (size_t)max_length) {
+            send_left_out(s, r->id, i, "too long");
+            ts_example_release(&x);
+        } else {
+            out->which[out->n] = i;
+            out->rows[out->n++] = x;
+        }
+    }
+}
+
+static ts_status do_ifd(struct server *s, const struct request *r, ts_err *err) {
+    const ts_adapter *sides[KEPT_ADAPTERS];
+    size_t n_sides, n = ts_json_count(ts_json_get(r->json, "rows"));
+    int64_t max_length = 1024;
+    TS_TRY(need_model(s, err));
+    TS_TRY(find_sides(s, r->json, sides, &n_sides, err));
+    TS_TRY(ts_encoder_chat(&s->encoder, err));
+    ts_json_int(ts_json_get(r->json, "max_length"), 1, 1 << 24, &max_length);
+    struct taken t = {ts_calloc(n, sizeof *t.rows), ts_calloc(n, sizeof *t.which), 0};
+    ts_ifd *out = ts_calloc(n, sizeof *out);
+    bool alone = ts_json_is_true(ts_json_get(r->json, "alone"));
+    take_rows(s, r, max_length, &t);
+    ts_progress_what(&s->progress, "scoring");
+    ts_status status =
+        t.n ? ts_ifd_rows(s->net, &s->encoder, sides[0], t.rows, t.n, alone, out, &s->progress, err) : TS_OK;
+    for (size_t i = 0; i < t.n; i++) {
+        if (status == TS_OK) send_ifd(s, r->id, t.which[i], &out[i]);
+        ts_example_release(&t.rows[i]);
+    }
+    ts_ifd_release(out, t.n);
+    free(out);
+    free(t.rows);
+    free(t.which);
+    return status;
+}
+
 /* --- the two threads --- */
 
 struct op {
@@ -489,7 +567,8 @@ static ts_status in_turn(struct server *s, const struct op *op, const struct req
 }
 
 static void work_off(struct server *s, const struct request *r) {
-    static const struct op ops[] = {{"load", do_load, false}, {"generate", do_generate, true}, {"nll", do_nll, true}};
+    static const struct op ops[] = {
+        {"load", do_load, false}, {"generate", do_generate, true}, {"nll", do_nll, true}, {"ifd", do_ifd, true}};
     const char *op = ts_json_str(ts_json_get(r->json, "op"), "");
     double begun = ts_now();
     ts_err err = {0};

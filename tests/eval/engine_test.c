@@ -66,6 +66,8 @@ static void on_event(void *ctx, const ts_engine_event *e) {
         s->counted[e->prompt * 2 + e->side] = e->tokens;
         s->per_token = ts_json_count(e->nlls);
         break;
+    case TS_ENGINE_IFD:
+        break;
     case TS_ENGINE_DONE:
         s->done++;
         break;
