@@ -151,16 +151,16 @@ ts_status ts_runs_find(const char *ws, const char *which, char **dir, ts_err *er
     return status;
 }
 
-/* best/ if wanted and there, else adapter/. */
+/* best/ if wanted and there, else the last one. */
 static ts_status adapter_of_run(const char *run_dir, bool best, char **dir, ts_err *err) {
-    *dir = ts_path_join(run_dir, "best");
-    if (best && ts_is_adapter(*dir)) return TS_OK;
-    free(*dir);
-    *dir = ts_path_join(run_dir, "adapter");
-    if (ts_is_adapter(*dir)) return TS_OK;
-    free(*dir);
+    const char *const names[] = {"best", "adapter", "model"};
+    for (size_t i = best ? 0 : 1; i < TS_COUNT(names); i++) {
+        *dir = ts_path_join(run_dir, names[i]);
+        if (ts_is_adapter(*dir) || ts_is_whole(*dir)) return TS_OK;
+        free(*dir);
+    }
     *dir = NULL;
-    return ts_fail(err, TS_NOT_FOUND, "%s holds no adapter yet: the run has not ended (stop it, or wait)", run_dir);
+    return ts_fail(err, TS_NOT_FOUND, "%s holds no result yet: the run has not ended (stop it, or wait)", run_dir);
 }
 
 char *ts_runs_of_adapter(const char *adapter) {

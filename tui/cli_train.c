@@ -111,6 +111,18 @@ static void put_loss(ts_buf *out, const char *what, double v) {
     if (isfinite(v)) ts_buf_printf(out, ", %s %.4f", what, v);
 }
 
+/* "adapter" or "model". */
+static const char *result_name(const char *dir) {
+    ts_run_settings s;
+    ts_err ignored;
+    const ts_method_facts *method = NULL;
+    if (ts_run_settings_read(dir, &s, &ignored) == TS_OK) {
+        method = ts_run_method(&s);
+        ts_run_settings_release(&s);
+    }
+    return method ? method->last : ts_methods[0].last;
+}
+
 /* What a person wants to know at the end. */
 static void print_result(const ts_train_result *r, const char *dir) {
     char time[32];
@@ -124,7 +136,11 @@ static void print_result(const ts_train_result *r, const char *dir) {
     ts_buf_printf(&line, ", %s", time);
     if (isfinite(r->tokens_per_second)) ts_buf_printf(&line, ", %.0f tok/s", r->tokens_per_second);
     if (r->peak_rss_bytes) ts_buf_printf(&line, ", %.2f GB", (double)r->peak_rss_bytes / 1e9);
-    ts_buf_printf(&line, "\nadapter: %s/%s", dir, r->best_step >= 0 ? "best (and the last one in adapter)" : "adapter");
+    const char *last = result_name(dir);
+    if (r->best_step >= 0)
+        ts_buf_printf(&line, "\n%s: %s/best (and the last one in %s)", last, dir, last);
+    else
+        ts_buf_printf(&line, "\n%s: %s/%s", last, dir, last);
     if (r->state == TS_RUN_STOPPED) {
         ts_buf_puts(&line, "\nto go on: tunesmith train --run ");
         ts_buf_shell_word(&line, dir);

@@ -14,7 +14,7 @@
 
 enum { KIND_PLAN = 3, COLUMNS = 3 };
 
-static const char *const methods[] = {"lora", "qlora", NULL};
+static const char *const methods[] = {"lora", "qlora", "full", NULL};
 static const char *const schedules[] = {"cosine", "linear", "constant", "wsd", NULL};
 
 /* One row: the field of the form and the option of `train` it is. */

@@ -74,14 +74,23 @@ static void copy_points(ts_run_view *v, const ts_follow *f) {
     v->n_log = f->n_log;
 }
 
+/* "lora r 16 alpha 32  all-linear" */
+static void describe_method(const ts_run_settings *s, char *out, size_t n) {
+    const ts_method_facts *method = ts_run_method(s);
+    if (method && method->whole)
+        snprintf(out, n, "%s  %s", method->name, s->train_modules && *s->train_modules ? s->train_modules : "all");
+    else
+        snprintf(out, n, "%s r %lld alpha %g  %s", s->method ? s->method : "?", (long long)s->r, s->lora_alpha,
+                 s->target_modules ? s->target_modules : "?");
+}
+
 static void describe_settings(ts_run_view *v, const ts_run_settings *s) {
-    char iso[32];
+    char iso[32], method[120];
     ts_buf command = TS_BUF_INIT;
-    snprintf(v->settings, sizeof v->settings,
-             "%s r %lld alpha %g  %s  batch %lldx%lld  lr %g %s  length %lld  seed %lld", s->method ? s->method : "?",
-             (long long)s->r, s->lora_alpha, s->target_modules ? s->target_modules : "?", (long long)s->batch_size,
-             (long long)s->grad_accum, s->learning_rate, s->schedule ? s->schedule : "?", (long long)s->max_length,
-             (long long)s->seed);
+    describe_method(s, method, sizeof method);
+    snprintf(v->settings, sizeof v->settings, "%s  batch %lldx%lld  lr %g %s  length %lld  seed %lld", method,
+             (long long)s->batch_size, (long long)s->grad_accum, s->learning_rate, s->schedule ? s->schedule : "?",
+             (long long)s->max_length, (long long)s->seed);
     ts_wall_iso(s->created_ms, iso);
     if (s->created_ms > 0) snprintf(v->created, sizeof v->created, "%.2s-%.2s %.5s", iso + 5, iso + 8, iso + 11);
     ts_run_settings_command(s, &command);

@@ -210,8 +210,10 @@ static void thin_dots(const piece *p, const ts_lora *lora, size_t column, float 
     ts_kernels_get()->dots(&thin);
 }
 
+/* The same for all items of a piece: whoever replaces a bias replaces the matrix too. */
 static const float *bias_of(const piece *p) {
-    return p->j->group < 0 ? NULL : p->j->s->n->m->layer[p->j->s->layer].bias[p->proj];
+    const step *s = p->j->s;
+    return p->j->group < 0 ? NULL : ts_adapter_norm(s->rows[p->first].adapter, s->n->m->layer[s->layer].bias[p->proj]);
 }
 
 /* Items of one DoRA adapter, one after the other through a row of scratch: y (+)= g o (w x + s B A x) + bias. */
@@ -263,7 +265,8 @@ static bool has_dora(const linear_job *j, size_t row, size_t proj) {
 
 static const ts_weight *weight_of(const linear_job *j, size_t row, size_t proj) {
     const ts_model *m = j->s->n->m;
-    return j->group < 0 ? ts_adapter_head(j->s->rows[row].adapter, m) : &m->layer[j->s->layer].proj[proj];
+    const ts_adapter *a = j->s->rows[row].adapter;
+    return j->group < 0 ? ts_adapter_head(a, m) : ts_adapter_proj(a, m, j->s->layer, proj);
 }
 
 /* All items, in stretches that read the same weight in the same way. */

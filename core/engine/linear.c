@@ -49,6 +49,15 @@ size_t ts_rank_column(const ts_adapter *a, size_t layer, size_t proj) {
     return sum;
 }
 
+/* The matrix of a projection under an adapter, and its bias. */
+static const ts_weight *weight_of(const ts_pass *p, const ts_adapter *a, size_t layer, size_t proj) {
+    return ts_adapter_proj(a, p->net->m, layer, proj);
+}
+
+static const float *bias_of(const ts_pass *p, const ts_adapter *a, size_t layer, size_t proj) {
+    return ts_adapter_norm(a, p->net->m->layer[layer].bias[proj]);
+}
+
 static ts_product *add_product(ts_product *list, size_t *n, size_t rows, size_t cols, float *c, size_t ldc) {
     ts_product *p = &list[(*n)++];
     *p = (ts_product){.m = rows, .n = cols, .c = c, .ldc = ldc};
@@ -180,7 +189,7 @@ static void each_part(const ts_pass *p, size_t layer, int group, float *y, const
         size_t proj = ts_groups[group].first + i, width = p->net->m->layer[layer].proj[proj].rows;
         for (size_t k = 0; k < p->batch->n_spans; k++) {
             const ts_stretch *s = &p->batch->spans[k];
-            part j = {.p = p, .lora = lora_of(s->adapter, layer, proj), .bias = p->net->m->layer[layer].bias[proj]};
+            part j = {.p = p, .lora = lora_of(s->adapter, layer, proj), .bias = bias_of(p, s->adapter, layer, proj)};
             j.add = add ? add + column : NULL;
             j.y = y + column;
             j.first = s->first;
@@ -211,19 +220,37 @@ static void thin_outputs(const ts_pass *p, const ts_stretch *s, size_t layer, in
     if (n) ts_products(list, n, &p->net->scratch);
 }
 
+/* Spans from k on whose adapters leave the matrices of a group the same ones; the index behind them. */
+static size_t same_weights(const ts_pass *p, size_t layer, int group, size_t k) {
+    const ts_stretch *spans = p->batch->spans;
+    size_t end = k + 1;
+    for (bool same = true; end < p->batch->n_spans; end++) {
+        for (size_t i = 0; i < ts_groups[group].count; i++) {
+            size_t proj = ts_groups[group].first + i;
+            same = same && weight_of(p, spans[k].adapter, layer, proj) == weight_of(p, spans[end].adapter, layer, proj);
+        }
+        if (!same) break;
+    }
+    return end;
+}
+
 /* y (+)= x W^T for the projections of a group. */
 static void base_outputs(const ts_pass *p, size_t layer, int group, const float *x, float *y, bool accumulate) {
-    size_t n = 0, in = ts_group_in(p->net, group), ldy = ts_group_out(p->net, group), column = 0;
-    ts_product list[3] = {0};
-    for (size_t i = 0; i < ts_groups[group].count; i++) {
-        const ts_weight *w = &p->net->m->layer[layer].proj[ts_groups[group].first + i];
-        ts_product *q = add_product(list, &n, p->batch->rows, w->rows, y + column, ldy);
-        q->add = accumulate ? q->c : NULL;
-        q->ldadd = ldy;
-        add_term(q, weight_term(x, in, w, true));
-        column += w->rows;
+    size_t in = ts_group_in(p->net, group), ldy = ts_group_out(p->net, group);
+    for (size_t k = 0, end; k < p->batch->n_spans; k = end) {
+        end = same_weights(p, layer, group, k);
+        size_t first = p->batch->spans[k].first, rows = p->batch->spans[end - 1].end - first, n = 0, column = 0;
+        ts_product list[3] = {0};
+        for (size_t i = 0; i < ts_groups[group].count; i++) {
+            const ts_weight *w = weight_of(p, p->batch->spans[k].adapter, layer, ts_groups[group].first + i);
+            ts_product *q = add_product(list, &n, rows, w->rows, y + first * ldy + column, ldy);
+            q->add = accumulate ? q->c : NULL;
+            q->ldadd = ldy;
+            add_term(q, weight_term(x + first * in, in, w, true));
+            column += w->rows;
+        }
+        ts_products(list, n, &p->net->scratch);
     }
-    ts_products(list, n, &p->net->scratch);
 }
 
 static void mixed_forward(const ts_pass *p, size_t layer, int group, const float *x, float *y, float *u,
@@ -244,7 +271,7 @@ static void mixed_forward(const ts_pass *p, size_t layer, int group, const float
 static void changed_product(const ts_pass *p, size_t layer, size_t proj, const float *x, size_t in, const float *u,
                             float *c, size_t ldc) {
     const ts_lora *lora = lora_of(p->adapter, layer, proj);
-    const ts_weight *w = &p->net->m->layer[layer].proj[proj];
+    const ts_weight *w = weight_of(p, p->adapter, layer, proj);
     ts_product q = {.m = p->batch->rows, .n = w->rows, .c = c, .ldc = ldc};
     add_term(&q, weight_term(x, in, w, true));
     if (lora->r)
@@ -285,7 +312,7 @@ static void dropped_dora_forward(const ts_pass *p, size_t layer, int group, cons
     thin_forward(p, &p->batch->spans[0], layer, group, x, u);
     for (size_t i = 0; i < ts_groups[group].count; i++) {
         size_t proj = ts_groups[group].first + i;
-        const ts_weight *w = &p->net->m->layer[layer].proj[proj];
+        const ts_weight *w = weight_of(p, p->adapter, layer, proj);
         const ts_lora *lora = lora_of(p->adapter, layer, proj);
         const float *from = x;
         if (lora->mag) {
@@ -295,7 +322,7 @@ static void dropped_dora_forward(const ts_pass *p, size_t layer, int group, cons
             from = dropped;
         }
         ts_product q = {.m = rows, .n = w->rows, .c = y + column, .ldc = ldy, .ldadd = ldy};
-        q.bias = p->net->m->layer[layer].bias[proj];
+        q.bias = bias_of(p, p->adapter, layer, proj);
         q.add = add ? add + column : NULL;
         add_term(&q, weight_term(from, in, w, true));
         if (lora->r && !lora->mag)
@@ -312,7 +339,6 @@ static void dropped_dora_forward(const ts_pass *p, size_t layer, int group, cons
 }
 
 void ts_group_forward(const ts_pass *p, size_t layer, int group, const float *x, float *y, float *u, const float *add) {
-    const ts_layer *weights = &p->net->m->layer[layer];
     size_t n = 0, in = ts_group_in(p->net, group), ldy = ts_group_out(p->net, group), column = 0;
     ts_product list[3] = {0};
     bool dora = any_dora(p->adapter, layer, group);
@@ -323,11 +349,11 @@ void ts_group_forward(const ts_pass *p, size_t layer, int group, const float *x,
     thin_forward(p, &p->batch->spans[0], layer, group, x, u);
     for (size_t i = 0; i < ts_groups[group].count; i++) {
         size_t proj = ts_groups[group].first + i;
-        const ts_weight *w = &weights->proj[proj];
+        const ts_weight *w = weight_of(p, p->adapter, layer, proj);
         const ts_lora *lora = lora_of(p->adapter, layer, proj);
         if (!w->rows) continue; /* part of a fused one */
         ts_product *q = add_product(list, &n, p->batch->rows, w->rows, y + column, ldy);
-        q->bias = weights->bias[proj];
+        q->bias = bias_of(p, p->adapter, layer, proj);
         q->add = add ? add + column : NULL;
         q->ldadd = ldy;
         add_term(q, weight_term(x, in, w, true));
@@ -398,13 +424,28 @@ static void grad_products(const ts_pass *p, size_t layer, size_t proj, const flo
     q->terms[0].a_trans = true;
 }
 
+/* Of a projection that is trained whole: dW += dy^T x, and of its bias. */
+static void whole_products(const ts_pass *p, size_t layer, size_t proj, const float *dy, size_t ldy, const float *x,
+                           size_t in, ts_product *list, size_t *n) {
+    const ts_layer *own = &p->net->m->layer[layer];
+    float *grad = ts_adapter_values(p->grad, &own->proj[proj]), *bias = ts_adapter_values(p->grad, own->bias[proj]);
+    size_t rows = p->batch->rows, out = own->proj[proj].rows;
+    if (bias) ts_column_sums(dy, ldy, rows, out, bias);
+    if (!grad) return;
+    ts_product *q = add_product(list, n, out, in, grad, in);
+    q->add = grad;
+    q->ldadd = in;
+    add_term(q, plain_term(dy, ldy, rows, x, in, false, 1));
+    q->terms[0].a_trans = true;
+}
+
 /* dx += (du A) o mask / (1 - p), through one buffer; with DoRA's more = dy' - dy also (more W) o mask / (1 - p). */
 static void dropped_dx(const ts_pass *p, size_t layer, size_t proj, const float *du, const float *more, size_t ldmore,
                        size_t in, float *dx) {
     const ts_lora *lora = lora_of(p->adapter, layer, proj);
     float *buffer = p->net->bufs.dropped;
     ts_product q = {.m = p->batch->rows, .n = in, .c = buffer, .ldc = in};
-    if (more) add_term(&q, weight_term(more, ldmore, &p->net->m->layer[layer].proj[proj], false));
+    if (more) add_term(&q, weight_term(more, ldmore, weight_of(p, p->adapter, layer, proj), false));
     add_term(&q, plain_term(du + ts_rank_column(p->adapter, layer, proj), p->ranks, lora->r, lora->a, in, false, 1));
     ts_products(&q, 1, &p->net->scratch);
     drop(p, layer, proj, buffer, dx, in, true);
@@ -485,13 +526,14 @@ void ts_group_backward(const ts_pass *p, size_t layer, int group, const float *d
     if (dx) sum = add_product(list, &n, p->batch->rows, in, dx, in);
     for (size_t i = 0; i < g->count; i++) {
         size_t proj = g->first + i;
-        const ts_weight *w = &p->net->m->layer[layer].proj[proj];
+        const ts_weight *w = weight_of(p, p->adapter, layer, proj);
         const ts_lora *lora = lora_of(p->adapter, layer, proj);
         if (dx && w->rows) add_term(sum, weight_term(dy_of_dx + column, ldy, w, false));
         if (dx && lora->r && !dropping)
             add_term(sum, plain_term(du + ts_rank_column(p->adapter, layer, proj), p->ranks, lora->r, lora->a, in,
                                      false, 1));
         if (lora->r && !dropping) grad_products(p, layer, proj, dy + column, ldy, x, in, u, du, list, &n);
+        if (w->rows) whole_products(p, layer, proj, dy + column, ldy, x, in, list, &n);
         column += w->rows;
     }
     if (n) ts_products(list, n, &p->net->scratch);

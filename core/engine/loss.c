@@ -57,11 +57,11 @@ static void scatter_rows(void *ctx, size_t first, size_t end, int worker) {
     (void)worker;
     const loss_job *j = ctx;
     ts_net *n = j->p->net;
-    const float *x = n->bufs.layer[n->m->config.layers].x;
+    const float *x = n->bufs.layer[n->m->config.layers].x, *norm = ts_adapter_norm(j->p->adapter, n->m->final_norm);
     for (size_t i = first; i < end; i++) {
         size_t row = j->p->batch->targets[i].row;
-        ts_kernels_get()->rmsnorm_back(x + row * n->h, n->m->final_norm, n->dhidden + i * n->h, n->h,
-                                       n->m->config.rms_eps, j->dx + row * n->h);
+        ts_kernels_get()->rmsnorm_back(x + row * n->h, norm, n->dhidden + i * n->h, n->h, n->m->config.rms_eps,
+                                       j->dx + row * n->h);
     }
 }
 
@@ -99,13 +99,31 @@ static ts_status logits(const ts_pass *p, size_t first, size_t rows, ts_err *err
     return TS_OK;
 }
 
-/* c = a times the head: the gradient of what it was given. */
-static void head_back(ts_net *n, const float *a, size_t lda, size_t rows, float *c, size_t ldc) {
-    const ts_weight *w = &n->m->head;
-    ts_product q = {.m = rows, .n = w->cols, .c = c, .ldc = ldc, .n_terms = 1};
-    q.terms[0] = (ts_term){
-        .a = a, .lda = lda, .k = w->rows, .type = w->type, .b = w->data, .row_bytes = w->row_bytes, .trans = false};
-    ts_products(&q, 1, &n->scratch);
+/* Where the head's gradient goes: also the embedding's where they are one. NULL: the head is not trained. */
+static float *head_gradient(const ts_pass *p) {
+    const ts_model *m = p->net->m;
+    float *own = ts_adapter_values(p->grad, &m->head);
+    bool shared = m->config.tied && ts_adapter_head(p->adapter, m) == ts_adapter_embed(p->adapter, m);
+    return own ? own : shared ? ts_adapter_values(p->grad, &m->embed) : NULL;
+}
+
+/* From a, the gradient of a chunk of logits: c = a W, the gradient of the hidden states x; and dW += a^T x. */
+static void head_back(const ts_pass *p, size_t rows, const float *x, float *c) {
+    ts_net *n = p->net;
+    const ts_weight *w = ts_adapter_head(p->adapter, n->m);
+    float *grad = head_gradient(p);
+    ts_product q[2] = {{.m = rows, .n = w->cols, .c = c, .ldc = n->h, .n_terms = 1},
+                       {.m = w->rows, .n = w->cols, .c = grad, .ldc = n->h, .add = grad, .ldadd = n->h, .n_terms = 1}};
+    q[0].terms[0] = (ts_term){.a = n->logits,
+                              .lda = n->logits_ld,
+                              .k = w->rows,
+                              .type = w->type,
+                              .b = w->data,
+                              .row_bytes = w->row_bytes,
+                              .trans = false};
+    q[1].terms[0] = (ts_term){
+        .a = n->logits, .lda = n->logits_ld, .a_trans = true, .k = rows, .b = x, .row_bytes = n->h * sizeof(float)};
+    ts_products(q, grad ? 2 : 1, &n->scratch);
 }
 
 ts_status ts_loss(ts_pass *p, float *nll, float *dx, ts_err *err) {
@@ -121,8 +139,13 @@ ts_status ts_loss(ts_pass *p, float *nll, float *dx, ts_err *err) {
         if (n->m->config.logit_cap > 0) ts_scratch_need(&n->scratch, n->m->config.vocab);
         TS_TRY(logits(p, j.first, rows, err));
         ts_rows(rows, 4, loss_rows, &j);
-        if (dx) head_back(n, n->logits, n->logits_ld, rows, n->dhidden + j.first * n->h, n->h);
+        if (dx) head_back(p, rows, n->hidden + j.first * n->h, n->dhidden + j.first * n->h);
     }
-    if (dx) ts_rows(targets, 16, scatter_rows, &j);
-    return TS_OK;
+    if (!dx) return TS_OK;
+    ts_rows(targets, 16, scatter_rows, &j);
+    ts_norm_rows_of x = {.x = n->bufs.layer[n->m->config.layers].x, .dy = n->dhidden, .count = targets, .n = n->h};
+    x.ldx = x.ldy = n->h;
+    x.heads = 1;
+    x.targets = p->batch->targets;
+    return ts_norm_gradient(n, &x, ts_adapter_values(p->grad, n->m->final_norm), err);
 }

@@ -42,6 +42,7 @@ void ts_net_free(ts_net *n) {
     free(n->kv);
     free(n->dora);
     free(n->head_u);
+    free(n->norm_scale);
     free(n->logits);
     free(n->hidden);
     free(n->dhidden);

@@ -48,9 +48,10 @@ TS_MUST_USE ts_status ts_net_logits(ts_net *n, const ts_adapter *adapter, const 
                                     ts_err *err);
 
 /* Adds the gradient of the SUM of NLL over the supervised tokens of seqs to `grad` (same shape as adapter; see
- * ts_adapter_trainable; DoRA's norms are constants, ts_adapter_refresh after every change is the caller's). *nll and
- * *count get the sum and the number of tokens. The caller divides by the count of the whole optimiser step. dropout > 0
- * draws its masks from (seed, step, layer, projection, token), so a resumed run draws the same. */
+ * ts_adapter_trainable; an embedding's row of the padding token learns from its use in the head alone, as in torch;
+ * DoRA's norms are constants, ts_adapter_refresh after every change is the caller's). *nll and *count get the sum and
+ * the number of tokens. The caller divides by the count of the whole optimiser step. dropout > 0 draws its masks from
+ * (seed, step, layer, projection, token), so a resumed run draws the same. */
 typedef struct ts_dropout {
     double p;
     uint64_t seed;

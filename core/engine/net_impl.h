@@ -84,6 +84,8 @@ struct ts_net {
     ts_net_bufs bufs;
     float *dora; /* backward through DoRA: [rows][widest group's outputs] */
     size_t dora_floats;
+    float *norm_scale; /* gradient of a norm: one number a vector */
+    size_t norm_scale_floats;
     float *head_u; /* LoRA on the head: inputs times A^T */
     size_t head_u_floats;
     float *kv; /* attention: packed keys and values, gradients of keys and values */
@@ -169,6 +171,17 @@ void ts_gated_rows(ts_net *n, const float *gu, size_t rows, float *act);
 TS_MUST_USE ts_status ts_loss(ts_pass *p, float *nll, float *dx, ts_err *err);
 
 /* backward.c */
+/* grad[k] += sum of the n numbers of column k of dy [rows, ld]. */
+void ts_column_sums(const float *dy, size_t ld, size_t rows, size_t n, float *grad);
+/* Vectors that one norm was applied to: vector i is head i % heads of row i / heads of x (of the row that target i
+ * names, if there are targets) and of dy. */
+typedef struct ts_norm_rows_of {
+    const float *x, *dy;
+    size_t ldx, ldy, count, heads, n; /* n: numbers of a vector */
+    const ts_target *targets;
+} ts_norm_rows_of;
+/* grad[k] += sum over the vectors of dy_k x_k / |x| (|x| the root of the mean square); nothing when grad is NULL. */
+TS_MUST_USE ts_status ts_norm_gradient(ts_net *n, const ts_norm_rows_of *of, float *grad, ts_err *err);
 TS_MUST_USE ts_status ts_backward(ts_pass *p, ts_err *err); /* bufs.dres holds the gradient of the last output */
 
 /* net.c */

@@ -74,9 +74,9 @@ static double *ref_dropped(const ref *r, size_t layer, size_t proj, const double
 /* x W^T + bias + s drop(x) A^T B^T; DoRA in PEFT's words: base + (g - 1) o (drop(x) W^T) + g o s drop(x) A^T B^T with g
  * = mag / n. n is the adapter's own (ts_lora.inverse), a constant. */
 static double *ref_linear(const ref *r, size_t layer, size_t proj, const double *x) {
-    const ts_weight *w = &r->m->layer[layer].proj[proj];
+    const ts_weight *w = ts_adapter_proj(r->a, r->m, layer, proj);
     const ts_lora *l = r->a ? &r->a->lora[layer][proj] : NULL;
-    double *y = ref_matrix(w, r->m->layer[layer].bias[proj], x, r->n);
+    double *y = ref_matrix(w, ts_adapter_norm(r->a, r->m->layer[layer].bias[proj]), x, r->n);
     if (!l || !l->r) return y;
     double *dropped = ref_dropped(r, layer, proj, x, w->cols);
     if (!l->mag) {

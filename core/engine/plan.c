@@ -49,13 +49,13 @@ ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, t
     ts_model *m = NULL;
     ts_examples x = {0};
     ts_encoder e = {0};
-    ts_adapter_settings shape = {0};
     size_t trainable = 0;
     ts_status status = TS_OK;
+    const ts_method_facts *method = ts_run_method(s);
     *out = (ts_train_plan){.seconds = NAN};
+    if (!method) return ts_fail(err, TS_INVALID, "--method \"%.40s\" is not known", s->method ? s->method : "");
     TS_GOTO(ts_model_open(&m, s->model, err));
-    TS_GOTO(ts_run_adapter_settings(s, m, &shape, err));
-    TS_GOTO(ts_lora_params(&trainable, m, &shape, err));
+    TS_GOTO(ts_run_params(s, m, &trainable, err));
     ts_encoder_init(&e, m->path, m->config.vocab);
     TS_GOTO(ts_encoder_template(&e, s->template, err));
     TS_GOTO(ts_examples_read(&x, train_file, &e, (size_t)s->max_length, progress, err));
@@ -68,14 +68,12 @@ ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, t
     out->steps = ts_train_steps(s, (int64_t)x.n);
     if (x.n == 0) out->steps = 0;
     out->trainable_params = (int64_t)trainable;
-    out->all_params = (int64_t)m->params + out->trainable_params;
+    out->all_params = (int64_t)m->params + (method->whole ? 0 : out->trainable_params);
     /* engine's formula: stored weights + 16 bytes a trained parameter + activations + the examples, and a tenth */
-    out->memory_bytes =
-        (int64_t)(1.1 * ((double)(strcmp(s->method, "qlora") == 0 ? ts_nf4_model_bytes(m) : m->file_bytes) +
-                         16 * (double)out->trainable_params + (double)ts_net_train_bytes(m, largest_part(s, &x)) +
-                         8 * (double)x.tokens));
+    out->memory_bytes = (int64_t)(1.1 * ((double)(method->four_bits ? ts_nf4_model_bytes(m) : m->file_bytes) +
+                                         16 * (double)out->trainable_params +
+                                         (double)ts_net_train_bytes(m, largest_part(s, &x)) + 8 * (double)x.tokens));
 out:
-    ts_adapter_settings_release(&shape);
     ts_examples_release(&x);
     ts_encoder_release(&e);
     ts_model_close(m);

@@ -134,6 +134,8 @@ static ts_status take_adapter(const char *run_dir, const ts_model *m, ts_run_set
     ts_adapter *a = NULL;
     char *dir = ts_path_join(run_dir, "init");
     ts_status status = ts_adapter_load(&a, s->init_adapter, m, err);
+    if (status == TS_OK && a->whole) status = ts_fail(err, TS_INVALID, "it is a whole model; name it with --model");
+    if (status == TS_OK) status = ts_adapter_hold(a, err);
     if (status == TS_OK) status = ts_adapter_trainable(a, err);
     if (status == TS_OK) status = ts_adapter_save(a, dir, err);
     free(dir);
@@ -148,30 +150,6 @@ static ts_status take_adapter(const char *run_dir, const ts_model *m, ts_run_set
     take_targets(&a->settings, s);
     ts_adapter_free(a);
     return TS_OK;
-}
-
-ts_status ts_run_adapter_settings(const ts_run_settings *s, const ts_model *m, ts_adapter_settings *out, ts_err *err) {
-    *out = (ts_adapter_settings){.r = (size_t)s->r,
-                                 .alpha = s->lora_alpha,
-                                 .dropout = s->lora_dropout,
-                                 .rslora = s->use_rslora,
-                                 .dora = s->use_dora};
-    out->base_model = ts_strdup(m->path);
-    ts_status status = ts_targets_set(out, s->target_modules, m, err);
-    if (status == TS_OK) status = ts_pattern_parse(&out->rank_pattern, s->rank_pattern, err);
-    if (status == TS_OK) status = ts_pattern_parse(&out->alpha_pattern, s->alpha_pattern, err);
-    if (status != TS_OK) ts_adapter_settings_release(out);
-    return status;
-}
-
-/* Before anything is copied: do the settings make an adapter that can be trained? */
-static ts_status check_shape(const ts_run_settings *s, const ts_model *m, ts_err *err) {
-    ts_adapter_settings shape;
-    size_t params;
-    TS_TRY(ts_run_adapter_settings(s, m, &shape, err));
-    ts_status status = ts_lora_params(&params, m, &shape, err);
-    ts_adapter_settings_release(&shape);
-    return status;
 }
 
 /* The template is kept by its text: a file may change, and so may our table. */
@@ -190,7 +168,7 @@ static ts_status take_template(const char *run_dir, const char *spec, ts_err *er
 
 char *ts_adapter_template(const char *adapter_dir) {
     char *run = ts_path_join(adapter_dir, ".."), *facts = ts_path_join(run, "run.json"), *found = NULL;
-    const char *const places[] = {adapter_dir, ts_is_file(facts) ? run : NULL};
+    const char *const places[] = {ts_is_whole(adapter_dir) ? NULL : adapter_dir, ts_is_file(facts) ? run : NULL};
     for (size_t i = 0; i < TS_COUNT(places) && !found; i++) {
         char *path = places[i] ? ts_path_join(places[i], TEMPLATE_FILE) : NULL;
         if (path && ts_is_file(path))
@@ -206,13 +184,14 @@ char *ts_adapter_template(const char *adapter_dir) {
 static ts_status take_model(const char *run_dir, ts_run_settings *s, ts_err *err) {
     ts_model *m = NULL;
     char hash[33];
+    size_t params;
     ts_status status = TS_OK;
     TS_TRY(ts_model_open(&m, s->model, err));
     TS_GOTO(ts_model_hash(m, hash, err));
     if (s->init_adapter)
         TS_GOTO(take_adapter(run_dir, m, s, err));
     else
-        TS_GOTO(check_shape(s, m, err));
+        TS_GOTO(ts_run_params(s, m, &params, err)); /* before anything is copied: can it be trained? */
     char *absolute = ts_path_absolute(m->path);
     ts_run_set(&s->model, absolute);
     ts_run_set(&s->model_hash, hash);

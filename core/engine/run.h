@@ -7,6 +7,7 @@
  *   events.jsonl               append-only, one JSON object a line (run_events.h)
  *   checkpoints/NNNNNN/        states for exact resume; checkpoints/CURRENT names the good one
  *   best/ adapter/             PEFT folders: best on validation, and last
+ *   best/ model/               instead, of full fine-tuning: Hugging Face folders of the whole model, in f32
  *   log.txt                    what the training process printed
  *   lock                       held by the training process: host, boot id, pid
  *   queue                      its place while it waits its turn (ts_run_place)
@@ -28,11 +29,14 @@ typedef struct ts_run_settings {
     int64_t train_rows, valid_rows;
     char *where; /* for people: which rows of the workspace; NULL */
     double valid_fraction;
+    char *method;              /* a name of ts_methods */
+    char *train_modules;       /* full: which of the model's modules; NULL: all */
+    char *layers_to_transform; /* "20-29": only these layers; NULL: all */
     /* LoRA, under PEFT's names */
-    char *method; /* "lora" or "qlora": LoRA over a base whose linears are rounded to 4 bits while it trains */
     int64_t r;
     double lora_alpha, lora_dropout;
     char *target_modules;
+    char *modules_to_save;              /* "norm,lm_head": trained whole beside LoRA; NULL: none */
     char *rank_pattern, *alpha_pattern; /* "k_proj=8,.*down_proj=4"; NULL: none */
     bool use_rslora, use_dora;
     char *init_adapter; /* where init/ came from; NULL: a fresh one */
@@ -66,7 +70,11 @@ typedef struct ts_run_settings {
 /* The options of `train`, once for all: defaults, limits, run.json, the command line and the form are made from this
  * table. X(option, member, kind, value, help, default, least, most); for text least and most mean nothing. */
 #define TS_RUN_OPTIONS(X)                                                                                              \
-    X("method", method, TEXT, "NAME", "lora; qlora: over a base rounded to 4 bits (NF4)", "lora", 0, 0)                \
+    X("method", method, TEXT, "NAME", "lora; qlora: over a base rounded to 4 bits (NF4); full: all weights", "lora",   \
+      0, 0)                                                                                                            \
+    X("train-modules", train_modules, TEXT, "WHAT",                                                                    \
+      "full: only these: names (embed_tokens,norm), all-linear or a regular expression", NULL, 0, 0)                   \
+    X("layers-to-transform", layers_to_transform, TEXT, "LAYERS", "only in these layers: 20-29 or 0,3,5", NULL, 0, 0)  \
     X("r", r, INT, "N", "rank of the adapter", "16", 1, 4096)                                                          \
     X("lora-alpha", lora_alpha, NUM, "X", "the adapter is multiplied by alpha / r", "32", 1e-6, 1e6)                   \
     X("lora-dropout", lora_dropout, NUM, "P", "dropout before the adapter", "0", 0, 0.95)                              \
@@ -74,6 +82,8 @@ typedef struct ts_run_settings {
       "all-linear", 0, 0)                                                                                              \
     X("use-rslora", use_rslora, BOOL, NULL, "scale by alpha / sqrt(r)", "no", 0, 0)                                    \
     X("use-dora", use_dora, BOOL, NULL, "DoRA: train the length of every row of the weights too", "no", 0, 0)          \
+    X("modules-to-save", modules_to_save, TEXT, "NAMES", "train these whole beside LoRA: norm, embed_tokens, lm_head", \
+      NULL, 0, 0)                                                                                                      \
     X("rank-pattern", rank_pattern, TEXT, "P=N,..", "another rank for modules whose path ends in P", NULL, 0, 0)       \
     X("alpha-pattern", alpha_pattern, TEXT, "P=X,..", "another alpha for such modules", NULL, 0, 0)                    \
     X("init-adapter", init_adapter, TEXT, "DIR", "go on from this PEFT adapter", NULL, 0, 0)                           \
@@ -129,14 +139,29 @@ void ts_run_settings_command(const ts_run_settings *s, ts_buf *out);
 TS_MUST_USE ts_status ts_run_create(const char *run_dir, ts_run_settings *s, const char *train_file,
                                     const char *valid_file, ts_progress *progress, ts_err *err);
 
-/* What the adapter of these settings is to be for m; released by the caller, empty after a failure. */
+/* How a run trains. */
+typedef struct ts_method_facts {
+    const char *name, *help;
+    bool four_bits;   /* the base's linears are rounded to 4 bits while it trains */
+    bool whole;       /* weights of the model itself are trained: the result is a model, not an adapter */
+    const char *last; /* folder of the last result: "adapter" or "model" */
+} ts_method_facts;
+enum { TS_METHODS = 3 };
+extern const ts_method_facts ts_methods[TS_METHODS];
+/* NULL: settings.method names none. */
+const ts_method_facts *ts_run_method(const ts_run_settings *s);
+
 struct ts_model;
-struct ts_adapter_settings;
-TS_MUST_USE ts_status ts_run_adapter_settings(const ts_run_settings *s, const struct ts_model *m,
-                                              struct ts_adapter_settings *out, ts_err *err);
+struct ts_adapter;
+/* How many parameters these settings train on m, without memory for them. TS_INVALID: what they name is not in m. */
+TS_MUST_USE ts_status ts_run_params(const ts_run_settings *s, const struct ts_model *m, size_t *out, ts_err *err);
+/* What a run starts from (not from an init_adapter): a fresh adapter, or the model's weights. */
+TS_MUST_USE ts_status ts_run_fresh(const ts_run_settings *s, const struct ts_model *m, uint64_t seed,
+                                   struct ts_adapter **out, ts_err *err);
 
 /* The chat template that an adapter was trained with: the path of the chat_template.jinja in its folder or, for a run's
- * adapter (RUN/best, RUN/adapter), in the run's. NULL: none was chosen. The caller frees. */
+ * (RUN/best, RUN/adapter, RUN/model), in the run's. A whole model's own template is the model's, not the adapter's.
+ * NULL: none was chosen. The caller frees. */
 char *ts_adapter_template(const char *adapter_dir);
 
 /* "host boot-id pid": what the lock file says. */

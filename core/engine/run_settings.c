@@ -129,14 +129,39 @@ static ts_status check_precision(ts_run_settings *s, ts_err *err) {
     return ts_fail(err, TS_INVALID, "--precision is \"%.40s\"; it must be f32 or auto", s->precision);
 }
 
+/* What goes with an adapter only, or with the weights themselves only. */
+static ts_status check_method(const ts_run_settings *s, ts_err *err) {
+    const ts_method_facts *method = ts_run_method(s);
+    if (!method)
+        return ts_fail(err, TS_INVALID, "--method \"%.40s\" is not known; it must be lora, qlora or full",
+                       s->method ? s->method : "");
+    const struct {
+        const char *option;
+        bool given, of_whole;
+    } others[] = {
+        {"use-dora", s->use_dora, false},
+        {"use-rslora", s->use_rslora, false},
+        {"lora-dropout", s->lora_dropout > 0, false},
+        {"loraplus-lr-ratio", s->loraplus_lr_ratio != 1, false},
+        {"rank-pattern", s->rank_pattern && *s->rank_pattern, false},
+        {"alpha-pattern", s->alpha_pattern && *s->alpha_pattern, false},
+        {"modules-to-save", s->modules_to_save && *s->modules_to_save, false},
+        {"init-adapter", s->init_adapter && *s->init_adapter, false},
+        {"train-modules", s->train_modules && *s->train_modules, true},
+    };
+    for (size_t i = 0; i < TS_COUNT(others); i++)
+        if (others[i].given && others[i].of_whole != method->whole)
+            return ts_fail(err, TS_INVALID, "--%s goes with --method %s, not with %s", others[i].option,
+                           method->whole ? "lora and qlora" : "full", method->name);
+    return TS_OK;
+}
+
 ts_status ts_run_settings_check(ts_run_settings *s, ts_err *err) {
     ts_schedule schedule;
     for (size_t i = 0; i < TS_COUNT(fields); i++)
         TS_TRY(check_field(s, &fields[i], err));
     TS_TRY(ts_schedule_parse(s->schedule ? s->schedule : "", &schedule, err));
-    if (!s->method || (strcmp(s->method, "lora") != 0 && strcmp(s->method, "qlora") != 0))
-        return ts_fail(err, TS_UNSUPPORTED, "--method \"%.40s\" is not available in this version; lora and qlora are",
-                       s->method ? s->method : "");
+    TS_TRY(check_method(s, err));
     char *pattern = NULL;
     ts_status status = ts_pattern_parse(&pattern, s->rank_pattern, err);
     free(pattern);

@@ -157,9 +157,10 @@ static ts_status do_load(struct server *s, const struct request *r, ts_err *err)
     return TS_OK;
 }
 
-/* Of the files an adapter may lie in: a GGUF file, or those of a PEFT or mlx-lm folder. */
+/* Of the files an adapter may lie in: a GGUF file, or those of a PEFT, mlx-lm or model's folder. */
 static int64_t stamp_of(const char *dir) {
-    static const char *const names[] = {"adapter_model.safetensors", "adapters.safetensors", "adapter_config.json"};
+    static const char *const names[] = {"adapter_model.safetensors", "adapters.safetensors", "adapter_config.json",
+                                        "model.safetensors", "config.json"};
     struct stat st;
     int64_t stamp = -1;
     if (stat(dir, &st) == 0 && S_ISREG(st.st_mode))

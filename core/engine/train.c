@@ -1,20 +1,13 @@
 /* The training loop. What a step does follows from the settings, the seed and the step's number alone, and what state
  * there is (parameters, moments, best-so-far) is in the checkpoint: so a resumed run does what the first would have. */
-#include "core/engine/train.h"
+#include "core/engine/train_private.h"
 
 #include "core/base/clock.h"
 #include "core/base/hash.h"
 #include "core/base/rand.h"
-#include "core/engine/checkpoint.h"
-#include "core/engine/examples.h"
-#include "core/engine/net.h"
-#include "core/engine/optim.h"
-#include "core/engine/run_events.h"
 #include "core/model/nf4.h"
 #include "core/work/pool.h"
-#include "core/work/turns.h"
 
-#include <fcntl.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -26,39 +19,12 @@
 /* For so long a step waits for answers that are being generated: a run that is asked much still gets on. */
 static const double PATIENCE_SECONDS = 30;
 
-enum { STREAM_INIT = 2, STREAM_DROPOUT = 3 }; /* what the seed is mixed with; 1: ts_train_order */
-
-struct trainer {
-    const char *dir;
-    const ts_train_options *options;
-    ts_progress *progress;
-    ts_run_settings s;
-    ts_schedule schedule;
-    ts_lock lock;
-    ts_turns turns;
-    ts_events events;
-    ts_model *model;
-    ts_net *net;
-    ts_encoder encoder;
-    ts_examples train, valid;
-    ts_adapter *adapter, *grad, *m, *v;
-    ts_checkpoint at; /* where the run is; its arrays are those of adapter, m and v */
-    size_t batch;     /* examples a step: batch_size * grad_accum */
-    int64_t steps, steps_per_epoch, warmup, eval_every;
-    size_t *order; /* of the epoch that `epoch_of_order` names */
-    int64_t epoch_of_order;
-    ts_seq *seqs;
-    ts_buf line;
-    double last_checkpoint;
-    bool resumed;
-};
-
-static int64_t peak_rss(void) {
+int64_t ts_peak_rss(void) {
     struct rusage use;
     return getrusage(RUSAGE_SELF, &use) == 0 ? (int64_t)use.ru_maxrss * 1024 : 0;
 }
 
-static void TS_PRINTF(2, 3) say(const struct trainer *t, const char *fmt, ...) {
+void ts_train_say(const ts_trainer *t, const char *fmt, ...) {
     char text[400];
     va_list ap;
     if (!t->options || !t->options->on_line) return;
@@ -68,7 +34,7 @@ static void TS_PRINTF(2, 3) say(const struct trainer *t, const char *fmt, ...) {
     t->options->on_line(t->options->ctx, text);
 }
 
-static ts_status TS_PRINTF(3, 4) warn(struct trainer *t, ts_err *err, const char *fmt, ...) {
+ts_status ts_train_warn(ts_trainer *t, ts_err *err, const char *fmt, ...) {
     char text[400];
     va_list ap;
     va_start(ap, fmt);
@@ -76,7 +42,7 @@ static ts_status TS_PRINTF(3, 4) warn(struct trainer *t, ts_err *err, const char
     va_end(ap);
     ts_jw w = ts_events_begin(&t->line, "warning", t->at.step);
     ts_jw_kstr(&w, "text", text);
-    say(t, "warning: %s", text);
+    ts_train_say(t, "warning: %s", text);
     return ts_events_add(&t->events, &w, err);
 }
 
@@ -90,7 +56,7 @@ static ts_status check_hash(const char *what, const char *path, const char *want
                    what, path, got, want);
 }
 
-static ts_status check_data(const struct trainer *t, const char *name, const char *want, ts_err *err) {
+static ts_status check_data(const ts_trainer *t, const char *name, const char *want, ts_err *err) {
     char hash[33];
     char *path = ts_path_join(t->dir, name);
     ts_status status = ts_hash_file(path, hash, err);
@@ -100,17 +66,17 @@ static ts_status check_data(const struct trainer *t, const char *name, const cha
 }
 
 /* The template that was chosen when the run was made. */
-static ts_status take_template(struct trainer *t, ts_err *err) {
+static ts_status take_template(ts_trainer *t, ts_err *err) {
     if (!t->s.template || !*t->s.template) return TS_OK;
     char *path = ts_path_join(t->dir, "chat_template.jinja");
     ts_status status = ts_encoder_template(&t->encoder, path, err);
     free(path);
     if (status == TS_OK && ts_encoder_overrides(&t->encoder))
-        say(t, "the chat template %s takes the place of the model's own", t->s.template);
+        ts_train_say(t, "the chat template %s takes the place of the model's own", t->s.template);
     return status;
 }
 
-static ts_status open_model(struct trainer *t, ts_err *err) {
+static ts_status open_model(ts_trainer *t, ts_err *err) {
     char hash[33];
     const char *path = t->options && t->options->model ? t->options->model : t->s.model;
     ts_progress_what(t->progress, "loading the model");
@@ -118,7 +84,7 @@ static ts_status open_model(struct trainer *t, ts_err *err) {
     TS_TRY(ts_model_hash(t->model, hash, err));
     TS_TRY(check_hash("the model", path, t->s.model_hash, hash, err));
     ts_encoder_init(&t->encoder, t->model->path, t->model->config.vocab);
-    if (strcmp(t->s.method, "qlora") == 0) {
+    if (t->method->four_bits) {
         ts_progress_what(t->progress, "rounding the base to 4 bits");
         TS_TRY(ts_model_to_nf4(t->model, t->progress, err));
     }
@@ -127,7 +93,7 @@ static ts_status open_model(struct trainer *t, ts_err *err) {
     return ts_net_new(&t->net, t->model, &o, err);
 }
 
-static ts_status read_split(struct trainer *t, const char *name, ts_examples *out, ts_err *err) {
+static ts_status read_split(ts_trainer *t, const char *name, ts_examples *out, ts_err *err) {
     char *path = ts_path_join(t->dir, name);
     ts_progress_what(t->progress, "reading the examples");
     ts_status status = ts_examples_read(out, path, &t->encoder, (size_t)t->s.max_length, t->progress, err);
@@ -140,7 +106,7 @@ static ts_status read_split(struct trainer *t, const char *name, ts_examples *ou
     return status;
 }
 
-static ts_status open_data(struct trainer *t, ts_err *err) {
+static ts_status open_data(ts_trainer *t, ts_err *err) {
     TS_TRY(check_data(t, "train.jsonl", t->s.train_hash, err));
     TS_TRY(read_split(t, "train.jsonl", &t->train, err));
     if (!t->s.valid_hash) return TS_OK;
@@ -148,19 +114,15 @@ static ts_status open_data(struct trainer *t, ts_err *err) {
     return read_split(t, "valid.jsonl", &t->valid, err);
 }
 
-static ts_status open_adapter(struct trainer *t, ts_err *err) {
+static ts_status open_adapter(ts_trainer *t, ts_err *err) {
     if (t->s.init_adapter) {
         char *dir = ts_path_join(t->dir, "init");
         ts_status status = ts_adapter_load(&t->adapter, dir, t->model, err);
         free(dir);
         TS_TRY(status);
+        TS_TRY(ts_adapter_hold(t->adapter, err));
     } else {
-        ts_adapter_settings shape;
-        TS_TRY(ts_run_adapter_settings(&t->s, t->model, &shape, err));
-        ts_status status =
-            ts_adapter_make(&t->adapter, t->model, &shape, ts_rand_mix((uint64_t)t->s.seed, STREAM_INIT), err);
-        ts_adapter_settings_release(&shape);
-        TS_TRY(status);
+        TS_TRY(ts_run_fresh(&t->s, t->model, ts_rand_mix((uint64_t)t->s.seed, TS_STREAM_INIT), &t->adapter, err));
     }
     TS_TRY(ts_adapter_trainable(t->adapter, err));
     TS_TRY(ts_adapter_zero_like(&t->grad, t->adapter, err));
@@ -177,7 +139,12 @@ static ts_status open_adapter(struct trainer *t, ts_err *err) {
     return TS_OK;
 }
 
-static void plan_steps(struct trainer *t) {
+/* Parameters of the model that are not trained: what is trained whole is one of them. */
+static size_t frozen_params(const ts_trainer *t) {
+    return t->model->params - (t->method->whole ? t->adapter->n_params : 0);
+}
+
+static void plan_steps(ts_trainer *t) {
     size_t n = t->train.n;
     t->batch = (size_t)(t->s.batch_size * t->s.grad_accum);
     t->steps_per_epoch = (int64_t)((n + t->batch - 1) / t->batch);
@@ -190,13 +157,13 @@ static void plan_steps(struct trainer *t) {
 }
 
 /* How it is calculated is written down at the first start and kept. A different kernel only changes the last bits. */
-static ts_status settle_machine(struct trainer *t, ts_err *err) {
+static ts_status settle_machine(ts_trainer *t, ts_err *err) {
     ts_pool_set_threads((int)t->s.threads);
     if (t->s.kernel && *t->s.kernel) {
         if (strcmp(t->s.kernel, ts_net_kernel()) != 0)
-            return warn(t, err,
-                        "this machine calculates with the kernel %s, the run began with %s: the last bits differ",
-                        ts_net_kernel(), t->s.kernel);
+            return ts_train_warn(
+                t, err, "this machine calculates with the kernel %s, the run began with %s: the last bits differ",
+                ts_net_kernel(), t->s.kernel);
         return TS_OK;
     }
     ts_buf text = TS_BUF_INIT;
@@ -210,7 +177,7 @@ static ts_status settle_machine(struct trainer *t, ts_err *err) {
     return status;
 }
 
-static ts_status report_start(struct trainer *t, ts_err *err) {
+static ts_status report_start(ts_trainer *t, ts_err *err) {
     char host[64] = "";
     gethostname(host, sizeof host - 1);
     ts_jw w = ts_events_begin(&t->line, "start", t->at.step);
@@ -223,7 +190,7 @@ static ts_status report_start(struct trainer *t, ts_err *err) {
     ts_jw_kint(&w, "truncated", t->train.truncated);
     ts_jw_kint(&w, "unsupervised", t->train.unsupervised);
     ts_jw_kint(&w, "trainable_params", (int64_t)t->adapter->n_params);
-    ts_jw_kint(&w, "all_params", (int64_t)(t->adapter->n_params + t->model->params));
+    ts_jw_kint(&w, "all_params", (int64_t)(t->adapter->n_params + frozen_params(t)));
     ts_jw_kint(&w, "pid", (int64_t)getpid());
     ts_jw_kstr(&w, "host", host);
     ts_jw_kstr(&w, "kernel", ts_net_kernel());
@@ -232,22 +199,24 @@ static ts_status report_start(struct trainer *t, ts_err *err) {
     return ts_events_add(&t->events, &w, err);
 }
 
-static ts_status report_data(struct trainer *t, ts_err *err) {
+static ts_status report_data(ts_trainer *t, ts_err *err) {
     const ts_examples *x = &t->train;
     if (x->truncated)
-        TS_TRY(warn(t, err,
-                    "%lld of %lld examples are longer than %lld tokens and are cut at the end (the first is line "
-                    "%lld, the longest has %lld)",
-                    (long long)x->truncated, (long long)x->rows, (long long)t->s.max_length,
-                    (long long)x->first_truncated, (long long)x->longest));
+        TS_TRY(
+            ts_train_warn(t, err,
+                          "%lld of %lld examples are longer than %lld tokens and are cut at the end (the first is line "
+                          "%lld, the longest has %lld)",
+                          (long long)x->truncated, (long long)x->rows, (long long)t->s.max_length,
+                          (long long)x->first_truncated, (long long)x->longest));
     if (x->unsupervised)
-        TS_TRY(warn(t, err, "%lld of %lld examples have no supervised token and are left out (the first is line %lld)",
-                    (long long)x->unsupervised, (long long)x->rows, (long long)x->first_unsupervised));
+        TS_TRY(ts_train_warn(t, err,
+                             "%lld of %lld examples have no supervised token and are left out (the first is line %lld)",
+                             (long long)x->unsupervised, (long long)x->rows, (long long)x->first_unsupervised));
     return TS_OK;
 }
 
 /* From the checkpoint if there is one, from the beginning if not. */
-static ts_status find_place(struct trainer *t, ts_err *err) {
+static ts_status find_place(ts_trainer *t, ts_err *err) {
     ts_err none;
     char *events = ts_path_join(t->dir, "events.jsonl");
     bool before = ts_file_size(events) > 0;
@@ -264,184 +233,24 @@ static ts_status find_place(struct trainer *t, ts_err *err) {
     TS_TRY(report_start(t, err));
     if (t->options && t->options->on_start) {
         char line[160];
-        ts_trainable_line(t->adapter->n_params, t->model->params, line, sizeof line);
+        ts_trainable_line(t->adapter->n_params, frozen_params(t), line, sizeof line);
         t->options->on_start(t->options->ctx, line);
     }
     if (!t->resumed) TS_TRY(report_data(t, err));
-    if (before && !t->resumed) say(t, "there was no checkpoint yet: the run starts from the beginning");
-    if (t->resumed) say(t, "resumed at step %lld of %lld", (long long)t->at.step, (long long)t->steps);
+    if (before && !t->resumed) ts_train_say(t, "there was no checkpoint yet: the run starts from the beginning");
+    if (t->resumed) ts_train_say(t, "resumed at step %lld of %lld", (long long)t->at.step, (long long)t->steps);
     return TS_OK;
-}
-
-/* --- saving --- */
-
-static ts_status checkpoint(struct trainer *t, ts_err *err) {
-    TS_TRY(ts_events_sync(&t->events, err));
-    t->at.events_bytes = t->events.size;
-    TS_TRY(ts_checkpoint_write(t->dir, &t->at, err));
-    t->last_checkpoint = ts_now();
-    ts_jw w = ts_events_begin(&t->line, "checkpoint", t->at.step);
-    return ts_events_add(&t->events, &w, err);
-}
-
-static ts_status check_finite(const ts_adapter *a, ts_err *err) {
-    for (size_t i = 0; i < a->n_params; i++)
-        if (!isfinite(a->block[i]))
-            return ts_fail(err, TS_CORRUPT, "the adapter holds a value that is not finite; it is not saved");
-    return TS_OK;
-}
-
-/* DIR/name becomes the adapter as it is now: written beside, then swapped in, so that a whole one is always there. */
-static ts_status save_adapter(struct trainer *t, const char *name, ts_err *err) {
-    char *final = ts_path_join(t->dir, name), *temp = ts_printf("%s.tmp", final);
-    ts_status status = TS_OK;
-    TS_GOTO(check_finite(t->adapter, err));
-    TS_GOTO(ts_remove_tree(temp, err));
-    TS_GOTO(ts_adapter_save(t->adapter, temp, err));
-    if (ts_file_exists(final)) {
-        if (renameat2(AT_FDCWD, temp, AT_FDCWD, final, RENAME_EXCHANGE) != 0) {
-            TS_GOTO(ts_remove_tree(final, err)); /* a file system that cannot exchange */
-            if (rename(temp, final) != 0) TS_GOTO(ts_fail_errno(err, "cannot give %s its name", final));
-        }
-        TS_GOTO(ts_remove_tree(temp, err));
-    } else if (rename(temp, final) != 0) {
-        TS_GOTO(ts_fail_errno(err, "cannot give %s its name", final));
-    }
-    TS_GOTO(ts_dir_sync(t->dir, err));
-out:
-    if (status != TS_OK && ts_file_exists(temp)) {
-        ts_err ignored;
-        ts_status removed = ts_remove_tree(temp, &ignored);
-        (void)removed;
-    }
-    free(final);
-    free(temp);
-    return status;
-}
-
-/* --- one step --- */
-
-static void make_order(struct trainer *t, int64_t epoch) {
-    if (t->epoch_of_order == epoch) return;
-    ts_train_order(&t->s, epoch, t->order, t->train.n);
-    t->epoch_of_order = epoch;
-}
-
-static ts_seq seq_of(const ts_example *x) {
-    return (ts_seq){x->ids.items, x->labels.items, x->ids.n};
-}
-
-/* The examples of step `step` (from 0) into t->seqs; *first is the place in t->order where they begin. */
-static size_t make_batch(struct trainer *t, int64_t step, size_t *first) {
-    make_order(t, step / t->steps_per_epoch);
-    *first = (size_t)(step % t->steps_per_epoch) * t->batch;
-    size_t n = TS_MIN(t->batch, t->train.n - *first);
-    for (size_t i = 0; i < n; i++)
-        t->seqs[i] = seq_of(&t->train.items[t->order[*first + i]]);
-    return n;
-}
-
-/* Which example of the batch gives a loss that is not finite; the step itself if none does alone. */
-static ts_status name_culprit(struct trainer *t, size_t first, size_t n, ts_err *err) {
-    for (size_t i = 0; i < n; i++) {
-        double nll;
-        size_t count;
-        TS_TRY(ts_net_nll(t->net, t->adapter, &t->seqs[i], 1, &nll, &count, NULL, NULL, err));
-        if (!isfinite(nll))
-            return ts_fail(err, TS_INVALID,
-                           "the loss is not finite at step %lld: line %lld of train.jsonl; the state before it is kept "
-                           "(look at that example, lower --learning-rate)",
-                           (long long)t->at.step + 1, (long long)t->train.lines[t->order[first + i]]);
-    }
-    return ts_fail(
-        err, TS_INVALID,
-        "the gradient is not finite at step %lld (lines of train.jsonl from %lld on); the state before it is "
-        "kept (lower --learning-rate)",
-        (long long)t->at.step + 1, (long long)t->train.lines[t->order[first]]);
-}
-
-/* AdamW on n parameters that begin at `from` of the block. */
-static void update_part(struct trainer *t, const ts_adamw *o, size_t from, size_t n) {
-    ts_adamw_step(o, (size_t)t->at.updates, t->adapter->block + from, t->grad->block + from, t->m->block + from,
-                  t->v->block + from, n);
-}
-
-/* LoRA+ (PEFT's optimizers/loraplus.py): A at the learning rate, B and magnitudes at a multiple of it. */
-static void update_groups(struct trainer *t, const ts_adamw *o) {
-    ts_adamw fast = *o;
-    fast.lr *= t->s.loraplus_lr_ratio;
-    for (size_t l = 0; l < t->adapter->layers; l++)
-        for (size_t p = 0; p < TS_PROJS; p++) {
-            const ts_lora *x = &t->adapter->lora[l][p];
-            if (!x->r) continue;
-            size_t a = (size_t)(x->a - t->adapter->block), n_a = x->r * x->in;
-            update_part(t, o, a, n_a);
-            update_part(t, &fast, a + n_a, x->out * x->r + (x->mag ? x->out : 0));
-        }
-}
-
-static void update(struct trainer *t, double lr, double norm, double scale) {
-    ts_adamw o = TS_ADAMW_DEFAULTS;
-    o.lr = lr;
-    o.weight_decay = t->s.weight_decay;
-    double clip = t->s.max_grad_norm > 0 ? ts_clip_factor(norm, t->s.max_grad_norm) : 1;
-    float factor = (float)(scale * clip);
-    if (factor != 1)
-        for (size_t i = 0; i < t->grad->n_params; i++)
-            t->grad->block[i] *= factor;
-    t->at.updates++;
-    if (t->s.loraplus_lr_ratio != 1)
-        update_groups(t, &o);
-    else
-        update_part(t, &o, 0, t->adapter->n_params);
-    ts_adapter_refresh(t->adapter);
-}
-
-static ts_status report_step(struct trainer *t, double loss, double lr, double norm, size_t tokens, size_t supervised,
-                             double seconds, ts_err *err) {
-    ts_jw w = ts_events_begin(&t->line, "step", t->at.step);
-    ts_jw_knum(&w, "loss", loss);
-    ts_jw_knum(&w, "lr", lr);
-    ts_jw_knum(&w, "grad_norm", norm);
-    ts_jw_kint(&w, "tokens", (int64_t)tokens);
-    ts_jw_kint(&w, "supervised_tokens", (int64_t)supervised);
-    ts_jw_knum(&w, "seconds", seconds);
-    ts_jw_kint(&w, "peak_rss_bytes", peak_rss());
-    say(t, "step %lld/%lld  loss %.4f  lr %.3g  grad norm %.3f  %.0f tok/s", (long long)t->at.step, (long long)t->steps,
-        loss, lr, norm, (double)tokens / TS_MAX(seconds, 1e-9));
-    return ts_events_add(&t->events, &w, err);
-}
-
-static ts_status step(struct trainer *t, ts_err *err) {
-    double begun = ts_now(), nll = 0;
-    size_t count = 0, first, tokens = 0, n = make_batch(t, t->at.step, &first);
-    ts_dropout dropout = {.p = t->adapter->dropout,
-                          .seed = ts_rand_mix(ts_rand_mix((uint64_t)t->s.seed, STREAM_DROPOUT), (uint64_t)t->at.step),
-                          .neftune = t->s.neftune_noise_alpha};
-    for (size_t i = 0; i < n; i++)
-        tokens += t->seqs[i].n;
-    memset(t->grad->block, 0, t->grad->n_params * sizeof(float));
-    TS_TRY(ts_net_backward(t->net, t->adapter, t->seqs, n, dropout, t->grad, &nll, &count, t->progress, err));
-    double scale = 1 / (double)TS_MAX(count, 1), norm = ts_grad_norm(t->grad->block, t->grad->n_params) * scale;
-    double factor = ts_schedule_factor(t->schedule, (size_t)t->at.step, (size_t)t->steps, (size_t)t->warmup);
-    if (!isfinite(nll) || !isfinite(norm)) return name_culprit(t, first, n, err);
-    if (count > 0) update(t, t->s.learning_rate * factor, norm, scale);
-    t->at.step++;
-    double seconds = ts_now() - begun;
-    t->at.seconds += seconds;
-    if (count == 0) return warn(t, err, "step %lld has no supervised token and changed nothing", (long long)t->at.step);
-    return report_step(t, nll * scale, t->s.learning_rate * factor, norm, tokens, count, seconds, err);
 }
 
 /* --- validation --- */
 
-static ts_status validation_loss(struct trainer *t, double *loss, ts_err *err) {
+static ts_status validation_loss(ts_trainer *t, double *loss, ts_err *err) {
     double sum = 0;
     size_t total = 0, n = t->valid.n;
     double *nll = ts_calloc(n, sizeof *nll);
     size_t *count = ts_calloc(n, sizeof *count);
     for (size_t i = 0; i < n; i++)
-        t->seqs[i] = seq_of(&t->valid.items[i]);
+        t->seqs[i] = ts_train_seq(&t->valid.items[i]);
     ts_status status = ts_net_nll(t->net, t->adapter, t->seqs, n, nll, count, NULL, t->progress, err);
     for (size_t i = 0; i < n; i++) {
         sum += nll[i];
@@ -454,12 +263,12 @@ static ts_status validation_loss(struct trainer *t, double *loss, ts_err *err) {
 }
 
 /* The adapter at step 0 is no candidate for the best: it is the base model. */
-static ts_status evaluate(struct trainer *t, ts_err *err) {
+static ts_status evaluate(ts_trainer *t, ts_err *err) {
     double begun = ts_now(), loss;
     TS_TRY(validation_loss(t, &loss, err));
     bool best = t->at.step > 0 && isfinite(loss) && !(loss >= t->at.best_valid_loss);
     if (best) {
-        TS_TRY(save_adapter(t, "best", err));
+        TS_TRY(ts_train_save(t, "best", err));
         t->at.best_valid_loss = loss;
         t->at.best_step = t->at.step;
     }
@@ -472,88 +281,62 @@ static ts_status evaluate(struct trainer *t, ts_err *err) {
     ts_jw_knum(&w, "valid_loss", loss);
     ts_jw_kbool(&w, "best", best);
     ts_jw_knum(&w, "seconds", seconds);
-    say(t, "step %lld/%lld  validation loss %.4f%s", (long long)t->at.step, (long long)t->steps, loss,
-        best ? ", the best so far" : "");
+    ts_train_say(t, "step %lld/%lld  validation loss %.4f%s", (long long)t->at.step, (long long)t->steps, loss,
+                 best ? ", the best so far" : "");
     return ts_events_add(&t->events, &w, err);
 }
 
-static bool evaluation_due(const struct trainer *t) {
+static bool evaluation_due(const ts_trainer *t) {
     if (t->valid.n == 0 || t->at.evaluated == t->at.step) return false;
     return t->at.step % t->eval_every == 0 || t->at.step == t->steps;
 }
 
-static bool checkpoint_due(const struct trainer *t) {
+static bool checkpoint_due(const ts_trainer *t) {
     bool by_steps = t->s.checkpoint_every && t->at.step % t->s.checkpoint_every == 0;
     bool by_time = t->s.checkpoint_seconds > 0 && ts_now() - t->last_checkpoint >= t->s.checkpoint_seconds;
     return t->at.step < t->steps && (by_steps || by_time);
 }
 
-static bool out_of_patience(const struct trainer *t) {
+static bool out_of_patience(const ts_trainer *t) {
     return t->s.patience && t->at.bad_evals >= t->s.patience;
 }
 
 /* What needs the cores, when it is this run's turn. */
-static ts_status in_turn(struct trainer *t, ts_status (*work)(struct trainer *, ts_err *), ts_err *err) {
+static ts_status in_turn(ts_trainer *t, ts_status (*work)(ts_trainer *, ts_err *), ts_err *err) {
     if (!ts_turns_begin_step(&t->turns, PATIENCE_SECONDS, t->progress)) return ts_fail(err, TS_CANCELLED, "stopped");
     ts_status status = work(t, err);
     ts_turns_end_step(&t->turns);
     return status;
 }
 
-static ts_status loop(struct trainer *t, ts_err *err) {
+static ts_status loop(ts_trainer *t, ts_err *err) {
     t->last_checkpoint = ts_now();
     ts_progress_what(t->progress, "training");
     for (;;) {
         if (ts_cancelled(t->progress)) return ts_fail(err, TS_CANCELLED, "stopped");
         if (evaluation_due(t)) TS_TRY(in_turn(t, evaluate, err));
         if (t->at.step >= t->steps || out_of_patience(t)) return TS_OK;
-        TS_TRY(in_turn(t, step, err));
+        TS_TRY(in_turn(t, ts_train_step, err));
         ts_progress_set(t->progress, t->at.step, t->steps);
         if (checkpoint_due(t)) {
             if (evaluation_due(t)) TS_TRY(in_turn(t, evaluate, err));
-            TS_TRY(checkpoint(t, err));
+            TS_TRY(ts_train_checkpoint(t, err));
         }
     }
 }
 
 /* --- the end --- */
 
-/* Rates and the training loss come from the events themselves: of all starts of this run, not only this one. */
-ts_status ts_train_result_read(const char *run_dir, ts_train_result *r, ts_err *err) {
-    ts_follow f;
-    bool changed;
-    double tokens = 0, supervised = 0, seconds = 0;
-    ts_follow_init(&f, run_dir);
-    ts_status status = ts_follow_poll(&f, &changed, err);
-    for (size_t i = 0; i < f.n_points; i++) {
-        tokens += f.points[i].tokens;
-        supervised += f.points[i].supervised;
-        seconds += f.points[i].seconds;
-    }
-    r->state = f.ended ? f.end_state : f.state;
-    r->steps = f.step;
-    r->train_loss = f.train_loss;
-    r->valid_loss = f.valid_loss;
-    r->best_step = f.best_step;
-    r->best_valid_loss = f.best_valid_loss;
-    r->seconds = f.seconds;
-    r->tokens_per_second = seconds > 0 ? tokens / seconds : NAN;
-    r->supervised_tokens_per_second = seconds > 0 ? supervised / seconds : NAN;
-    r->peak_rss_bytes = f.peak_rss;
-    ts_follow_release(&f);
-    return status;
-}
-
 /* The same while this process trains, which knows how it ended. */
 static ts_status sum_up(const char *dir, ts_train_result *r, ts_err *err) {
     ts_run_state state = r->state;
     ts_status status = ts_train_result_read(dir, r, err);
     r->state = state;
-    r->peak_rss_bytes = TS_MAX(r->peak_rss_bytes, peak_rss());
+    r->peak_rss_bytes = TS_MAX(r->peak_rss_bytes, ts_peak_rss());
     return status;
 }
 
-static ts_status report_end(struct trainer *t, const ts_train_result *r, const char *reason, ts_err *err) {
+static ts_status report_end(ts_trainer *t, const ts_train_result *r, const char *reason, ts_err *err) {
     ts_jw w = ts_events_begin(&t->line, "end", t->at.step);
     ts_jw_kstr(&w, "state", ts_run_state_names[r->state]);
     ts_jw_kstr(&w, "reason", reason);
@@ -570,7 +353,7 @@ static ts_status report_end(struct trainer *t, const ts_train_result *r, const c
 }
 
 /* `status` is how the loop ended, with its sentence in *err. The result is that of the whole. */
-static ts_status finish(struct trainer *t, ts_status status, ts_train_result *r, ts_err *err) {
+static ts_status finish(ts_trainer *t, ts_status status, ts_train_result *r, ts_err *err) {
     ts_err second;
     char reason[sizeof err->text] = "";
     if (status == TS_CANCELLED) {
@@ -586,8 +369,8 @@ static ts_status finish(struct trainer *t, ts_status status, ts_train_result *r,
         if (t->at.step < t->steps)
             snprintf(reason, sizeof reason, "no gain in %lld validations", (long long)t->at.bad_evals);
     }
-    ts_status saved = r->state == TS_RUN_DONE ? TS_OK : checkpoint(t, &second);
-    if (saved == TS_OK) saved = save_adapter(t, "adapter", &second);
+    ts_status saved = r->state == TS_RUN_DONE ? TS_OK : ts_train_checkpoint(t, &second);
+    if (saved == TS_OK) saved = ts_train_save(t, t->method->last, &second);
     ts_err ignored;
     if (sum_up(t->dir, r, &ignored) != TS_OK) r->steps = t->at.step;
     if (status == TS_OK && saved != TS_OK) {
@@ -601,7 +384,7 @@ static ts_status finish(struct trainer *t, ts_status status, ts_train_result *r,
     return status == TS_OK ? saved : status;
 }
 
-static void release(struct trainer *t) {
+static void release(ts_trainer *t) {
     ts_events_close(&t->events);
     ts_net_free(t->net);
     ts_adapter_free(t->adapter);
@@ -621,7 +404,7 @@ static void release(struct trainer *t) {
 }
 
 /* A failure before the first step is written into the events too: a detached run has no other voice. */
-static void report_failed_start(struct trainer *t, const ts_err *err) {
+static void report_failed_start(ts_trainer *t, const ts_err *err) {
     ts_err ignored;
     ts_train_result r = {TS_RUN_FAILED, 0, NAN, NAN, NAN, -1, 0, NAN, NAN, 0};
     char *path = ts_path_join(t->dir, "events.jsonl");
@@ -632,10 +415,11 @@ static void report_failed_start(struct trainer *t, const ts_err *err) {
     (void)status;
 }
 
-static ts_status prepare(struct trainer *t, ts_err *err) {
+static ts_status prepare(ts_trainer *t, ts_err *err) {
     TS_TRY(ts_run_settings_read(t->dir, &t->s, err));
     TS_TRY(ts_run_settings_check(&t->s, err));
     TS_TRY(ts_schedule_parse(t->s.schedule, &t->schedule, err));
+    t->method = ts_run_method(&t->s);
     TS_TRY(open_model(t, err));
     TS_TRY(open_data(t, err));
     TS_TRY(open_adapter(t, err));
@@ -656,8 +440,7 @@ ts_status ts_train_run(const char *run_dir, const ts_train_options *o, ts_progre
                        ts_err *err) {
     ts_err own;
     char words[192];
-    struct trainer t = {
-        .dir = run_dir, .options = o, .progress = progress, .lock = TS_LOCK_INIT, .events = TS_EVENTS_INIT};
+    ts_trainer t = {.dir = run_dir, .options = o, .progress = progress, .lock = TS_LOCK_INIT, .events = TS_EVENTS_INIT};
     ts_turns_open(&t.turns);
     if (!err) err = &own;
     *result = (ts_train_result){TS_RUN_FAILED, 0, NAN, NAN, NAN, -1, 0, NAN, NAN, 0};
@@ -684,27 +467,4 @@ out:
     free(run_json);
     free(lock);
     return status;
-}
-
-static void put_num_or_null(ts_jw *w, const char *key, double v, bool there) {
-    ts_jw_knum(w, key, there ? v : NAN);
-}
-
-void ts_train_result_write(const ts_train_result *r, int64_t run, const char *dir, const char *precision, ts_buf *out) {
-    ts_jw w = ts_jw_to(out);
-    ts_jw_obj(&w);
-    put_num_or_null(&w, "run", (double)run, run > 0);
-    ts_jw_kstr(&w, "dir", dir);
-    ts_jw_kstr(&w, "state", ts_run_state_names[r->state]);
-    ts_jw_kint(&w, "steps", r->steps);
-    ts_jw_knum(&w, "train_loss", r->train_loss);
-    ts_jw_knum(&w, "valid_loss", r->valid_loss);
-    put_num_or_null(&w, "best_step", (double)r->best_step, r->best_step >= 0);
-    ts_jw_knum(&w, "best_valid_loss", r->best_valid_loss);
-    ts_jw_knum(&w, "seconds", r->seconds);
-    ts_jw_knum(&w, "tokens_per_second", r->tokens_per_second);
-    ts_jw_knum(&w, "supervised_tokens_per_second", r->supervised_tokens_per_second);
-    put_num_or_null(&w, "peak_rss_bytes", (double)r->peak_rss_bytes, r->peak_rss_bytes > 0);
-    ts_jw_kstr(&w, "precision", precision);
-    ts_jw_end_obj(&w);
 }

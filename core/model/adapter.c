@@ -121,9 +121,11 @@ static size_t count_params(const ts_adapter_settings *s, const ts_model *m, cons
 
 ts_status ts_lora_params(size_t *out, const ts_model *m, const ts_adapter_settings *s, ts_err *err) {
     ts_shape *shapes;
+    size_t saved;
     TS_TRY(ts_adapter_select(&shapes, s, m, true, err));
     ts_status status = check_shapes(s, m, shapes, err);
-    if (status == TS_OK) *out = count_params(s, m, shapes);
+    if (status == TS_OK) status = ts_saved_params(&saved, m, s, err);
+    if (status == TS_OK) *out = count_params(s, m, shapes) + saved;
     free(shapes);
     return status;
 }
@@ -184,6 +186,8 @@ void ts_adapter_free(ts_adapter *a) {
     if (!a) return;
     ts_adapter_settings_release(&a->settings);
     ts_safetensors_close(a->file);
+    ts_model_close(a->source);
+    free(a->by_own);
     free(a->saved);
     free(a->lora);
     free(a->block);
@@ -196,6 +200,19 @@ static float *moved(const float *p, const float *from, float *to) {
     return p ? to + (p - from) : NULL;
 }
 
+static void copy_held(ts_adapter *a, const ts_adapter *like) {
+    a->saved = ts_calloc(like->n_saved + 1, sizeof *a->saved);
+    for (size_t i = 0; i < like->n_saved; i++) {
+        ts_saved s = like->saved[i];
+        if (!s.values) continue;
+        s.values = moved(s.values, like->block, a->block);
+        s.weight.data = s.values;
+        s.factors = NULL;
+        a->saved[a->n_saved++] = s;
+    }
+    ts_index_saved(a);
+}
+
 ts_status ts_adapter_zero_like(ts_adapter **out, const ts_adapter *like, ts_err *err) {
     ts_adapter *a = ts_malloc(sizeof *a);
     *out = NULL;
@@ -203,7 +220,9 @@ ts_status ts_adapter_zero_like(ts_adapter **out, const ts_adapter *like, ts_err 
     ts_settings_copy(&a->settings, &like->settings);
     a->saved = NULL;
     a->n_saved = 0;
+    a->by_own = NULL;
     a->file = NULL;
+    a->source = NULL;
     a->norms = NULL;
     a->gains = NULL;
     a->n_gains = 0;
@@ -223,6 +242,7 @@ ts_status ts_adapter_zero_like(ts_adapter **out, const ts_adapter *like, ts_err 
         x->mag = moved(x->mag, like->block, a->block);
         x->gain = x->inverse = NULL;
     }
+    copy_held(a, like);
     *out = a;
     return TS_OK;
 }
@@ -257,8 +277,6 @@ ts_status ts_adapter_make(ts_adapter **out, const ts_model *m, const ts_adapter_
                           ts_err *err) {
     ts_shape *shapes;
     *out = NULL;
-    if (settings->save)
-        return ts_fail(err, TS_UNSUPPORTED, "modules to save (%s) are not trained yet; leave them out", settings->save);
     TS_TRY(ts_adapter_select(&shapes, settings, m, true, err));
     ts_status status = ts_adapter_alloc(out, settings, m, shapes, err);
     free(shapes);
@@ -271,7 +289,12 @@ ts_status ts_adapter_make(ts_adapter **out, const ts_model *m, const ts_adapter_
         if (x->r) draw(x, module.kind == TS_MODULE_EMBED, &random);
     }
     if (settings->dora) start_magnitudes(*out);
-    return TS_OK;
+    status = ts_list_saved(*out, "the adapter", err);
+    if (status == TS_OK) status = ts_adapter_hold(*out, err);
+    if (status == TS_OK) return TS_OK;
+    ts_adapter_free(*out);
+    *out = NULL;
+    return status;
 }
 
 ts_status ts_adapter_new(ts_adapter **out, const ts_model *m, size_t r, double alpha, double dropout, bool rslora,
@@ -294,17 +317,19 @@ ts_status ts_adapter_new(ts_adapter **out, const ts_model *m, size_t r, double a
 /* ---- what there is ---- */
 
 ts_status ts_adapter_trainable(const ts_adapter *a, ts_err *err) {
-    const char *what = a->n_saved ? a->saved[0].name : a->embed.r ? "embed_tokens" : a->head.r ? "lm_head" : NULL;
+    const char *what = a->embed.r ? "embed_tokens" : a->head.r ? "lm_head" : NULL;
+    for (size_t i = 0; i < a->n_saved && !what; i++)
+        if (!a->saved[i].values) what = a->saved[i].name;
     if (!what) return TS_OK;
     return ts_fail(err, TS_UNSUPPORTED,
-                   "the adapter changes %s, which training cannot do yet; start from an adapter of projections alone",
+                   "the adapter changes %s in a way that training cannot; start from an adapter of projections alone",
                    what);
 }
 
 size_t ts_adapter_params(const ts_adapter *a) {
     size_t n = a->n_params;
     for (size_t i = 0; i < a->n_saved; i++)
-        if (!a->saved[i].base) n += a->saved[i].weight.rows * a->saved[i].weight.cols;
+        if (!a->saved[i].base && !a->saved[i].values) n += a->saved[i].weight.rows * a->saved[i].weight.cols;
     return n;
 }
 

@@ -37,10 +37,13 @@ typedef struct ts_lora {
 /* A module that is replaced as a whole. */
 typedef struct ts_saved {
     char name[64];        /* "model.norm": its path without ".weight" */
-    const void *replaces; /* the model's own values */
-    ts_weight weight;     /* as stored; [1, n] f32 for a norm */
-    const float *factors; /* of a norm: as they are used (Gemma's 1 + w added up); else NULL */
+    const void *replaces; /* the model's own values: the struct of a matrix, the numbers of a norm or a bias */
+    ts_weight weight;     /* as stored; [1, n] f32 for a norm or a bias */
+    const float *factors; /* of a norm or a bias: as they are used (Gemma's 1 + w added up); else NULL */
+    bool from_one;        /* ... which is so here */
     bool base;            /* stored beside LoRA on it, as base_layer.weight; not trained */
+    bool both;            /* of the embedding: also the head of a model whose head is its embedding */
+    float *values;        /* where `weight` is in the adapter's block, so that it can be trained; NULL: it is mapped */
 } ts_saved;
 
 /* What adapter_config.json says, as text of JSON where it is more than a number; NULL: null. */
@@ -64,31 +67,52 @@ typedef struct ts_adapter {
     ts_lora embed, head;
     ts_saved *saved;
     size_t n_saved;
+    const ts_saved **by_own; /* saved, by the addresses that they replace; NULL: they are searched one by one */
+    bool whole;              /* a model in place of another: saved modules alone, see ts_adapter_whole */
     double dropout;
     float *block; /* all A, B and magnitudes, one allocation of n_params floats, in the order layer, projection (then
-                     embedding, head), A, B, magnitude */
-    size_t n_params;
-    float *gains; /* all g and 1 / n */
+                     embedding, head), A, B, magnitude; then the saved modules that are held (ts_adapter_hold) */
+    size_t n_params, n_held; /* n_held: of the saved modules in it, at its end */
+    float *gains;            /* all g and 1 / n */
     size_t n_gains;
     float *norms;                /* saved norms: stored values, then factors */
     struct ts_safetensors *file; /* where saved modules are mapped; NULL: none */
+    ts_model *source;            /* the same for a whole model */
 } ts_adapter;
 
 /* A fresh adapter for m: A uniform in +-1/sqrt(in) from `seed` (PEFT's kaiming_uniform with a = sqrt 5), B zero, DoRA's
- * magnitudes the norms of the model's rows. Embedding: A zero, B normal. Refuses settings.save. */
+ * magnitudes the norms of the model's rows. Embedding: A zero, B normal. Saved modules (settings.save) begin as the
+ * model's own and are held. */
 TS_MUST_USE ts_status ts_adapter_make(ts_adapter **out, const ts_model *m, const ts_adapter_settings *settings,
                                       uint64_t seed, ts_err *err);
 /* The same for whole projections: bit (1 << ts_proj) of targets in every layer. */
 TS_MUST_USE ts_status ts_adapter_new(ts_adapter **out, const ts_model *m, size_t r, double alpha, double dropout,
                                      bool rslora, unsigned targets, uint64_t seed, ts_err *err);
-/* Same shape as `like`, all zero, without saved modules: gradients, optimiser state. */
+/* All the weights of m (or some) as an adapter that can be trained: full fine-tuning. Every module begins as the
+ * model's own in f32, held; the embedding of a model whose head is its embedding counts for both. `modules`: "all" or
+ * NULL, all-linear, names (the end of a path: "norm", "embed_tokens", "q_proj") or a regular expression for whole paths
+ * ("model.layers.0.input_layernorm"); a projection's bias goes with it. `layers`: "20-29", "0,3,5-7"; then nothing
+ * outside of layers is chosen; NULL or "": all. TS_INVALID: nothing is chosen, or a name that there is not. Large: the
+ * model's size in f32. */
+TS_MUST_USE ts_status ts_adapter_whole(ts_adapter **out, const ts_model *m, const char *modules, const char *layers,
+                                       ts_err *err);
+/* How many parameters that would be, without allocating. */
+TS_MUST_USE ts_status ts_whole_params(size_t *out, const ts_model *m, const char *modules, const char *layers,
+                                      ts_err *err);
+/* Copies the saved modules into the block in f32, so that they are trained and counted in n_params. */
+TS_MUST_USE ts_status ts_adapter_hold(ts_adapter *a, ts_err *err);
+/* Same shape as `like`, all zero, of saved modules those that are held: gradients, optimiser state. */
 TS_MUST_USE ts_status ts_adapter_zero_like(ts_adapter **out, const ts_adapter *like, ts_err *err);
-/* Is it a folder or file that ts_adapter_load reads, by what is there? */
+/* Is it a folder or file of an adapter, by what is there? */
 bool ts_is_adapter(const char *path);
-/* The adapter that `path` means: itself, or its only sub-folder that is one (PEFT puts a named adapter into a folder of
- * its name). *out is the caller's. TS_NOT_FOUND, or TS_INVALID with their names when there are several. */
+/* Is it a Hugging Face folder of a model? ts_adapter_load takes it as an adapter that replaces everything. */
+bool ts_is_whole(const char *path);
+/* The adapter that `path` means: itself (also a whole model), or its only sub-folder that is one (PEFT puts a named
+ * adapter into a folder of its name). *out is the caller's. TS_NOT_FOUND, or TS_INVALID with their names when there are
+ * several. */
 TS_MUST_USE ts_status ts_adapter_find(char **out, const char *path, ts_err *err);
-/* Reads a PEFT or mlx-lm folder (or the only sub-folder of one that is) or a GGUF file. F16 and BF16 are widened.
+/* Reads a PEFT or mlx-lm folder (or the only sub-folder of one that is), a GGUF file, or a Hugging Face folder of a
+ * model with the sizes of m, whose weights then take the place of m's and stay mapped. F16 and BF16 are widened.
  * TS_FORMAT when it does not fit m, with what is missing, unexpected or of a wrong shape. */
 TS_MUST_USE ts_status ts_adapter_load(ts_adapter **out, const char *path, const ts_model *m, ts_err *err);
 /* Writes a PEFT folder (made if missing); each file atomically, the tensors before the config. Written, read and
@@ -99,7 +123,7 @@ TS_MUST_USE ts_status ts_adapter_save(const ts_adapter *a, const char *dir, ts_e
  * the embedding or head of a model where they are one tensor. */
 TS_MUST_USE ts_status ts_adapter_save_gguf(const ts_adapter *a, const char *path, ts_err *err);
 void ts_adapter_free(ts_adapter *a);
-/* Calculates DoRA's g anew, after mag, a or b changed. On all cores; nothing to do without DoRA. */
+/* Calculates what is made from the block anew, after it changed: DoRA's g (on all cores), Gemma's 1 + w. */
 void ts_adapter_refresh(ts_adapter *a);
 
 /* "all-linear", "q_proj,v_proj", or a regular expression that must match the whole module path
@@ -107,12 +131,15 @@ void ts_adapter_refresh(ts_adapter *a);
  * expression that also matches what is no matrix (a layer, its attention) is kept as the list of what it chose: PEFT
  * would refuse it. */
 TS_MUST_USE ts_status ts_targets_set(ts_adapter_settings *s, const char *text, const ts_model *m, ts_err *err);
+/* "20-29" or "0,3,5-7" into settings' layers. NULL or "": all. */
+TS_MUST_USE ts_status ts_layers_set(ts_adapter_settings *s, const char *text, const ts_model *m, ts_err *err);
 /* "q_proj=8,.*down_proj=4" into {"q_proj": 8, ..}, new text (free); a comma in braces does not part. NULL for "". */
 TS_MUST_USE ts_status ts_pattern_parse(char **out, const char *text, ts_err *err);
 void ts_adapter_settings_release(ts_adapter_settings *s);
 /* Number of parameters that would be trained, without allocating. Checks the settings as ts_adapter_make does. */
 TS_MUST_USE ts_status ts_lora_params(size_t *out, const ts_model *m, const ts_adapter_settings *s, ts_err *err);
-/* TS_UNSUPPORTED with the name of what the adapter has that training cannot change (saved modules, embedding, head). */
+/* TS_UNSUPPORTED with the name of what the adapter has that training cannot change: saved modules that are not held,
+ * LoRA on embedding or head. */
 TS_MUST_USE ts_status ts_adapter_trainable(const ts_adapter *a, ts_err *err);
 /* Parameters that PEFT counts as trainable: LoRA's, magnitudes and saved modules. */
 size_t ts_adapter_params(const ts_adapter *a);
@@ -121,8 +148,12 @@ void ts_trainable_line(size_t trainable, size_t base, char *out, size_t n);
 
 /* ---- what the model is while the adapter is active; a NULL: the model itself ---- */
 
-/* The values in place of a norm's own (a pointer of the model). */
+/* The values in place of a norm's or a bias' own (a pointer of the model; NULL stays NULL). */
 const float *ts_adapter_norm(const ts_adapter *a, const float *own);
+/* The matrix of a projection, before LoRA. */
+const ts_weight *ts_adapter_proj(const ts_adapter *a, const ts_model *m, size_t layer, size_t proj);
+/* Where the held module is that replaces `own` (as ts_saved.replaces says): in a gradient, where to add. NULL: none. */
+float *ts_adapter_values(const ts_adapter *a, const void *own);
 /* The matrices before any LoRA of theirs. */
 const ts_weight *ts_adapter_embed(const ts_adapter *a, const ts_model *m);
 const ts_weight *ts_adapter_head(const ts_adapter *a, const ts_model *m);

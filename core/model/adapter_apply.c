@@ -8,14 +8,36 @@
 #include <string.h>
 
 static const ts_saved *saved_for(const ts_adapter *a, const void *own) {
-    for (size_t i = 0; a && i < a->n_saved; i++)
+    if (!a || !a->n_saved) return NULL;
+    for (size_t i = 0; !a->by_own && i < a->n_saved; i++)
         if (a->saved[i].replaces == own) return &a->saved[i];
+    size_t low = 0, high = a->by_own ? a->n_saved : 0;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        const ts_saved *s = a->by_own[mid];
+        if (s->replaces == own) return s;
+        if ((uintptr_t)s->replaces < (uintptr_t)own)
+            low = mid + 1;
+        else
+            high = mid;
+    }
     return NULL;
 }
 
 const float *ts_adapter_norm(const ts_adapter *a, const float *own) {
-    const ts_saved *s = saved_for(a, own);
+    const ts_saved *s = own ? saved_for(a, own) : NULL;
     return s ? s->factors : own;
+}
+
+const ts_weight *ts_adapter_proj(const ts_adapter *a, const ts_model *m, size_t layer, size_t proj) {
+    const ts_weight *own = &m->layer[layer].proj[proj];
+    const ts_saved *s = saved_for(a, own);
+    return s ? &s->weight : own;
+}
+
+float *ts_adapter_values(const ts_adapter *a, const void *own) {
+    const ts_saved *s = own ? saved_for(a, own) : NULL;
+    return s ? s->values : NULL;
 }
 
 /* The embedding and the head of a tied model are the same values, so the structs stand for them. */
@@ -27,7 +49,7 @@ const ts_weight *ts_adapter_embed(const ts_adapter *a, const ts_model *m) {
 /* A base_layer is loaded into the model's own matrix, which is the head's too when they are tied. */
 const ts_weight *ts_adapter_head(const ts_adapter *a, const ts_model *m) {
     const ts_saved *s = saved_for(a, &m->head), *e = m->config.tied ? saved_for(a, &m->embed) : NULL;
-    return s ? &s->weight : e && e->base ? &e->weight : &m->head;
+    return s ? &s->weight : e && e->both ? &e->weight : &m->head;
 }
 
 /* ---- rows ---- */
@@ -68,7 +90,7 @@ void ts_adapter_embed_row(const ts_adapter *a, const ts_model *m, size_t id, flo
 static const ts_weight *base_of(const ts_adapter *a, const ts_model *m, ts_module module) {
     if (module.kind == TS_MODULE_EMBED) return ts_adapter_embed(a, m);
     if (module.kind == TS_MODULE_HEAD) return ts_adapter_head(a, m);
-    return ts_module_weight(m, module);
+    return ts_adapter_proj(a, m, module.layer, module.proj);
 }
 
 bool ts_adapter_changes(const ts_adapter *a, ts_module module) {
@@ -96,7 +118,7 @@ void ts_adapter_apply(const ts_adapter *a, const ts_model *m, ts_module module, 
     free(change);
 }
 
-/* ---- DoRA's norms ---- */
+/* ---- what follows from the block ---- */
 
 enum { ROWS = 64 };
 
@@ -130,6 +152,12 @@ static void refresh_task(void *ctx, size_t i, int worker) {
 }
 
 void ts_adapter_refresh(ts_adapter *a) {
+    for (size_t i = 0; i < a->n_saved; i++) {
+        const ts_saved *s = &a->saved[i];
+        float *factors = s->values && s->from_one ? (float *)(uintptr_t)s->factors : NULL;
+        for (size_t k = 0; factors && k < s->weight.cols; k++)
+            factors[k] = s->values[k] + 1;
+    }
     if (!a->n_gains) return;
     refresh_job j = {.a = a, .n = ts_module_count(a->model)};
     j.first = ts_calloc(j.n + 1, sizeof *j.first);

@@ -126,50 +126,6 @@ bool ts_adapter_slot(const ts_adapter *a, size_t i, ts_slot *out) {
 
 /* ---- saved modules ---- */
 
-static void add_saved(ts_adapter *a, const char *path, const void *replaces, size_t rows, size_t cols, bool base) {
-    ts_saved s = {.replaces = replaces, .weight = {.rows = rows, .cols = cols}, .base = base};
-    snprintf(s.name, sizeof s.name, "%s", path);
-    a->saved = ts_realloc_array(a->saved, a->n_saved + 1, sizeof *a->saved);
-    a->saved[a->n_saved++] = s;
-}
-
-/* A module of layers that PEFT would save and we do not: q_proj and so on. Any path that ends so is meant. */
-static ts_status refuse_projections(const loader *x, const ts_json *save) {
-    for (size_t i = 0; i < ts_module_count(x->m); i++) {
-        char path[TS_MODULE_PATH];
-        ts_module module = ts_module_at(x->m, i);
-        ts_module_path(x->m, module, path);
-        if (module.kind == TS_MODULE_PROJ && ts_save_matches(save, path))
-            return ts_fail(x->err, TS_UNSUPPORTED,
-                           "the adapter %s saves %s whole (modules_to_save), which is done for norms, embed_tokens and "
-                           "lm_head only",
-                           x->dir, path);
-    }
-    return TS_OK;
-}
-
-static ts_status list_saved(const loader *x, ts_adapter *a) {
-    const ts_config *c = &x->m->config;
-    ts_json *save = a->settings.save ? ts_json_parse(a->settings.save, strlen(a->settings.save), x->err) : NULL;
-    char path[TS_MODULE_PATH];
-    const float *values;
-    size_t n;
-    if (!save) return TS_OK;
-    ts_status status = refuse_projections(x, save);
-    for (size_t i = 0; ts_norm_at(x->m, i, path, &values, &n); i++)
-        if (*path && ts_save_matches(save, path)) add_saved(a, path, values, 1, n, false);
-    ts_module_path(x->m, (ts_module){.kind = TS_MODULE_EMBED}, path);
-    if (ts_save_matches(save, path)) add_saved(a, path, &x->m->embed, c->vocab, c->hidden, false);
-    ts_module_path(x->m, (ts_module){.kind = TS_MODULE_HEAD}, path);
-    if (ts_save_matches(save, path)) add_saved(a, path, &x->m->head, c->vocab, c->hidden, false);
-    if (status == TS_OK && a->n_saved == 0)
-        status = ts_fail(x->err, TS_UNSUPPORTED,
-                         "the adapter %s saves modules that the model %s does not have (modules_to_save %s)", x->dir,
-                         c->name, a->settings.save);
-    ts_json_free(save);
-    return status;
-}
-
 /* The whole matrix that PEFT stores beside LoRA on the embedding or the head (save_embedding_layers). */
 static void list_base_layers(const ts_safetensors *s, ts_adapter *a) {
     const ts_model *m = a->model;
@@ -178,8 +134,11 @@ static void list_base_layers(const ts_safetensors *s, ts_adapter *a) {
         char path[TS_MODULE_PATH], key[160];
         ts_module_path(m, modules[i], path);
         snprintf(key, sizeof key, PREFIX "%s.base_layer.weight", path);
-        if (ts_safetensors_find(s, key))
-            add_saved(a, path, ts_module_weight(m, modules[i]), m->config.vocab, m->config.hidden, true);
+        if (!ts_safetensors_find(s, key)) continue;
+        ts_part_of part = {.replaces = ts_module_weight(m, modules[i]), .weight = *ts_module_weight(m, modules[i])};
+        snprintf(part.path, sizeof part.path, "%s", path);
+        ts_add_saved(a, &part);
+        a->saved[a->n_saved - 1].base = a->saved[a->n_saved - 1].both = true;
     }
 }
 
@@ -258,7 +217,7 @@ static ts_status take_all(const loader *x, const ts_safetensors *s, ts_adapter *
 }
 
 static ts_status read_tensors(const loader *x, ts_adapter *a) {
-    char *path = ts_path_join(x->dir, "adapter_model.safetensors");
+    char *path = ts_path_join(x->dir, "adapter_model.safetensors"), *what = NULL;
     ts_status status;
     if (!ts_is_file(path)) {
         char *old = ts_path_join(x->dir, "adapter_model.bin");
@@ -268,10 +227,13 @@ static ts_status read_tensors(const loader *x, ts_adapter *a) {
         goto out;
     }
     TS_GOTO(ts_safetensors_open(&a->file, path, x->err));
-    TS_GOTO(list_saved(x, a));
+    what = ts_printf("the adapter %s", x->dir);
+    TS_GOTO(ts_list_saved(a, what, x->err));
     list_base_layers(a->file, a);
+    ts_index_saved(a);
     TS_GOTO(take_all(x, a->file, a));
 out:
+    free(what);
     free(path);
     return status;
 }
@@ -340,7 +302,7 @@ ts_status ts_adapter_find(char **out, const char *path, ts_err *err) {
     ts_buf found = TS_BUF_INIT;
     size_t n = 0;
     *out = NULL;
-    if (ts_is_adapter(path)) {
+    if (ts_is_adapter(path) || ts_is_whole(path)) {
         *out = ts_strdup(path);
         return TS_OK;
     }
@@ -377,6 +339,8 @@ ts_status ts_adapter_load(ts_adapter **out, const char *path, const ts_model *m,
         status = ts_adapter_load_gguf(out, dir, m, err);
     } else if (holds(dir, "adapters.safetensors") && !holds(dir, "adapter_model.safetensors")) {
         status = ts_adapter_load_mlx(out, dir, m, err);
+    } else if (!ts_is_adapter(dir)) {
+        status = ts_adapter_load_whole(out, dir, m, err);
     } else {
         config = ts_path_join(dir, "adapter_config.json");
         status = load_peft(out, &x, config);

@@ -20,6 +20,31 @@ ts_lora *ts_adapter_lora(const ts_adapter *a, ts_module module);
  * last. */
 bool ts_norm_at(const ts_model *m, size_t i, char path[TS_MODULE_PATH], const float **values, size_t *n);
 
+/* What can be replaced as a whole, one after the other; path "" for what this model does not have. */
+typedef struct ts_part_of {
+    char path[TS_MODULE_PATH];
+    const void *replaces;
+    ts_weight weight; /* the model's own; [1, n] f32 for a norm or a bias: as used, with Gemma's 1 */
+    bool norm, bias, proj;
+    size_t layer; /* SIZE_MAX: in none */
+} ts_part_of;
+/* Embedding, then of each layer its projections, biases and norms, then the last norm and the head (also where it is
+ * the embedding); false behind the last. */
+bool ts_part_at(const ts_model *m, size_t i, ts_part_of *out);
+size_t ts_part_count(const ts_model *m);
+/* One more saved module, with the model's own values. */
+void ts_add_saved(ts_adapter *a, const ts_part_of *part);
+/* Makes by_own. */
+void ts_index_saved(ts_adapter *a);
+/* Those that settings.save names; `what` begins a message: "the adapter DIR". */
+TS_MUST_USE ts_status ts_list_saved(ts_adapter *a, const char *what, ts_err *err);
+/* How many numbers they are. */
+TS_MUST_USE ts_status ts_saved_params(size_t *out, const ts_model *m, const ts_adapter_settings *s, ts_err *err);
+TS_MUST_USE ts_status ts_adapter_load_whole(ts_adapter **out, const char *dir, const ts_model *m, ts_err *err);
+/* adapter_select.c: which parts (chosen [ts_part_count]) modules and layers of ts_adapter_whole mean. */
+TS_MUST_USE ts_status ts_parts_select(bool *chosen, const ts_model *m, const char *modules, const char *layers,
+                                      ts_err *err);
+
 /* What each module gets: rank 0 = not adapted. */
 typedef struct ts_shape {
     size_t r;

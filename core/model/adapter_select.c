@@ -351,6 +351,22 @@ static char *paths_json(const ts_shape *shapes, const ts_model *m) {
     return json;
 }
 
+/* What was typed as JSON: a list of names, or the expression. */
+static char *typed_json(const char *text, const ts_model *m, bool *expression) {
+    ts_buf out = TS_BUF_INIT;
+    ts_jw w = ts_jw_to(&out);
+    *expression = false;
+    if (strcmp(text, "all-linear") == 0) {
+        char *all = all_linear(m, ","), *json = names_json(all);
+        free(all);
+        return json;
+    }
+    if (is_list(text)) return names_json(text);
+    *expression = true;
+    ts_jw_str(&w, text);
+    return ts_buf_take(&out);
+}
+
 ts_status ts_targets_set(ts_adapter_settings *s, const char *text, const ts_model *m, ts_err *err) {
     ts_shape *shapes = NULL;
     ts_adapter_settings test = {.r = 1, .alpha = 1};
@@ -358,19 +374,7 @@ ts_status ts_targets_set(ts_adapter_settings *s, const char *text, const ts_mode
     if (strspn(text, ", ") == strlen(text))
         return ts_fail(err, TS_INVALID,
                        "the adapter has no target modules; name some, for example all-linear, or q_proj,v_proj");
-    if (strcmp(text, "all-linear") == 0) {
-        char *all = all_linear(m, ",");
-        test.targets = names_json(all);
-        free(all);
-    } else if (is_list(text)) {
-        test.targets = names_json(text);
-    } else {
-        ts_buf out = TS_BUF_INIT;
-        ts_jw w = ts_jw_to(&out);
-        ts_jw_str(&w, text);
-        test.targets = ts_buf_take(&out);
-        expression = true;
-    }
+    test.targets = typed_json(text, m, &expression);
     ts_status status = ts_adapter_select(&shapes, &test, m, true, err);
     if (status == TS_OK && expression) status = matches_more(text, m, &more, err);
     if (status == TS_OK) {
@@ -421,4 +425,99 @@ ts_status ts_pattern_parse(char **out, const char *text, ts_err *err) {
     ts_jw_end_obj(&w);
     *out = ts_buf_take(&json);
     return TS_OK;
+}
+
+/* ---- layers, and whole modules ---- */
+
+static ts_status bad_layers(const char *text, const ts_model *m, ts_err *err) {
+    return ts_fail(err, TS_INVALID,
+                   "\"%.60s\" is no list of layers; the model has layers 0 to %zu: write 20-%zu or 0,3,5-7", text,
+                   m->config.layers - 1, TS_MAX(m->config.layers - 1, (size_t)20));
+}
+
+static ts_status layers_json(char **out, const char *text, const ts_model *m, ts_err *err) {
+    size_t n = m->config.layers;
+    ts_buf json = TS_BUF_INIT;
+    *out = NULL;
+    if (!text || !*text) return TS_OK;
+    bool *on = ts_calloc(n, sizeof *on), any = false, fine = true;
+    for (const char *p = text; *p && fine;) {
+        char *end;
+        unsigned long first = strtoul(p, &end, 10), last = first;
+        fine = end != p && *p >= '0' && *p <= '9';
+        if (fine && *end == '-') {
+            fine = end[1] >= '0' && end[1] <= '9';
+            if (fine) last = strtoul(end + 1, &end, 10);
+        }
+        fine = fine && first <= last && last < n && (!*end || (*end == ',' && end[1]));
+        for (size_t i = first; fine && i <= last; i++)
+            on[i] = any = true;
+        p = *end ? end + 1 : end;
+    }
+    ts_jw w = ts_jw_to(&json);
+    ts_jw_arr(&w);
+    for (size_t i = 0; fine && i < n; i++)
+        if (on[i]) ts_jw_int(&w, (int64_t)i);
+    ts_jw_end_arr(&w);
+    free(on);
+    if (fine && any) {
+        *out = ts_buf_take(&json);
+        return TS_OK;
+    }
+    ts_buf_release(&json);
+    return bad_layers(text, m, err);
+}
+
+ts_status ts_layers_set(ts_adapter_settings *s, const char *text, const ts_model *m, ts_err *err) {
+    free(s->layers);
+    return layers_json(&s->layers, text, m, err);
+}
+
+/* Every name of the list ends a path. */
+static ts_status check_part_names(const ts_json *list, const ts_model *m, ts_err *err) {
+    ts_part_of part;
+    for (const ts_json *v = ts_json_child(list); v; v = ts_json_next(v)) {
+        bool found = false;
+        for (size_t i = 0; !found && ts_part_at(m, i, &part); i++)
+            found = *part.path && ends_with_name(part.path, ts_json_str(v, ""));
+        if (!found)
+            return ts_fail(err, TS_INVALID,
+                           "the model has no module %s; modules are called q_proj, input_layernorm, norm, embed_tokens "
+                           "and so on (tunesmith inspect MODEL lists the tensors)",
+                           ts_json_str(v, ""));
+    }
+    return TS_OK;
+}
+
+ts_status ts_parts_select(bool *chosen, const ts_model *m, const char *modules, const char *layers, ts_err *err) {
+    bool all = !modules || !*modules || strcmp(modules, "all") == 0, expression, exact;
+    char *typed = all ? NULL : typed_json(modules, m, &expression), *listed = NULL;
+    ts_json *names = NULL, *only = NULL;
+    matching match = {0};
+    ts_part_of part;
+    size_t n = 0;
+    ts_status status = TS_OK;
+    TS_GOTO(parse(&names, typed, "the modules to train", err));
+    TS_GOTO(matching_new(&match, names, "the modules to train", err));
+    TS_GOTO(layers_json(&listed, layers, m, err));
+    TS_GOTO(parse(&only, listed, "the layers to train", err));
+    if (match.list) TS_GOTO(check_part_names(match.list, m, err));
+    for (size_t i = 0; ts_part_at(m, i, &part); i++) {
+        chosen[i] = *part.path && (all || matching_has(&match, part.path, part.proj, &exact)) &&
+                    (!only || (part.layer != SIZE_MAX && layer_listed(only, part.layer)));
+        n += chosen[i];
+    }
+    if (match.whole.gave_up)
+        TS_GOTO(ts_fail(err, TS_LIMIT, "the modules to train %s take too many steps to match; simplify the expression",
+                        modules));
+    if (n == 0)
+        TS_GOTO(ts_fail(err, TS_INVALID, "nothing would be trained: no module is called %s%s%s", all ? "so" : modules,
+                        only ? " in the layers " : "", only ? layers : ""));
+out:
+    pattern_release(&match.whole);
+    ts_json_free(names);
+    ts_json_free(only);
+    free(typed);
+    free(listed);
+    return status;
 }

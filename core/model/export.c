@@ -57,7 +57,8 @@ static void add_norm(const ts_export *x, ts_parts *to, size_t layer, ts_norm n) 
         add_layer(to, layer, norm(x, *ts_norm_of(&m->layer[layer], n), size), hf, ts_norm_name(f, true, n), "weight");
 }
 
-static void add_proj(const ts_model *m, ts_parts *to, size_t layer, ts_proj p) {
+static void add_proj(const ts_export *e, ts_parts *to, size_t layer, ts_proj p) {
+    const ts_model *m = e->model;
     const ts_layer *l = &m->layer[layer];
     char hf[TS_PROJ_TENSOR], gguf[TS_PROJ_TENSOR];
     if (!ts_proj_name(&m->config, p)) return;
@@ -68,7 +69,7 @@ static void add_proj(const ts_model *m, ts_parts *to, size_t layer, ts_proj p) {
     x.rotary = p == TS_Q || p == TS_K;
     add_layer(to, layer, x, hf, gguf, "weight");
     if (!l->bias[p]) return;
-    x = vector(l->bias[p], l->proj[p].rows);
+    x = vector(ts_adapter_norm(e->adapter, l->bias[p]), l->proj[p].rows);
     x.rotary = p == TS_Q || p == TS_K;
     add_layer(to, layer, x, hf, gguf, "bias");
 }
@@ -90,7 +91,9 @@ static bool changes(const ts_adapter *a, const ts_part *p) {
 /* What the adapter makes of the input side must not reach a head that shares the matrix, nor the other way round. */
 static bool stays_tied(const ts_export *x) {
     const ts_module embed = {.kind = TS_MODULE_EMBED}, head = {.kind = TS_MODULE_HEAD};
-    return x->model->config.tied && !ts_adapter_changes(x->adapter, embed) && !ts_adapter_changes(x->adapter, head);
+    if (!x->model->config.tied) return false;
+    if (x->adapter && x->adapter->whole) return true; /* one matrix there too */
+    return !ts_adapter_changes(x->adapter, embed) && !ts_adapter_changes(x->adapter, head);
 }
 
 void ts_export_parts(const ts_export *x, ts_parts *to) {
@@ -99,7 +102,7 @@ void ts_export_parts(const ts_export *x, ts_parts *to) {
     add(to, matrix(TS_ROLE_EMBED, &m->embed), "model.embed_tokens.weight", "token_embd.weight");
     for (size_t l = 0; l < m->config.layers; l++) {
         for (ts_proj p = 0; p < TS_PROJS; p++)
-            add_proj(m, to, l, p);
+            add_proj(x, to, l, p);
         for (ts_norm n = 0; n < TS_NORMS; n++)
             add_norm(x, to, l, n);
     }

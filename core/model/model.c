@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 const ts_tensor *ts_store_find(const struct ts_model_store *s, const char *name, const char **type) {
     if (s->gguf) {
@@ -68,6 +69,20 @@ void ts_model_close(ts_model *m) {
 void ts_weight_rows(const ts_weight *w, size_t first, size_t n, float *out) {
     ts_assert(w->data && first <= w->rows && n <= w->rows - first);
     ts_dequantize(w->type, (const unsigned char *)w->data + first * w->row_bytes, out, n * w->cols);
+}
+
+static bool inside(const void *p, const void *block, size_t bytes) {
+    return block && (uintptr_t)p >= (uintptr_t)block && (uintptr_t)p < (uintptr_t)block + bytes;
+}
+
+/* The whole pages of it. */
+void ts_model_forget(const ts_model *m, const ts_weight *w) {
+    const struct ts_model_store *s = m->store;
+    if (inside(w->data, s->block, s->block_bytes) || inside(w->data, s->nf4, s->nf4_bytes)) return;
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)w->data, end = at + w->rows * w->row_bytes;
+    at = (at + page - 1) & ~(page - 1);
+    end &= ~(page - 1);
+    if (end > at && madvise((void *)at, end - at, MADV_DONTNEED) != 0) return; /* then they stay in memory */
 }
 
 /* The hash of the list of the files' hashes: names and places do not count. */

@@ -46,6 +46,7 @@ typedef struct ts_config {
         eos[8]; /* stop tokens: generation_config's or the tokenizer's; the template's end of turn is added by chat.h */
     size_t n_eos;
     int32_t bos; /* -1: none */
+    int32_t pad; /* padding, as config.json or the GGUF file's tokenizer says; -1: none */
 } ts_config;
 
 /* A linear layer's matrix: rows = out, cols = in. */
@@ -118,6 +119,8 @@ const char *ts_proj_name(const ts_config *c, ts_proj p);
 void ts_rope_frequencies(const ts_rope *r, size_t length, float *out);
 /* Rows [first, first + n) of w as f32 into out [n, cols]. */
 void ts_weight_rows(const ts_weight *w, size_t first, size_t n, float *out);
+/* Gives the memory of w, a matrix of m, back where it is mapped from a file: it is read again when it is used again. */
+void ts_model_forget(const ts_model *m, const ts_weight *w);
 /* Hash of the hashes of config.json (folders) and the weights' file(s), 32 hex digits. The first call reads the files
  * through, later ones answer from memory. */
 TS_MUST_USE ts_status ts_model_hash(const ts_model *m, char out[33], ts_err *err);

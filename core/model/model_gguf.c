@@ -175,6 +175,7 @@ static void read_stops(ts_keys *r) {
                                        "tokenizer.ggml.eom_token_id"};
     ts_config *c = &r->m->config;
     int64_t v;
+    c->pad = ts_gguf_int(r->g, "tokenizer.ggml.padding_token_id", &v) && v >= 0 && v < INT32_MAX ? (int32_t)v : -1;
     c->bos = ts_gguf_int(r->g, "tokenizer.ggml.bos_token_id", &v) && v >= 0 && v < INT32_MAX ? (int32_t)v : -1;
     for (size_t i = 0; i < TS_COUNT(keys); i++) {
         if (!ts_gguf_int(r->g, keys[i], &v) || v < 0 || v >= INT32_MAX) continue;

@@ -38,7 +38,7 @@ static void add_eos(ts_config *c, const ts_json *v) {
 static ts_status read_stops(const ts_hf *r) {
     ts_config *c = &r->m->config;
     ts_json *generation = NULL;
-    int64_t bos;
+    int64_t bos, pad;
     if (has_file(r->dir, "generation_config.json")) {
         generation = read_json(r->dir, "generation_config.json", MAX_CONFIG, r->err);
         if (!generation) return r->err ? r->err->code : TS_FORMAT;
@@ -51,6 +51,7 @@ static ts_status read_stops(const ts_hf *r) {
             add_eos(c, v);
     else
         add_eos(c, eos);
+    c->pad = ts_json_int(ts_hf_get(r, "pad_token_id"), 0, INT32_MAX - 1, &pad) ? (int32_t)pad : -1;
     c->bos = ts_json_int(ts_hf_get(r, "bos_token_id"), 0, INT32_MAX - 1, &bos) ? (int32_t)bos : -1;
     ts_json_free(generation);
     return TS_OK;

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 enum { BLOCK = 64, BYTES = 36, NESTED = 256 };
 
@@ -134,14 +133,6 @@ static void encode_rows(void *ctx, size_t piece, int worker) {
     free(row);
 }
 
-/* The whole pages of the mapped matrix: they can be read again from the file. */
-static void forget(const ts_weight *w) {
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), at = (uintptr_t)w->data, end = at + w->rows * w->row_bytes;
-    at = (at + page - 1) & ~(page - 1);
-    end &= ~(page - 1);
-    if (end > at && madvise((void *)at, end - at, MADV_DONTNEED) != 0) return; /* then they stay in memory */
-}
-
 static bool is_plain(const ts_weight *w) {
     return w->data && ts_dtype_block(w->type) == 1;
 }
@@ -155,7 +146,7 @@ static ts_status encode_matrix(const ts_model *m, ts_weight *w, const char *name
         return ts_fail(err, TS_INVALID, "%s: a weight of layer %zu's %s is not finite, so it has no 4-bit form",
                        m->path, layer, name);
     ts_nf4_nest(to, w->rows * (w->cols / BLOCK), NULL);
-    forget(w);
+    ts_model_forget(m, w);
     *w = (ts_weight){TS_NF4, w->rows, w->cols, j.row_bytes, to};
     return TS_OK;
 }

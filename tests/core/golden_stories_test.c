@@ -202,6 +202,76 @@ static void twenty_steps_with_schedule_and_clipping_are_right(void **state) {
                    "golden/stories260K/adapter_final_sched/adapter_model.safetensors", 0.5);
 }
 
+/* Every weight of a whole model, or its gradient, against a file with the model's own names. */
+static void check_whole(const ts_adapter *got, const char *file, double tolerance) {
+    ts_safetensors *s;
+    char name[160];
+    assert_ok(ts_safetensors_open(&s, ts_test_shared(file), &err));
+    assert_int_equal(got->n_saved, ts_safetensors_count(s));
+    for (size_t k = 0; k < got->n_saved; k++) {
+        const ts_saved *x = &got->saved[k];
+        snprintf(name, sizeof name, "%s.weight", x->name);
+        const ts_tensor *want = golden_tensor(s, name);
+        size_t n = x->weight.rows * x->weight.cols;
+        assert_int_equal(want->bytes, n * sizeof(float));
+        double largest = 1e-30;
+        for (size_t i = 0; i < n; i++)
+            largest = fmax(largest, fabs(golden_value(want, i)));
+        for (size_t i = 0; i < n; i++)
+            assert_near(x->values[i], golden_value(want, i), tolerance > 0 ? tolerance : 1e-5 * largest + 1e-9, name);
+    }
+    ts_safetensors_close(s);
+}
+
+/* full_train.json: everything decays there, norms and embedding too. The trained model's answers are generate.json's.
+ */
+static void ten_steps_of_all_weights(const ts_json *golden, ts_adapter *a) {
+    ts_json *batches = golden_json("golden/stories260K/batches.json");
+    ts_adapter *grad = golden_zeros(a), *m = golden_zeros(a), *v = golden_zeros(a);
+    const ts_json *step = ts_json_child(batches);
+    size_t t = 0, count;
+    for (const ts_json *want = ts_json_child(golden); want; want = ts_json_next(want), step = ts_json_next(step)) {
+        golden_batch b = window(step);
+        assert_near(mean_gradient(a, grad, &b, &count), ts_json_num(ts_json_get(want, "loss_f64"), NAN), 1e-5, "loss");
+        if (t == 0) check_whole(grad, "golden/stories260K/full_grads.safetensors", 0);
+        double norm = ts_grad_norm(grad->block, grad->n_params);
+        assert_near(norm, ts_json_num(ts_json_get(want, "grad_norm_f64"), NAN), 1e-4, "norm of the gradient");
+        ts_adamw o = TS_ADAMW_DEFAULTS;
+        o.lr = ts_json_num(ts_json_get(want, "lr"), NAN);
+        o.weight_decay = 0.01;
+        ts_adamw_step(&o, ++t, a->block, grad->block, m->block, v->block, a->n_params);
+        golden_batch_release(&b);
+    }
+    assert_int_equal(t, 10);
+    ts_adapter_free(grad), ts_adapter_free(m), ts_adapter_free(v);
+    ts_json_free(batches);
+}
+
+static void all_weights_train_as_they_should(void **state) {
+    (void)state;
+    open_model();
+    ts_json *log = golden_json("golden/stories260K/full_train.json"),
+            *answers = golden_json("golden/stories260K/generate.json");
+    ts_adapter *a = NULL;
+    assert_ok(ts_adapter_whole(&a, model, NULL, NULL, &err));
+    ten_steps_of_all_weights(ts_json_get(log, "steps"), a);
+    check_whole(a, "golden/stories260K/full_final.safetensors", 1e-4);
+    for (const ts_json *p = ts_json_child(answers); p; p = ts_json_next(p)) {
+        size_t n, len;
+        int32_t *ids = golden_ids(ts_json_get(p, "ids"), &n), *want = golden_ids(ts_json_get(p, "after_full"), &len);
+        ts_gen_item items[2] = {{.prompt = ids, .n_prompt = n, .adapter = a}, {.prompt = ids, .n_prompt = n}};
+        ts_gen_options o = {.max_new_tokens = len, .sampling = TS_SAMPLING_GREEDY};
+        assert_ok(ts_net_generate(net, items, 2, &o, NULL, &err)); /* the base beside it in the batch */
+        assert_int_equal(items[0].out.n, len);
+        assert_memory_equal(items[0].out.items, want, len * sizeof *want);
+        ts_gen_release(items, 2);
+        free(ids), free(want);
+    }
+    ts_adapter_free(a);
+    ts_json_free(log), ts_json_free(answers);
+    close_model();
+}
+
 static void logits_with_the_adapter_are_right(void **state) {
     (void)state;
     check_logits("golden/stories260K/adapter_final", "golden/stories260K/logits_after_lora.safetensors", 1e-4);
@@ -247,6 +317,7 @@ int main(void) {
         cmocka_unit_test(gradients_of_a_warm_adapter_are_right),
         cmocka_unit_test(twenty_steps_are_right),
         cmocka_unit_test(twenty_steps_with_schedule_and_clipping_are_right),
+        cmocka_unit_test(all_weights_train_as_they_should),
         cmocka_unit_test(logits_with_the_adapter_are_right),
         cmocka_unit_test(greedy_answers_before_and_after_are_right),
     };

@@ -111,6 +111,12 @@ static double ref_nll(const fixture *f, ts_dropout dropout) {
     return sum;
 }
 
+/* Sets a parameter; Gemma's factors follow its norms. (DoRA's norms are constants of the gradient.) */
+static void move(const fixture *f, float *p, float value) {
+    *p = value;
+    if (!f->a->n_gains) ts_adapter_refresh(f->a);
+}
+
 /* Derivative of the reference's NLL by one parameter. */
 static double difference(const fixture *f, float *p, ts_dropout dropout) {
     static const float steps[] = {4e-3f, 8e-3f};
@@ -118,12 +124,12 @@ static double difference(const fixture *f, float *p, ts_dropout dropout) {
     double slope[2];
     for (int i = 0; i < 2; i++) {
         float up = was + steps[i], down = was - steps[i];
-        *p = up;
+        move(f, p, up);
         double high = ref_nll(f, dropout);
-        *p = down;
+        move(f, p, down);
         slope[i] = (high - ref_nll(f, dropout)) / ((double)up - (double)down);
     }
-    *p = was;
+    move(f, p, was);
     return (4 * slope[0] - slope[1]) / 3; /* Richardson: the error of the step squared cancels */
 }
 
@@ -318,6 +324,95 @@ static void adapters_in_some_layers_only(void **state) {
     memset(f.a->lora[2], 0, sizeof f.a->lora[2]);
     check_gradients(&f, none);
     close_tiny(&f);
+}
+
+/* A number of every module that is trained whole. */
+static void check_held(fixture *f) {
+    size_t count;
+    double nll = gradient(f, f->n, none, f->grad, &count);
+    assert_near(nll, ref_nll(f, none), 2e-4, "nll");
+    for (size_t s = 0; s < f->a->n_saved; s++) {
+        const ts_saved *x = &f->a->saved[s];
+        const float *grad = ts_adapter_values(f->grad, x->replaces);
+        size_t n = x->weight.rows * x->weight.cols;
+        double largest = 0;
+        for (size_t i = 0; i < n; i++)
+            largest = fmax(largest, fabs((double)grad[i]));
+        assert_true(largest > 1e-4 || strstr(x->name, "k_proj")); /* a bias of k moves no score */
+        size_t i = (size_t)ts_rand_below(&rnd, n);
+        for (size_t tries = 0; tries < 200 && fabs((double)grad[i]) < largest / 3; tries++)
+            i = (size_t)ts_rand_below(&rnd, n); /* an embedding has mostly tokens that do not occur */
+        assert_near(grad[i], difference(f, &x->values[i], none), 3e-4 * largest + 3e-5, x->name);
+    }
+}
+
+static fixture open_whole(const ts_tiny *t, const char *modules, const char *layers) {
+    fixture f = open_tiny(t, 1);
+    ts_adapter_free(f.a);
+    ts_adapter_free(f.grad);
+    assert_ok(ts_adapter_whole(&f.a, f.m, modules, layers, &err));
+    assert_ok(ts_adapter_zero_like(&f.grad, f.a, &err));
+    return f;
+}
+
+/* Every weight there is, in every family: matrices, biases, norms, embedding and head, one or two. */
+static void whole_models_have_gradients(void **state) {
+    (void)state;
+    static const ts_tiny kinds[] = {
+        {.heads = 6, .kv_heads = 2, .hidden = 48, .ffn = 40, .vocab = 277},
+        {.qwen2 = true, .untied = true, .head_dim = 20, .hidden = 36, .vocab = 277},
+        {.attention_bias = true, .type = TS_Q4_1, .hidden = 32},
+        {.family = "qwen3", .head_dim = 24, .hidden = 32, .ffn = 40},
+        {.family = "phi3", .untied = true, .hidden = 32, .ffn = 40},
+        {.family = "gemma3", .head_dim = 20, .hidden = 32, .ffn = 40},
+        {.family = "gemma2", .head_dim = 24, .kv_heads = 1, .hidden = 32, .ffn = 40},
+    };
+    for (size_t i = 0; i < TS_COUNT(kinds); i++) {
+        fixture f = open_whole(&kinds[i], NULL, NULL);
+        assert_int_equal(f.a->n_params, f.m->params);
+        check_held(&f);
+        close_tiny(&f);
+    }
+}
+
+/* What lies below the lowest of them is skipped; what is not chosen has no gradient. */
+static void some_modules_have_gradients(void **state) {
+    (void)state;
+    static const struct {
+        const char *modules, *layers;
+        size_t n; /* modules, of three layers */
+    } sets[] = {
+        {"all", "1-2", 18},       {"norm", "", 1},        {"input_layernorm", "2", 1},
+        {"embed_tokens", "", 1},  {"all-linear", "0", 7}, {"model.layers.1.*(norm|up_proj)", "", 3},
+        {"q_proj,norm", NULL, 4},
+    };
+    for (size_t i = 0; i < TS_COUNT(sets); i++) {
+        ts_tiny t = {.hidden = 32, .heads = 2, .vocab = 277, .layers = 3};
+        fixture f = open_whole(&t, sets[i].modules, sets[i].layers);
+        assert_int_equal(f.a->n_saved, sets[i].n);
+        check_held(&f);
+        close_tiny(&f);
+    }
+}
+
+/* PEFT's modules_to_save: beside LoRA, and on a tied model the embedding's input side alone. */
+static void saved_modules_have_gradients(void **state) {
+    (void)state;
+    char *const saves[] = {(char[]){"[\"norm\"]"}, (char[]){"[\"embed_tokens\",\"lm_head\"]"},
+                           (char[]){"[\"embed_tokens\"]"}};
+    for (size_t i = 0; i < TS_COUNT(saves); i++) {
+        ts_tiny t = {.hidden = 32, .heads = 2, .vocab = 277, .untied = i == 1};
+        ts_adapter_settings s = {.r = 2, .alpha = 4, .targets = (char[]){"[\"q_proj\",\"up_proj\"]"}, .save = saves[i]};
+        fixture f = open_tiny(&t, 1);
+        ts_adapter_free(f.a);
+        ts_adapter_free(f.grad);
+        assert_ok(ts_adapter_make(&f.a, f.m, &s, 5, &err));
+        assert_ok(ts_adapter_zero_like(&f.grad, f.a, &err));
+        fill(f.a->block, f.a->n_params - f.a->n_held, 0.15f);
+        check_gradients(&f, none);
+        check_held(&f);
+        close_tiny(&f);
+    }
 }
 
 static void assert_close(const ts_adapter *x, const ts_adapter *y, double tolerance) {
@@ -570,6 +665,9 @@ int main(void) {
         cmocka_unit_test(patterns_have_gradients),
         cmocka_unit_test(any_set_of_projections),
         cmocka_unit_test(adapters_in_some_layers_only),
+        cmocka_unit_test(whole_models_have_gradients),
+        cmocka_unit_test(some_modules_have_gradients),
+        cmocka_unit_test(saved_modules_have_gradients),
         cmocka_unit_test(the_cut_into_micro_batches_does_not_matter),
         cmocka_unit_test(threads_do_not_matter_and_runs_repeat),
         cmocka_unit_test(kernels_agree),

@@ -114,7 +114,7 @@ static void whole_settings_are_checked(void **state) {
     } cases[] = {{"precision", "bf16", "bf16"},
                  {"precision", "fp8", "fp8"},
                  {"schedule", "wavy", "wavy"},
-                 {"method", "full", "full"},
+                 {"method", "half", "lora, qlora or full"},
                  {"rank-pattern", "q_proj", "--rank-pattern"},
                  {"alpha-pattern", "q_proj=many", "--alpha-pattern"}};
     for (size_t i = 0; i < TS_COUNT(cases); i++) {

@@ -1,6 +1,6 @@
 /* labels: slow */
-/* Training runs of the real model against PEFT's: losses, learning rates and gradient norms of every step, through a
- * run folder (tolerances and the making of the files: the README beside the golden files). */
+/* Training runs of the real model against PEFT's and transformers': losses, learning rates and gradient norms of every
+ * step, through a run folder (tolerances and the making of the files: the README beside the golden files). */
 #include "core/base/file.h"
 #include "core/engine/train.h"
 #include "tests/support.h"
@@ -55,11 +55,11 @@ static void train(const char *golden, const char *init, const char *const option
     ts_train_result r;
     ts_follow f;
     bool changed;
-    const char *model = ts_test_smollm2(), *adapter = ts_test_shared(init), *here = ts_test_dir();
+    const char *model = ts_test_smollm2(), *adapter = init ? ts_test_shared(init) : NULL, *here = ts_test_dir();
     char *dir = ts_path_join(here, "run"), *rows = write_rows(here);
     ts_run_settings_init(&s);
     ts_run_set(&s.model, model);
-    ts_run_set(&s.init_adapter, adapter);
+    if (init) ts_run_set(&s.init_adapter, adapter);
     for (size_t i = 0; options[i][0]; i++)
         assert_ok(ts_run_settings_set(&s, options[i][0], options[i][1], &err));
     assert_ok(ts_run_create(dir, &s, rows, NULL, NULL, &err));
@@ -87,7 +87,18 @@ static void lora_on_all_linears(void **state) {
     train("golden/smollm2-135m/train_lora_all.json", "golden/smollm2-135m/train_lora_all_init", options);
 }
 
+/* Every weight, clipped at every step, the embedding with the sum of both its uses. */
+static void all_weights(void **state) {
+    (void)state;
+    static const char *const options[][2] = {
+        {"method", "full"},        {"no-shuffle", "yes"},       {"batch-size", "4"},
+        {"max-steps", "5"},        {"schedule", "constant"},    {"warmup-steps", "0"},
+        {"learning-rate", "1e-5"}, {"checkpoint-seconds", "0"}, {NULL, NULL}};
+    train("golden/smollm2-135m/train_full.json", NULL, options);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(lora_on_q_and_v), cmocka_unit_test(lora_on_all_linears)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(lora_on_q_and_v), cmocka_unit_test(lora_on_all_linears),
+                                       cmocka_unit_test(all_weights)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

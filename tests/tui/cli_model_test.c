@@ -114,7 +114,7 @@ static void usage(void **state) {
         {"generate --model m --prompt x --kv-cache f16 --max-new-tokens 2", 0, NULL},
         {"generate --model m --prompt x --preset llamacpp --max-new-tokens 2", 0, NULL},
         {"generate --model m --prompt x --adapter run:1", 1, "run"},
-        {"generate --model m --prompt x --adapter m", 1, "no adapter"},
+        {"generate --model m --prompt x --adapter .", 1, "no adapter"},
         {"nll --model m", 2, "missing"},
         {"nll --model m missing", 1, "missing"},
         {"nll --model m /dev/null", 1, "no rows"},

@@ -1,0 +1,67 @@
+/* What the settings of a run train. */
+#include "core/engine/run.h"
+#include "core/model/adapter.h"
+
+#include <string.h>
+
+const ts_method_facts ts_methods[TS_METHODS] = {
+    {"lora", "an adapter of low rank; the model stays as it is", false, false, "adapter"},
+    {"qlora", "the same over a base rounded to 4 bits (NF4): less memory", true, false, "adapter"},
+    {"full", "the weights themselves: a new model, about 16 bytes of memory a weight", false, true, "model"},
+};
+
+const ts_method_facts *ts_run_method(const ts_run_settings *s) {
+    for (size_t i = 0; s->method && i < TS_METHODS; i++)
+        if (strcmp(ts_methods[i].name, s->method) == 0) return &ts_methods[i];
+    return NULL;
+}
+
+/* "norm,lm_head" as JSON. */
+static char *names_json(const char *text) {
+    ts_buf out = TS_BUF_INIT;
+    ts_jw w = ts_jw_to(&out);
+    ts_jw_arr(&w);
+    for (const char *p = text; *p;) {
+        size_t n = strcspn(p, ", ");
+        if (n) ts_jw_strn(&w, p, n);
+        p += n + (p[n] != 0);
+    }
+    ts_jw_end_arr(&w);
+    return ts_buf_take(&out);
+}
+
+/* What the adapter is to be for m; released by the caller, empty after a failure. */
+static ts_status shape_of(const ts_run_settings *s, const ts_model *m, ts_adapter_settings *out, ts_err *err) {
+    *out = (ts_adapter_settings){.r = (size_t)s->r,
+                                 .alpha = s->lora_alpha,
+                                 .dropout = s->lora_dropout,
+                                 .rslora = s->use_rslora,
+                                 .dora = s->use_dora};
+    out->base_model = ts_strdup(m->path);
+    ts_status status = ts_targets_set(out, s->target_modules, m, err);
+    if (status == TS_OK) status = ts_layers_set(out, s->layers_to_transform, m, err);
+    if (status == TS_OK) status = ts_pattern_parse(&out->rank_pattern, s->rank_pattern, err);
+    if (status == TS_OK) status = ts_pattern_parse(&out->alpha_pattern, s->alpha_pattern, err);
+    if (s->modules_to_save && *s->modules_to_save) out->save = names_json(s->modules_to_save);
+    if (status != TS_OK) ts_adapter_settings_release(out);
+    return status;
+}
+
+ts_status ts_run_params(const ts_run_settings *s, const ts_model *m, size_t *out, ts_err *err) {
+    ts_adapter_settings shape;
+    if (ts_run_method(s)->whole) return ts_whole_params(out, m, s->train_modules, s->layers_to_transform, err);
+    TS_TRY(shape_of(s, m, &shape, err));
+    ts_status status = ts_lora_params(out, m, &shape, err);
+    ts_adapter_settings_release(&shape);
+    return status;
+}
+
+ts_status ts_run_fresh(const ts_run_settings *s, const ts_model *m, uint64_t seed, ts_adapter **out, ts_err *err) {
+    ts_adapter_settings shape;
+    *out = NULL;
+    if (ts_run_method(s)->whole) return ts_adapter_whole(out, m, s->train_modules, s->layers_to_transform, err);
+    TS_TRY(shape_of(s, m, &shape, err));
+    ts_status status = ts_adapter_make(out, m, &shape, seed, err);
+    ts_adapter_settings_release(&shape);
+    return status;
+}
