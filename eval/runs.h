@@ -50,8 +50,8 @@ TS_MUST_USE ts_status ts_runs_create(const char *ws, const char *name, ts_run_se
 TS_MUST_USE ts_status ts_runs_export(const char *ws, const ts_run_settings *s, bool preview, const char *train_file,
                                      const char *valid_file, int64_t *n_train, int64_t *n_valid, ts_progress *progress,
                                      ts_err *err);
-/* How many tokens a second the newest run of the workspace trained that fits s: same model file, targets and machine,
- * 10 steps or more; its validations are counted in. NAN: there is none yet. */
+/* How many tokens a second the newest run of the workspace trained that fits s: same model file, method, targets and
+ * machine, 10 steps or more; its validations are counted in. NAN: there is none yet. */
 double ts_runs_rate(const char *ws, const ts_run_settings *s);
 /* The plan's seconds at that rate. */
 void ts_runs_plan_time(const char *ws, const ts_run_settings *s, ts_train_plan *plan);

@@ -158,8 +158,8 @@ static bool same_model(const char *a, const char *b) {
 static bool comparable(const ts_run_info *r, const ts_run_settings *s, const char *host) {
     const ts_run_settings *o = &r->settings;
     return r->readable && r->follow.n_points >= RATE_STEPS_LEAST && strcmp(r->follow.host, host) == 0 && o->model &&
-           strcmp(o->target_modules, s->target_modules) == 0 && (s->threads == 0 || s->threads == o->threads) &&
-           same_model(o->model, s->model);
+           strcmp(o->target_modules, s->target_modules) == 0 && strcmp(o->method, s->method) == 0 &&
+           (s->threads == 0 || s->threads == o->threads) && same_model(o->model, s->model);
 }
 
 double ts_runs_rate(const char *ws, const ts_run_settings *s) {

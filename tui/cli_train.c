@@ -5,6 +5,7 @@
 #include "core/work/turns.h"
 #include "eval/runs_queue.h"
 #include "tui/cli.h"
+#include "tui/cli_cost.h"
 
 #include <math.h>
 #include <signal.h>
@@ -23,6 +24,7 @@
 struct train_opts {
     const char *model, *run, *data, *valid_data, *out, *name;
     bool detach, now;
+    ts_cost_opts cost; /* plan */
     TS_RUN_OPTIONS(DECLARE)
 };
 
@@ -31,7 +33,7 @@ struct train_opts {
 #define DEFAULT_NUM(member, otherwise) .member = otherwise,
 #define DEFAULT_BOOL(member, otherwise) .member = false,
 #define DEFAULT(option, member, kind, value, help, otherwise, least, most) DEFAULT_##kind(member, otherwise)
-static const struct train_opts defaults = {TS_RUN_OPTIONS(DEFAULT).detach = false};
+static const struct train_opts defaults = {TS_RUN_OPTIONS(DEFAULT).cost = TS_COST_OPTS_DEFAULTS};
 
 #define KIND_TEXT TS_OPT_TEXT
 #define KIND_INT TS_OPT_TEXT
@@ -440,7 +442,9 @@ static void put_warnings(ts_jw *w, const ts_train_plan *p, const ts_run_settings
     ts_jw_end_arr(w);
 }
 
-static void print_plan(const ts_cmd *cmd, const ts_train_plan *p, const ts_run_settings *s) {
+/* cost: NULL without --providers. */
+static void print_plan(const ts_cmd *cmd, const ts_train_plan *p, const ts_run_settings *s, const ts_cost *cost,
+                       const ts_prices *prices) {
     ts_buf json = TS_BUF_INIT, text = TS_BUF_INIT;
     char line[160], time[64];
     ts_trainable_line((size_t)p->trainable_params, (size_t)(p->all_params - p->trainable_params), line, sizeof line);
@@ -466,6 +470,10 @@ static void print_plan(const ts_cmd *cmd, const ts_train_plan *p, const ts_run_s
     ts_jw_kint(&w, "memory_bytes", p->memory_bytes);
     ts_jw_knum(&w, "seconds", p->seconds);
     put_warnings(&w, p, s, &text);
+    if (cost) {
+        ts_cost_write_json(cost, prices, &w);
+        ts_cost_write_text(cost, prices, &text);
+    }
     ts_jw_end_obj(&w);
     if (cmd->json)
         ts_cmd_print_line(&json);
@@ -476,9 +484,13 @@ static void print_plan(const ts_cmd *cmd, const ts_train_plan *p, const ts_run_s
 }
 
 static ts_status plan(const ts_cmd *cmd, const struct train_opts *o, ts_run_settings *s, ts_progress *progress,
-                      ts_train_plan *out, ts_err *err) {
+                      ts_train_plan *out, ts_cost *cost, ts_err *err) {
     ts_err ignored;
-    if (o->data) return ts_train_plan_make(s, o->data, progress, out, err);
+    if (o->data) {
+        TS_TRY(ts_train_plan_make(s, o->data, progress, out, err));
+        if (o->cost.providers) ts_cost_local(cost, NULL, s, o->data, progress);
+        return TS_OK;
+    }
     const char *base = getenv("TMPDIR");
     char *temp = ts_printf("%s/tunesmith-plan-%ld", base && *base ? base : "/tmp", (long)getpid());
     char *train = ts_path_join(temp, "train.jsonl");
@@ -493,6 +505,7 @@ static ts_status plan(const ts_cmd *cmd, const struct train_opts *o, ts_run_sett
         out->steps = ts_train_steps(s, TS_MAX(out->examples - held, 1));
     }
     if (status == TS_OK) ts_runs_plan_time(cmd->args[0], s, out);
+    if (status == TS_OK && o->cost.providers) ts_cost_local(cost, cmd->args[0], s, train, progress);
     ts_status removed = ts_remove_tree(temp, &ignored);
     (void)removed;
     free(temp);
@@ -500,46 +513,66 @@ static ts_status plan(const ts_cmd *cmd, const struct train_opts *o, ts_run_sett
     return status;
 }
 
+/* After a plan that was made. */
+static int show_plan(const ts_cmd *cmd, const struct train_opts *o, const ts_run_settings *s, const ts_train_plan *p,
+                     ts_cost *cost, const ts_prices *prices) {
+    ts_demand demand = ts_cost_opts_demand(&o->cost);
+    if (o->cost.providers) ts_cost_make(cost, prices, s, p, &demand, o->cost.large);
+    print_plan(cmd, p, s, o->cost.providers ? cost : NULL, prices);
+    if (p->examples > 0) return TS_EXIT_OK;
+    ts_cmd_note(cmd,
+                "nothing to learn: no row has a supervised token (an assistant answer within the first %lld tokens)",
+                (long long)s->max_length);
+    return TS_EXIT_PROBLEMS;
+}
+
 static int run_plan(const ts_cmd *cmd, const void *opts) {
     const struct train_opts *o = opts;
     ts_run_settings s;
     ts_train_plan p;
+    ts_cost cost = {0};
+    ts_prices prices = {0};
     ts_progress progress = {0};
     ts_err err;
-    int code = TS_EXIT_OK;
+    int code = ts_cost_opts_check(cmd, &o->cost);
+    if (code) return code;
     if ((o->data != NULL) == (cmd->n_args > 0)) return ts_cmd_usage(cmd, "say one of: a workspace, or --data FILE");
     if (settings_of(o, &s, &err) != TS_OK) {
         code = ts_cmd_usage(cmd, "%s", err.text);
     } else if (o->data && !o->model) {
         code = ts_cmd_usage(cmd, "--data needs --model");
     } else {
+        ts_status status = ts_cost_opts_prices(&o->cost, o->data ? NULL : cmd->args[0], &prices, &err);
         ts_meter *meter = ts_meter_start(cmd, &progress, "counting tokens", "bytes");
-        ts_status status = plan(cmd, o, &s, &progress, &p, &err);
+        if (status == TS_OK) status = plan(cmd, o, &s, &progress, &p, &cost, &err);
         ts_meter_stop(meter);
-        if (status == TS_OK)
-            print_plan(cmd, &p, &s);
-        else
-            code = ts_cmd_fail(cmd, &err);
-        if (status == TS_OK && p.examples == 0) {
-            ts_cmd_note(cmd,
-                        "nothing to learn: no row has a supervised token (an assistant answer within the first "
-                        "%lld tokens)",
-                        (long long)s.max_length);
-            code = TS_EXIT_PROBLEMS;
-        }
+        code = status == TS_OK ? show_plan(cmd, o, &s, &p, &cost, &prices) : ts_cmd_fail(cmd, &err);
     }
+    ts_cost_release(&cost);
+    ts_prices_release(&prices);
     ts_run_settings_release(&s);
     return code;
 }
 
+static const ts_opt plan_table[] = {
+    {"model", TS_OPT_TEXT, offsetof(struct train_opts, model), "MODEL",
+     "base model: folder, GGUF file or name (the workspace's)"},
+    {"data", TS_OPT_TEXT, offsetof(struct train_opts, data), "FILE", "JSONL to train on, instead of a workspace"},
+    TS_COST_OPTS(offsetof(struct train_opts, cost)) TS_RUN_OPTIONS(ROW) /* */
+};
+
 const ts_verb ts_verb_plan = {
     .name = "plan",
     .args = "[WS]",
-    .help = "what a training run would take: tokens, steps, parameters, memory; nothing is written",
+    .help = "what a training run would take: tokens, steps, parameters, memory, and its cost elsewhere",
+    .more =
+        "Nothing is written. --providers lists every method here and at providers with its price, and from when on a "
+        "tuned\nmodel costs less than a large one with examples in its prompt. The prices are dated; what is not "
+        "known is said to be.",
     .min_args = 0,
     .max_args = 1,
-    .opts = train_table,
-    .n_opts = TS_COUNT(train_table),
+    .opts = plan_table,
+    .n_opts = TS_COUNT(plan_table),
     .size = sizeof(struct train_opts),
     .defaults = &defaults,
     .run = run_plan,
