@@ -327,6 +327,9 @@ static bool app_command(ts_app *app, ts_command_id id, const char *arg) {
     case TS_DO_REPORT:
         ts_report_open(app, arg);
         return true;
+    case TS_DO_ADVISE:
+        ts_advise_open(app);
+        return true;
     case TS_DO_MESSAGES:
         show_messages(app);
         return true;

@@ -119,6 +119,8 @@ void ts_select_open(ts_app *app, const char *where);
 void ts_summary_open(ts_app *app, const char *target);
 /* Writes the report on the workspace (eval/report.h); asks where to without a path (layer_report.c). */
 void ts_report_open(ts_app *app, const char *path);
+/* Whether prompting, retrieval or tuning fits, as a form filled in from the workspace (layer_advise.c). */
+void ts_advise_open(ts_app *app);
 /* Asks which finding on a row is wrong; with a rule: that one (dismiss.c). */
 void ts_dismiss_open(ts_app *app, int64_t row, const char *rule);
 void ts_palette_open(ts_app *app);

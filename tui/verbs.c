@@ -10,7 +10,7 @@
     X(snapshot) X(export) \
     X(plan) X(train) X(runs) \
     X(generate) X(nll) X(compare) X(vote) \
-    X(report) \
+    X(report) X(advise) \
     X(combine) X(merge) X(convert) X(new_model) \
     X(tokenize) X(render) X(inspect) X(doctor) X(open) X(keys) \
     X(engine)
