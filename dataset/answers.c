@@ -47,7 +47,10 @@ ts_status ts_answer_keep(ts_store *st, int64_t prompt, const ts_kept_answer *ans
     TS_TRY(ts_db_begin(st, what, err));
     ts_status status;
     TS_GOTO(ts_db_next(st, "answer", 1, &id, err));
-    sqlite3_stmt *s = ts_db_stmt(st, "INSERT OR REPLACE INTO answer VALUES(?1,?2,?3,?4,?5,?6)", err);
+    sqlite3_stmt *s = ts_db_stmt(st,
+                                 "INSERT INTO answer VALUES(?1,?2,?3,?4,?5,?6) ON CONFLICT(prompt,side) DO UPDATE SET"
+                                 " id=?1,text=?4,detail=?5,created=?6 WHERE text<>?4",
+                                 err);
     if (s) {
         sqlite3_bind_int64(s, 1, id);
         sqlite3_bind_int64(s, 2, prompt);
@@ -212,6 +215,7 @@ ts_status ts_votes_by_side(ts_store *st, ts_side_votes **out, size_t *n, ts_aren
                                  "SELECT a.side,sum(v.side=a.side),sum(v.side NOT IN(a.side,'" TS_VOTE_TIE
                                  "','" TS_VOTE_NONE "')),sum(v.side='" TS_VOTE_TIE "'),sum(v.side='" TS_VOTE_NONE
                                  "'),sum(v.blind) FROM vote v JOIN answer a ON a.prompt=v.prompt"
+                                 " AND (a.created<=v.at OR a.side=v.side)"
                                  " GROUP BY a.side ORDER BY 2 DESC,1",
                                  err);
     ts_side_votes *list = NULL;

@@ -17,7 +17,7 @@ typedef struct ts_kept_answer {
 } ts_kept_answer;
 /* The number of a prompt that is kept; 0: it is not. */
 int64_t ts_prompt_find(ts_store *st, ts_text messages);
-/* Keeps a side's answer to a prompt. */
+/* Keeps a side's answer to a prompt; the same text again changes nothing. */
 TS_MUST_USE ts_status ts_answer_keep(ts_store *st, int64_t prompt, const ts_kept_answer *answer, ts_err *err);
 /* The answers to a prompt, by side, in `arena`. */
 TS_MUST_USE ts_status ts_answers_read(ts_store *st, int64_t prompt, ts_kept_answer **out, size_t *n, ts_arena *arena,
@@ -50,7 +50,7 @@ TS_MUST_USE ts_status ts_answer_sides(ts_store *st, const char ***out, size_t *n
 /* What a person is shown of a prompt: its last user turn, as far as it is text; in place of what is in `out`. */
 void ts_prompt_text(ts_text messages, ts_buf *out);
 
-/* How a side stands in the votes on prompts that it answered. */
+/* How a side stands in the votes on prompts that it had answered when the vote was given. */
 typedef struct ts_side_votes {
     const char *side;
     int64_t wins, losses; /* losses: another side was better */

@@ -1,7 +1,7 @@
-/* Answers of several sides to the same prompts, beside each other, with what can be measured about them.
+/* Answers of several sides (eval/sides.h) to the same prompts, beside each other, with what can be measured about them.
  *
- * A side is "base", "run:3", "run:3/best" or an adapter folder. All sides are generated in one batch, from the same
- * random numbers, in the engine process. What is measured of them: eval/measures.h. An answer passes when every line of
+ * The base and adapters are generated in one batch; all local sides draw from the same random numbers, in the engine
+ * process. What is measured of them: eval/measures.h. An answer passes when every line of
  * the check file (a PCRE2 regular expression; empty lines and lines that begin with # do not count) matches it, it
  * ended by itself, and no four words in a row occur twice. */
 #ifndef TS_EVAL_COMPARE_H
@@ -11,6 +11,7 @@
 #include "core/work/progress.h"
 #include "dataset/answers.h"
 #include "eval/measures.h"
+#include "eval/sides.h"
 
 /* --check FILE. */
 typedef struct ts_check ts_check;
@@ -26,15 +27,20 @@ typedef struct ts_prompt {
     char *messages;  /* JSON array: what the model is given */
     char *reference; /* NULL: none */
     int64_t example; /* id in the workspace; 0: from a file */
-    int64_t kept;    /* its number in the workspace (dataset/answers.h), by which it is voted on; 0: not kept */
+    int64_t sample;  /* which of several answers to the same prompt: 0, 1, .. */
+    size_t leak;     /* words in a row that it shares with a row that was trained on; 0: none known, under 8 */
+    int64_t leak_row;
+    int64_t kept; /* its number in the workspace (dataset/answers.h), by which it is voted on; 0: not kept */
 } ts_prompt;
 
 typedef struct ts_compare {
-    char **sides;    /* as asked */
-    char **adapters; /* folders; NULL: the base */
+    char **sides; /* as asked */
+    ts_side_spec *specs;
+    char **adapters; /* folders; NULL: none */
     size_t n_sides;
     ts_prompt *prompts;
-    size_t n_prompts, cap_prompts;
+    size_t n_prompts, cap_prompts; /* with `samples` neighbours for each prompt */
+    size_t samples;
     ts_answer *answers; /* [prompt * n_sides + side] */
     ts_compare_metrics *metrics;
     char *model, *template; /* template NULL: the model's own */
@@ -54,6 +60,7 @@ typedef struct ts_compare_options {
     const char *check;  /* NULL: none */
     const char *schema; /* file of the JSON schema that answers must fit (ts_json_fits); NULL: none */
     int64_t limit;      /* prompts at most; 0: all */
+    int64_t samples;    /* answers of each side to each prompt; 0: 1 */
     int64_t max_new_tokens;
     ts_sampling sampling; /* settled */
     const char *const *stops;

@@ -13,11 +13,12 @@ static ts_text text_of(const char *s) {
 static ts_status keep_answer(ts_store *st, const ts_compare *c, size_t prompt, size_t side, ts_err *err) {
     const ts_answer *a = &c->answers[prompt * c->n_sides + side];
     ts_buf detail = TS_BUF_INIT;
-    if (!a->stop[0]) return TS_OK; /* not answered yet */
+    if (!a->text || !a->stop[0]) return TS_OK; /* not answered yet, or not at all */
     ts_jw w = ts_jw_to(&detail);
     ts_jw_obj(&w);
     ts_jw_kstr(&w, "stop", a->stop);
-    ts_jw_kint(&w, "tokens", (int64_t)a->n_ids);
+    ts_jw_kint(&w, "tokens", a->tokens);
+    if (a->context) ts_jw_kstr(&w, "context", a->context);
     ts_jw_kstr(&w, "model", c->model);
     if (isfinite(a->reference_nll)) {
         ts_jw_knum(&w, "reference_nll", a->reference_nll);
@@ -55,6 +56,7 @@ ts_status ts_compare_keep(ts_compare *c, const char *ws, ts_err *err) {
     ts_status status = TS_OK;
     for (size_t i = 0; i < c->n_prompts && status == TS_OK; i++) {
         ts_prompt *p = &c->prompts[i];
+        if (p->sample) continue; /* votes are on the first of several samples */
         if (!p->kept) status = ts_prompt_keep(st, text_of(p->messages), text_of(p->reference), &p->kept, err);
         for (size_t k = 0; k < c->n_sides && status == TS_OK; k++)
             status = keep_answer(st, c, i, k, err);

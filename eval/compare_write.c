@@ -60,6 +60,10 @@ static void write_metrics(const ts_compare *c, ts_jw *w) {
 static void write_answer(const ts_answer *x, ts_jw *w) {
     ts_jw_obj(w);
     ts_jw_kstr(w, "text", x->text ? x->text : "");
+    ts_jw_kstr(w, "error", x->error);
+    ts_jw_kstr(w, "context", x->context);
+    ts_jw_knum(w, "cost", x->cost > 0 ? x->cost : NAN);
+    ts_jw_knum(w, "seconds", x->seconds > 0 ? x->seconds : NAN);
     ts_jw_key(w, "ids");
     ts_jw_arr(w);
     for (size_t i = 0; i < x->n_ids; i++)
@@ -101,6 +105,9 @@ void ts_compare_write_json(const ts_compare *c, ts_buf *out) {
         ts_jw_kstr(&w, "prompt", c->prompts[p].text);
         ts_jw_knum(&w, "id", c->prompts[p].kept ? (double)c->prompts[p].kept : NAN);
         ts_jw_kstr(&w, "reference", c->prompts[p].reference);
+        ts_jw_kint(&w, "sample", c->prompts[p].sample);
+        ts_jw_knum(&w, "leak_words", c->prompts[p].leak ? (double)c->prompts[p].leak : NAN);
+        ts_jw_knum(&w, "leak_row", c->prompts[p].leak ? (double)c->prompts[p].leak_row : NAN);
         ts_jw_key(&w, "answers");
         ts_jw_obj(&w);
         for (size_t i = 0; i < c->n_sides; i++) {
@@ -167,11 +174,18 @@ static void mark_answers(const ts_compare *c, size_t prompt, ts_buf *marked) {
 
 /* What is said under an answer: length, stop, loss of the reference, verdict. */
 static void put_facts(const ts_answer *x, ts_buf *out) {
-    ts_buf_printf(out, "%zu tok, %s", x->n_ids, x->stop);
+    if (x->error) {
+        ts_buf_printf(out, "no answer: %s", x->error);
+        return;
+    }
+    if (x->tokens >= 0) ts_buf_printf(out, "%lld tok, ", (long long)x->tokens);
+    ts_buf_puts(out, x->stop);
     if (isfinite(x->reference_nll) && x->reference_tokens)
         ts_buf_printf(out, ", ref %.3f", x->reference_nll / (double)x->reference_tokens);
     if (x->repetition > 0) ts_buf_printf(out, ", repeats %.2f", x->repetition);
     if (x->checked) ts_buf_puts(out, x->passed ? ", pass" : ", FAIL");
+    if (x->cost > 0) ts_buf_printf(out, ", cost %.6f", x->cost);
+    if (x->context) ts_buf_printf(out, "\nshown: %s", x->context);
 }
 
 static void put_columns(ts_buf *out, const ts_buf *texts, size_t n, size_t column) {
@@ -201,6 +215,10 @@ static void put_prompt(const ts_compare *c, size_t prompt, size_t width, ts_buf 
     const char *text = c->prompts[prompt].text;
     ts_buf_printf(out, "prompt %zu / %zu", prompt + 1, c->n_prompts);
     if (c->prompts[prompt].kept) ts_buf_printf(out, "   #%lld", (long long)c->prompts[prompt].kept);
+    if (c->samples > 1) ts_buf_printf(out, "   sample %lld", (long long)c->prompts[prompt].sample + 1);
+    if (c->prompts[prompt].leak)
+        ts_buf_printf(out, "   %zu words in a row are in row #%lld, which is trained on", c->prompts[prompt].leak,
+                      (long long)c->prompts[prompt].leak_row);
     ts_buf_putc(out, '\n');
     ts_wrap_all(text, strlen(text), width - 1, SHOWN_PROMPT_LINES, &lines);
     for (size_t i = 0; i < lines.n; i++) {
@@ -318,6 +336,12 @@ static void put_summary(const ts_compare *c, size_t width, ts_buf *out) {
         put_table(c, i, TS_MIN(i + fit, c->n_sides), out);
     }
     ts_buf_puts(out, "[ , ]: in 95 of 100 such samples of prompts the number lies there (bootstrap; shares: Wilson)\n");
+    size_t leaks = 0;
+    for (size_t i = 0; i < c->n_prompts; i++)
+        leaks += c->prompts[i].leak > 0 && c->prompts[i].sample == 0;
+    if (leaks)
+        ts_buf_printf(out, "%zu of %zu prompts share 8 words in a row or more with rows that are trained on\n", leaks,
+                      c->n_prompts / TS_MAX(c->samples, (size_t)1));
     if (voted(c) && c->n_sides == 2)
         ts_buf_printf(out, "sign test: p = %.3g that votes are so uneven when neither side is better\n",
                       ts_sign_test(c->votes[0].wins, c->votes[0].losses));

@@ -272,6 +272,7 @@ int64_t ts_engine_generate(ts_engine *e, const ts_ask *ask, ts_err *err) {
     put_texts(&w, "stop", ask->stops, ask->n_stops);
     ts_jw_kint(&w, "first_stream", ask->first_stream);
     ts_jw_kbool(&w, "stream", ask->stream);
+    ts_jw_kbool(&w, "refuse_long", ask->refuse_long);
     ts_jw_key(&w, "prompts");
     ts_jw_raw(&w, ask->items, strlen(ask->items));
     end(e, &w);
@@ -330,7 +331,7 @@ static void on_answer(ts_engine *e, const ts_json *json) {
         ts_engine_kind kind;
     } kinds[] = {{"progress", TS_ENGINE_PROGRESS}, {"loaded", TS_ENGINE_LOADED}, {"token", TS_ENGINE_TOKEN},
                  {"answer", TS_ENGINE_ANSWER},     {"nll", TS_ENGINE_NLL},       {"ifd", TS_ENGINE_IFD},
-                 {"done", TS_ENGINE_DONE}};
+                 {"refused", TS_ENGINE_REFUSED},   {"done", TS_ENGINE_DONE}};
     const char *name = ts_json_str(ts_json_get(json, "event"), "");
     int64_t id = 0;
     ts_json_int(ts_json_get(json, "id"), 0, 9007199254740991, &id);

@@ -16,6 +16,7 @@ typedef enum ts_engine_kind {
     TS_ENGINE_LOADED,   /* text: the model's name; kernel, params */
     TS_ENGINE_TOKEN,    /* prompt, side, text: appended to that answer */
     TS_ENGINE_ANSWER,   /* prompt, side, text, ids, stop */
+    TS_ENGINE_REFUSED,  /* prompt, side, text: why it gets no answer */
     TS_ENGINE_NLL,      /* prompt (the row), side, nll, tokens, nlls */
     TS_ENGINE_IFD,      /* prompt (the row), turns; or text: why the row was left out */
     TS_ENGINE_DONE,     /* the request is over */
@@ -59,6 +60,7 @@ typedef struct ts_ask {
     bool f16_cache;
     int64_t first_stream; /* random numbers of prompt i are those of stream first_stream + i */
     bool stream;
+    bool refuse_long; /* a prompt longer than the context gets a REFUSED event; else it fails the request */
 } ts_ask;
 #define TS_ASK_DEFAULTS                                                                                                \
     { .max_new_tokens = 256, .sampling = TS_SAMPLING_GREEDY }

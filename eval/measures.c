@@ -60,6 +60,7 @@ const ts_metric ts_metrics[TS_METRIC_COUNT] = {
     [TS_M_DISTINCT_1] = {"distinct_1", "distinct words", "share of different words in an answer", 0, false, MEAN},
     [TS_M_DISTINCT_2] = {"distinct_2", "distinct pairs", "share of different word pairs in an answer", 0, false, MEAN},
     [TS_M_ENDED] = {"ended", "ended", "answers that stopped by themselves", 1, true, MEAN},
+    [TS_M_COST] = {"cost", "cost", "of an answer of an endpoint, in the currency of its prices", -1, false, MEAN},
 };
 
 ts_metric_id ts_metric_find(const char *name) {
@@ -75,7 +76,7 @@ void ts_metric_print(ts_metric_id id, double value, ts_buf *out) {
     else if (ts_metrics[id].percent)
         ts_buf_printf(out, "%.0f%%", 100 * value);
     else
-        ts_buf_printf(out, "%.*f", fabs(value) >= 10 ? 1 : 3, value);
+        ts_buf_printf(out, "%.*f", fabs(value) >= 10 ? 1 : id == TS_M_COST ? 6 : 3, value);
 }
 
 /* ---- tools ---- */
@@ -175,6 +176,7 @@ static void count_answer(ts_measurer *m, const ts_asked *asked, const ts_answer 
         put(out, TS_M_PERPLEXITY, a->reference_nll, (double)a->reference_tokens);
     }
     if (a->tokens >= 0) put(out, TS_M_TOKENS, (double)a->tokens, 1);
+    if (a->cost > 0) put(out, TS_M_COST, a->cost, 1);
     put(out, TS_M_REPETITION, a->repetition, 1);
     put(out, TS_M_ENDED, strcmp(a->stop, "length") != 0, 1);
 }
@@ -208,10 +210,15 @@ static void measure(const struct counts *rows, size_t n, ts_metric_id id, uint64
 }
 
 void ts_measure_side(ts_measurer *m, const ts_asked *asked, const ts_answer *answers, size_t n, size_t stride,
-                     uint64_t seed, ts_compare_metrics *out) {
-    struct counts *rows = ts_calloc(n + 1, sizeof *rows);
-    for (size_t i = 0; i < n; i++)
-        count_answer(m, &asked[i], &answers[i * stride], &rows[i]);
+                     size_t samples, uint64_t seed, ts_compare_metrics *out) {
+    struct counts *rows = ts_calloc(n + 1, sizeof *rows), *one = ts_calloc(1, sizeof *one);
+    for (size_t i = 0; i < n; i++) {
+        count_answer(m, &asked[i], &answers[i * stride], one);
+        for (size_t k = 0; k < sizeof one->c / sizeof one->c[0][0]; k++)
+            (&rows[i / samples].c[0][0])[k] += (&one->c[0][0])[k];
+    }
+    free(one);
+    n = (n + samples - 1) / samples;
     for (int id = 0; id < TS_METRIC_COUNT; id++)
         measure(rows, n, (ts_metric_id)id, seed, &out->m[id]);
     free(rows);

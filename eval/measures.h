@@ -29,15 +29,21 @@ typedef enum ts_metric_id {
     TS_M_DISTINCT_1,
     TS_M_DISTINCT_2,
     TS_M_ENDED,
+    TS_M_COST,
     TS_METRIC_COUNT
 } ts_metric_id;
 
 typedef struct ts_answer {
+    char *messages; /* what this side was asked, where that is not the prompt's own; NULL */
+    char *context;  /* what it was shown, for people: numbers of examples, passages; NULL */
+    char *error;    /* why there is no answer; NULL */
     char *text;
     int32_t *ids;
     size_t n_ids;
     int64_t tokens;       /* made for this answer; -1: not known */
-    char stop[12];        /* "eos", "stop", "length"; "" while it is being written */
+    char stop[12];        /* "eos", "stop", "length", "error"; "" while it is being written */
+    double cost;          /* of an endpoint, in the currency of its prices; 0: not known */
+    double seconds;       /* an endpoint took; 0: not known */
     double reference_nll; /* sum of NLL of the reference answer; NAN: no reference */
     int64_t reference_tokens;
     double repetition;
@@ -82,8 +88,9 @@ typedef struct ts_asked {
 /* Fills a->values. */
 void ts_measure_answer(ts_measurer *m, const ts_asked *asked, ts_answer *a);
 /* The numbers of a side from n answers, of which answers[i * stride] answers asked[i]. Answers without text are left
- * out. seed: of the bootstrap. */
+ * out. samples: so many neighbours answer the same prompt (1 unless asked for) and are drawn together. seed: of the
+ * bootstrap. */
 void ts_measure_side(ts_measurer *m, const ts_asked *asked, const ts_answer *answers, size_t n, size_t stride,
-                     uint64_t seed, ts_compare_metrics *out);
+                     size_t samples, uint64_t seed, ts_compare_metrics *out);
 
 #endif

@@ -138,7 +138,7 @@ static ts_status measure(ts_report *r, ts_err *err) {
     for (size_t p = 0; p < r->n_prompts; p++)
         asked[p] = (ts_asked){r->prompts[p].text, r->prompts[p].reference};
     for (size_t i = 0; i < r->n_sides && status == TS_OK; i++) {
-        ts_measure_side(m, asked, r->answers + i, r->n_prompts, r->n_sides, BOOTSTRAP_SEED, &r->metrics[i]);
+        ts_measure_side(m, asked, r->answers + i, r->n_prompts, r->n_sides, 1, BOOTSTRAP_SEED, &r->metrics[i]);
         for (size_t p = 0; p < r->n_prompts; p++)
             ts_measure_answer(m, &asked[p], &r->answers[p * r->n_sides + i]);
     }

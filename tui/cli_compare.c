@@ -13,7 +13,7 @@
 struct compare_opts {
     const char *model, *template, *prompts, *check, *schema, *precision;
     ts_texts side;
-    int64_t limit;
+    int64_t limit, samples;
     ts_answer_opts answer;
 };
 
@@ -50,6 +50,7 @@ static int run_compare(const ts_cmd *cmd, const void *opts) {
                             .check = o->check,
                             .schema = o->schema,
                             .limit = o->limit,
+                            .samples = o->samples,
                             .max_new_tokens = o->answer.max_new_tokens,
                             .stops = o->answer.stop.items,
                             .n_stops = o->answer.stop.n,
@@ -57,6 +58,8 @@ static int run_compare(const ts_cmd *cmd, const void *opts) {
     int code = ts_check_precision(cmd, o->precision);
     if (!code) code = ts_answer_opts_settle(cmd, &o->answer, &q.sampling);
     if (code) return code;
+    if (o->samples > 1 && q.sampling.temperature == 0)
+        return ts_cmd_usage(cmd, "at temperature 0 all samples are the same; give --temperature 0.8 or so");
     ts_meter *meter = ts_meter_start(cmd, &progress, "generating", "answers");
     ts_status status = ts_compare_run(&c, &q, &progress, &err);
     ts_meter_stop(meter);
@@ -75,7 +78,7 @@ static int run_compare(const ts_cmd *cmd, const void *opts) {
 
 #define AT(member) offsetof(struct compare_opts, member)
 static const ts_opt compare_table[] = {
-    {"side", TS_OPT_LIST, AT(side), "SIDE", "base, run:3, run:3/best or an adapter folder; may be repeated"},
+    {"side", TS_OPT_LIST, AT(side), "SIDE", "base, run:3, few-shot, ... (below); may be repeated"},
     {"model", TS_OPT_TEXT, AT(model), "MODEL", "base model (the run's, else the workspace's)"},
     {"template", TS_OPT_TEXT, AT(template), "NAME|FILE",
      "chat template instead of the model's: alpaca, chatml, llama2, plain"},
@@ -83,6 +86,7 @@ static const ts_opt compare_table[] = {
     {"check", TS_OPT_TEXT, AT(check), "FILE", "regular expressions, one a line, that every good answer matches"},
     {"schema", TS_OPT_TEXT, AT(schema), "FILE", "JSON schema that every good answer fits"},
     {"limit", TS_OPT_INT, AT(limit), "N", "only the first N prompts"},
+    {"samples", TS_OPT_INT, AT(samples), "N", "answers of each side to each prompt (1)"},
     TS_ANSWER_OPTS{"precision", TS_OPT_TEXT, AT(precision), "NAME", "f32 or auto"},
 };
 static const struct compare_opts compare_defaults = {.answer = TS_ANSWER_OPTS_DEFAULTS, .precision = "auto"};
@@ -91,6 +95,19 @@ const ts_verb ts_verb_compare = {
     .name = "compare",
     .args = "WS",
     .help = "answers of base and tuned sides to the same prompts, side by side, with pass rates",
+    .more =
+        "A SIDE is one of:\n"
+        "  base, run:3, run:3/best, DIR   the model, or an adapter on it\n"
+        "  few-shot, few-shot:K           with the K (4) accepted examples nearest to the question before it\n"
+        "  few-shot:#12,#40               with these examples\n"
+        "  retrieval:DIR                  with the best 3 passages of the text files in DIR (BM25)\n"
+        "  retrieval:examples             with the best 3 accepted examples as passages\n"
+        "  system:TEXT, system:FILE       with this system prompt\n"
+        "  model:NAME                     another model\n"
+        "  url=https://..,model=NAME[,key-env=VARIABLE|,key-file=FILE][,price-in=P,price-out=P][,timeout=S][,tries=N]\n"
+        "                                 an OpenAI-compatible endpoint; prices of a million tokens\n"
+        "All are asked the same prompts; the local ones draw the same random numbers. Prompts that share 8 words in a\n"
+        "row with what was trained on are pointed out.",
     .min_args = 1,
     .max_args = 1,
     .opts = compare_table,

@@ -113,7 +113,7 @@ static void copy_answer(struct shown_answer *to, const ts_answer *a) {
                                 .reference_loss = NAN};
     if (a->reference_tokens > 0) to->reference_loss = a->reference_nll / (double)a->reference_tokens;
     snprintf(to->stop, sizeof to->stop, "%s", a->stop);
-    ts_buf_puts(&to->text, a->text ? a->text : "");
+    ts_buf_puts(&to->text, a->error ? a->error : a->text ? a->text : "");
 }
 
 static void on_text(void *ctx, size_t prompt, size_t side, const char *text) {
@@ -262,12 +262,15 @@ static void set_sides(struct compare *k, const char *text) {
     k->prompts = NULL;
     k->n_prompts = 0;
     k->measured = false;
-    for (const char *at = text; *at && k->n_sides < SIDES_MAX;) {
-        at += strspn(at, " ,");
-        size_t n = strcspn(at, " ,");
-        if (n) k->sides[k->n_sides++] = ts_strndup(at, n);
-        at += n;
+    char **words;
+    size_t n = ts_sides_split(text, &words);
+    for (size_t i = 0; i < n; i++) {
+        if (i < SIDES_MAX)
+            k->sides[k->n_sides++] = words[i];
+        else
+            free(words[i]);
     }
+    free(words);
 }
 
 static void sides_entered(ts_app *app, void *ctx, const char *text) {
@@ -287,12 +290,14 @@ static void ask_sides(struct compare *k, const char *arg) {
     }
     ts_buf now = TS_BUF_INIT;
     for (size_t i = 0; i < k->n_sides; i++)
-        ts_buf_printf(&now, "%s%s", i ? " " : "", k->sides[i]);
-    ts_prompt_open(k->screen.app, &(ts_prompt_options){.label = "sides:",
-                                                       .initial = ts_buf_str(&now),
-                                                       .hint = "base   run:3   run:3/best   a PEFT folder",
-                                                       .done = sides_entered,
-                                                       .ctx = k});
+        ts_buf_printf(&now, strpbrk(k->sides[i], " ,") ? "%s\"%s\"" : "%s%s", i ? " " : "", k->sides[i]);
+    ts_prompt_open(k->screen.app,
+                   &(ts_prompt_options){.label = "sides:",
+                                        .initial = ts_buf_str(&now),
+                                        .hint = "base  run:3  run:3/best  few-shot  retrieval:DIR  \"system:Be "
+                                                "brief\"  model:NAME  url=..,model=..",
+                                        .done = sides_entered,
+                                        .ctx = k});
     ts_buf_release(&now);
 }
 

@@ -83,6 +83,18 @@ static ts_status read_id_row(ts_encoder *e, const ts_json *row, ts_example *out,
     return TS_OK;
 }
 
+/* Takes the labels away before the last stretch that has some. */
+static void keep_last_turn(ts_example *x) {
+    size_t i = x->labels.n;
+    while (i && x->labels.items[i - 1] == TS_NO_LABEL)
+        i--;
+    while (i && x->labels.items[i - 1] != TS_NO_LABEL)
+        i--;
+    while (i)
+        x->labels.items[--i] = TS_NO_LABEL;
+    count_supervised(x);
+}
+
 ts_status ts_encoder_row(ts_encoder *e, const ts_json *row, ts_example *out, ts_err *err) {
     *out = (ts_example){0};
     const ts_json *messages = ts_json_get(row, "messages");
@@ -95,7 +107,10 @@ ts_status ts_encoder_row(ts_encoder *e, const ts_json *row, ts_example *out, ts_
     } else {
         status = ts_fail(err, TS_FORMAT, "the row has neither \"messages\" nor \"ids\"");
     }
-    if (status != TS_OK) ts_example_release(out);
+    if (status != TS_OK)
+        ts_example_release(out);
+    else if (ts_json_is_true(ts_json_get(row, "last_turn")))
+        keep_last_turn(out);
     return status;
 }
 

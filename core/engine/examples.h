@@ -1,7 +1,8 @@
 /* Rows of JSON to token ids and labels: what training, nll and the engine process read.
  *
  * A row is {"messages":[..]} (through the model's chat template, assistant turns supervised) or
- * {"ids":[..],"labels":[..]} (taken as they are; label -100 = not supervised). The tokenizer and the template are
+ * {"ids":[..],"labels":[..]} (taken as they are; label -100 = not supervised). With "last_turn": true only the last
+ * stretch of supervised tokens stays so: the answer, not the turns before it. The tokenizer and the template are
  * opened at the first row that needs them, so rows of ids work with a model that has neither. */
 #ifndef TS_ENGINE_EXAMPLES_H
 #define TS_ENGINE_EXAMPLES_H

@@ -42,6 +42,10 @@ static size_t context_of(const ts_model *m) {
     return (size_t)((double)m->config.context * r->factor);
 }
 
+size_t ts_net_context(const ts_net *n) {
+    return context_of(n->m);
+}
+
 /* New tokens this item may have: prompt and answer together are as long as the model's context at the most. */
 static size_t most_new(const generation *g, const ts_gen_item *item) {
     size_t context = context_of(g->n->m);

@@ -23,6 +23,8 @@ typedef struct ts_net_options {
 } ts_net_options;
 TS_MUST_USE ts_status ts_net_new(ts_net **out, const ts_model *m, const ts_net_options *options, ts_err *err);
 void ts_net_free(ts_net *n);
+/* Tokens of prompt and answer together; 0: not known. */
+size_t ts_net_context(const ts_net *n);
 /* The vector kernels in use: "avx512", "avx2" or "plain" (TUNESMITH_KERNEL chooses another). */
 const char *ts_net_kernel(void);
 

@@ -226,6 +226,7 @@ struct generation {
     ts_stopping *texts;
     ts_stops stops;
     bool stream;
+    size_t *refused; /* tokens of a prompt that is too long, by item; 0: it is asked. NULL: such a prompt fails all */
 };
 
 static ts_jw begin_of(const struct generation *g, ts_buf *line, size_t item, const char *event) {
@@ -250,12 +251,23 @@ static void tell_text(const struct generation *g, size_t item, bool over) {
 static bool on_token(void *ctx, size_t item, int32_t id) {
     struct generation *g = ctx;
     ts_buf piece = TS_BUF_INIT;
+    if (g->refused && g->refused[item]) return true;
     if (!g->s->encoder.tokenizer) return false;
     ts_decoder_push(&g->decoders[item], id, &piece);
     bool ended = ts_stops_push(&g->stops, &g->texts[item], ts_buf_str(&piece), piece.len);
     tell_text(g, item, false);
     ts_buf_release(&piece);
     return ended;
+}
+
+static void send_refused(struct generation *g, size_t item) {
+    ts_buf line = TS_BUF_INIT;
+    ts_jw w = begin_of(g, &line, item, "refused");
+    char *why = ts_printf("the prompt has %zu tokens, and the model's context is %zu: nothing would fit behind it",
+                          g->refused[item], ts_net_context(g->s->net));
+    ts_jw_str(&w, why);
+    free(why);
+    send(g->s, &w);
 }
 
 static void send_answer(struct generation *g, size_t item) {
@@ -338,6 +350,7 @@ static void release_generation(struct generation *g, size_t n) {
     }
     ts_gen_release(g->items, n);
     free((void *)g->stops.texts);
+    free(g->refused);
     free(g->items);
     free(g->decoders);
     free(g->texts);
@@ -352,6 +365,19 @@ static void begin_items(struct generation *g, size_t n, const ts_ids *ids, const
                                     .stream = (uint64_t)first_stream + i / g->n_sides};
         g->decoders[i] = (ts_decoder){.t = g->s->encoder.tokenizer, .skip_special = true};
     }
+}
+
+/* With "refuse_long" a prompt that leaves no room for an answer does not fail the others: its first token stands in
+ * for it, and ends at once. */
+static void refuse_long(struct generation *g, size_t n, const ts_json *json) {
+    size_t context = ts_net_context(g->s->net);
+    if (!context || !ts_json_is_true(ts_json_get(json, "refuse_long"))) return;
+    g->refused = ts_calloc(n, sizeof *g->refused);
+    for (size_t i = 0; i < n; i++)
+        if (g->items[i].n_prompt >= context) {
+            g->refused[i] = g->items[i].n_prompt;
+            g->items[i].n_prompt = 1;
+        }
 }
 
 static ts_status do_generate(struct server *s, const struct request *r, ts_err *err) {
@@ -378,10 +404,14 @@ static ts_status do_generate(struct server *s, const struct request *r, ts_err *
     ts_json_int(ts_json_get(r->json, "first_stream"), 0, 1LL << 40, &first);
     o.n_stop_ids = stop_ids(s, stops);
     begin_items(&g, n * n_sides, ids, sides, first);
+    refuse_long(&g, n * n_sides, r->json);
     ts_progress_what(&s->progress, "generating");
     status = ts_net_generate(s->net, g.items, n * n_sides, &o, &s->progress, err);
     for (size_t i = 0; i < n * n_sides; i++) /* a cancelled request: as far as they came */
-        if (status == TS_OK || (status == TS_CANCELLED && g.items[i].out.n > 0)) send_answer(&g, i);
+        if (g.refused && g.refused[i])
+            send_refused(&g, i);
+        else if (status == TS_OK || (status == TS_CANCELLED && g.items[i].out.n > 0))
+            send_answer(&g, i);
 out:
     release_generation(&g, n * n_sides);
     for (size_t i = 0; i < n; i++)

@@ -4,9 +4,9 @@
  *   {"op":"load","id":1,"model":"NAME or path","template":"NAME or path"}     template: instead of the model's own
  *   {"op":"generate","id":2,"prompts":[P..],"sides":[null,"ADAPTER DIR"..],"max_new_tokens":128,
  *        "order":"hf","temperature":0,..
- * (sampling.h),"stop":["TEXT"..],"kv_cache":"f32|f16","first_stream":0,"stream":true} prompt i draws from random stream
- * first_stream + i, on every side the same P: {"messages":[..]} (template, generation prompt), {"text":".."} (plain
- * text) or {"ids":[..]}
+ * (sampling.h),"stop":["TEXT"..],"kv_cache":"f32|f16","first_stream":0,"stream":true,"refuse_long":false} prompt i
+ * draws from random stream first_stream + i, on every side the same P: {"messages":[..]} (template, generation prompt),
+ * {"text":".."} (plain text) or {"ids":[..]}
  *   {"op":"nll","id":3,"rows":[R..],"sides":[..],"per_token":false,"numbers":[7,8..]}
  *        R: {"messages":[..]} (assistant turns are supervised) or {"ids":[..],"labels":[..]}; numbers: what the
  *        rows are called in errors (lines of a file)
@@ -18,6 +18,7 @@
  *   {"id":1,"event":"loaded","name","path","params","kernel"}
  *   {"id":2,"event":"token","prompt":0,"side":1,"text":".."}           new text of one answer (with "stream")
  *   {"id":2,"event":"answer","prompt":0,"side":1,"text","ids":[..],"stop":"eos|stop|length|cancelled"}
+ *   {"id":2,"event":"refused","prompt":0,"side":1,"text"}     with "refuse_long": why this one gets no answer
  *        stop: one of the stop texts came; text ends before it, ids are all that were made. A cancelled request
  *        sends what there is, then its error
  *   {"id":3,"event":"nll","row":0,"side":1,"nll":12.5,"tokens":30,"nlls":[..]}

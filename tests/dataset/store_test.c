@@ -503,12 +503,12 @@ static void keeps_answers_and_votes(void **state) {
     assert_string_equal(list[0].side, "base");
     assert_null(list[0].detail.s);
     assert_string_equal(list[1].text.s, "new");
+    assert_ok(ts_answer_keep(st, b, &(ts_kept_answer){"base", text("x"), {NULL, 0}}, &err));
     assert_ok(ts_vote_set(st, a, "base", false, NULL, NULL, &err));
     assert_ok(ts_vote_set(st, a, "run:3", true, "clearer", &done, &err));
     assert_ok(ts_vote_set(st, b, "tie", false, NULL, NULL, &err));
     assert_true(ts_vote_get(st, a, &out));
     assert_string_equal(out.data, "run:3");
-    assert_ok(ts_answer_keep(st, b, &(ts_kept_answer){"base", text("x"), {NULL, 0}}, &err));
     tell_sides(st, &out);
     assert_string_equal(out.data, "run:3 1 0 0 0 1;base 0 1 1 0 1;");
     assert_ok(ts_vote_set(st, a, "run:3", false, NULL, &done, &err));

@@ -67,6 +67,7 @@ static void on_event(void *ctx, const ts_engine_event *e) {
         s->per_token = ts_json_count(e->nlls);
         break;
     case TS_ENGINE_IFD:
+    case TS_ENGINE_REFUSED:
         break;
     case TS_ENGINE_DONE:
         s->done++;

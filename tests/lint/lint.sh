@@ -27,6 +27,7 @@ home() {
     cblas.h | openblas*) echo '^core/base/linalg\.c$' ;;
     pcre2.h | utf8proc.h) echo '^core/text/[a-z0-9_]*\.c$' ;;
     sqlite3.h) echo '^dataset/[a-z0-9_]*\.c$' ;;
+    curl/*) echo '^eval/http\.c$' ;;
     zlib.h) echo '^core/base/gzip\.c$' ;;
     xxhash.h) echo '^core/base/hash\.c$' ;;
     *) echo . ;;

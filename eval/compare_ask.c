@@ -1,0 +1,315 @@
+#include "eval/compare_ask.h"
+
+#include "core/base/clock.h"
+#include "eval/engine_client.h"
+#include "eval/http.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Answers generated at once. The key-value cache of one token takes 45 kB in SmolLM2-135M (engine research 4.3), so 48
+ * answers of 300 tokens take about 650 MB. */
+enum { ANSWERS_AT_ONCE = 48, SCORED_AT_ONCE = 64, GIVE_UP_AFTER = 3 };
+
+struct asking {
+    ts_compare *c;
+    const ts_compare_options *o;
+    const ts_check *check;
+    ts_measurer *measurer;
+    ts_engine *engine;
+    ts_progress *progress;
+    /* the sides of the open request: all on one model, all asked the same */
+    size_t *sides, n_sides;
+    const char **adapters;
+    size_t first, n; /* prompts of the open request; when scoring, places in `rows` */
+    size_t *rows;    /* while scoring: the prompts that have a reference */
+    size_t n_rows;
+    int64_t done, total; /* answers before this group, and in all */
+    ts_buf *partial;     /* text so far, [side of the open request's items] */
+};
+
+static ts_answer *answer_at(const struct asking *a, size_t prompt, size_t side) {
+    return &a->c->answers[prompt * a->c->n_sides + side];
+}
+
+/* What a side is asked for a prompt. */
+static const char *messages_of(const struct asking *a, size_t prompt, size_t side) {
+    const char *own = answer_at(a, prompt, side)->messages;
+    return own ? own : a->c->prompts[prompt].messages;
+}
+
+static void judge(const struct asking *a, size_t prompt, ts_answer *x) {
+    size_t n = strlen(x->text);
+    const ts_asked asked = {a->c->prompts[prompt].text, a->c->prompts[prompt].reference};
+    x->repetition = ts_repetition(x->text, n);
+    x->checked = a->check != NULL;
+    if (a->check)
+        x->passed = ts_check_match(a->check, x->text, n, &x->failed_line) && strcmp(x->stop, "length") != 0 &&
+                    x->repetition == 0;
+    ts_measure_answer(a->measurer, &asked, x);
+}
+
+static void tell_answer(const struct asking *a, size_t prompt, size_t side) {
+    if (a->o->on_answer) a->o->on_answer(a->o->ctx, a->c, prompt, side);
+}
+
+static void fail_answer(const struct asking *a, size_t prompt, size_t side, const char *why) {
+    ts_answer *x = answer_at(a, prompt, side);
+    free(x->error);
+    x->error = ts_strdup(why);
+    snprintf(x->stop, sizeof x->stop, "error");
+    tell_answer(a, prompt, side);
+}
+
+/* ---- events of the engine ---- */
+
+static void on_answer(struct asking *a, const ts_engine_event *e, size_t side) {
+    size_t prompt = a->first + e->prompt, i = 0;
+    ts_answer *x = answer_at(a, prompt, side);
+    free(x->text);
+    free(x->ids);
+    x->text = ts_strdup(e->text);
+    x->n_ids = ts_json_count(e->ids);
+    x->tokens = (int64_t)x->n_ids;
+    x->ids = ts_calloc(x->n_ids, sizeof *x->ids);
+    for (const ts_json *v = ts_json_child(e->ids); v; v = ts_json_next(v))
+        x->ids[i++] = (int32_t)ts_json_num(v, 0);
+    snprintf(x->stop, sizeof x->stop, "%s", e->stop);
+    judge(a, prompt, x);
+    tell_answer(a, prompt, side);
+}
+
+static void on_progress(const struct asking *a, const ts_engine_event *e) {
+    int64_t sides = (int64_t)a->n_sides;
+    if (e->total > 0)
+        ts_progress_set(a->progress, a->done + (int64_t)a->first * sides + (int64_t)a->n * sides * e->done / e->total,
+                        a->total);
+}
+
+static void on_event(void *ctx, const ts_engine_event *e) {
+    struct asking *a = ctx;
+    if (e->kind == TS_ENGINE_PROGRESS) on_progress(a, e);
+    if (e->prompt >= a->n || e->side >= a->n_sides) return;
+    size_t side = a->sides[e->side];
+    if (e->kind == TS_ENGINE_TOKEN && a->o->on_text && a->partial) {
+        ts_buf *text = &a->partial[e->prompt * a->n_sides + e->side];
+        ts_buf_puts(text, e->text);
+        a->o->on_text(a->o->ctx, a->first + e->prompt, side, ts_buf_str(text));
+    }
+    if (e->kind == TS_ENGINE_ANSWER) on_answer(a, e, side);
+    if (e->kind == TS_ENGINE_REFUSED) fail_answer(a, a->first + e->prompt, side, e->text);
+    if (e->kind == TS_ENGINE_NLL && a->rows) {
+        ts_answer *x = answer_at(a, a->rows[a->first + e->prompt], side);
+        x->reference_nll = e->nll;
+        x->reference_tokens = e->tokens;
+    }
+}
+
+static ts_status wait_for(struct asking *a, int64_t request, ts_err *err) {
+    if (request == 0) return err ? err->code : TS_IO;
+    return ts_engine_wait(a->engine, request, a->progress, err);
+}
+
+static ts_ask ask_of(const struct asking *a, const char *items) {
+    const ts_compare_options *o = a->o;
+    const ts_side_spec *s = &a->c->specs[a->sides[0]];
+    bool other = s->kind == TS_BY_OTHER_MODEL;
+    return (ts_ask){.model = other ? s->model : a->c->model,
+                    .template = other ? NULL : a->c->template,
+                    .sides = a->adapters,
+                    .n_sides = a->n_sides,
+                    .items = items,
+                    .first_stream = (int64_t)a->first,
+                    .max_new_tokens = o->max_new_tokens,
+                    .sampling = o->sampling,
+                    .stops = o->stops,
+                    .n_stops = o->n_stops,
+                    .f16_cache = o->f16_cache,
+                    .refuse_long = true,
+                    .stream = o->on_text != NULL};
+}
+
+/* ---- generating ---- */
+
+static ts_status generate_piece(struct asking *a, ts_err *err) {
+    ts_buf items = TS_BUF_INIT;
+    size_t n_items = a->n * a->n_sides;
+    a->partial = ts_calloc(n_items, sizeof *a->partial);
+    ts_buf_putc(&items, '[');
+    for (size_t i = 0; i < a->n; i++)
+        ts_buf_printf(&items, "%s{\"messages\":%s}", i ? "," : "", messages_of(a, a->first + i, a->sides[0]));
+    ts_buf_putc(&items, ']');
+    ts_ask ask = ask_of(a, items.data);
+    ts_status status = wait_for(a, ts_engine_generate(a->engine, &ask, err), err);
+    for (size_t i = 0; i < n_items; i++)
+        ts_buf_release(&a->partial[i]);
+    free(a->partial);
+    a->partial = NULL;
+    ts_buf_release(&items);
+    return status;
+}
+
+static ts_status generate(struct asking *a, ts_err *err) {
+    size_t at_once = TS_MAX(ANSWERS_AT_ONCE / a->n_sides, (size_t)1);
+    ts_progress_what(a->progress, "generating");
+    for (a->first = 0; a->first < a->c->n_prompts; a->first += a->n) {
+        a->n = TS_MIN(at_once, a->c->n_prompts - a->first);
+        TS_TRY(generate_piece(a, err));
+    }
+    return TS_OK;
+}
+
+/* ---- scoring the references ---- */
+
+/* The conversation with its reference answer, as a row to score. */
+static void put_reference(const char *messages, const char *reference, ts_buf *out) {
+    size_t n = strlen(messages);
+    ts_buf_puts(out, "{\"messages\":");
+    ts_buf_add(out, messages, n - 1); /* without the closing bracket */
+    ts_jw w = ts_jw_to(out);
+    ts_buf_puts(out, ",");
+    ts_jw_obj(&w);
+    ts_jw_kstr(&w, "role", "assistant");
+    ts_jw_kstr(&w, "content", reference);
+    ts_jw_end_obj(&w);
+    ts_buf_puts(out, "],\"last_turn\":true}"); /* not the answers of turns and examples before it */
+}
+
+static ts_status score_piece(struct asking *a, ts_err *err) {
+    ts_buf items = TS_BUF_INIT;
+    ts_buf_putc(&items, '[');
+    for (size_t i = 0; i < a->n; i++) {
+        size_t prompt = a->rows[a->first + i];
+        if (i) ts_buf_putc(&items, ',');
+        put_reference(messages_of(a, prompt, a->sides[0]), a->c->prompts[prompt].reference, &items);
+    }
+    ts_buf_putc(&items, ']');
+    ts_ask ask = ask_of(a, items.data);
+    ts_status status = wait_for(a, ts_engine_nll(a->engine, &ask, err), err);
+    ts_buf_release(&items);
+    return status;
+}
+
+static ts_status score(struct asking *a, ts_err *err) {
+    ts_status status = TS_OK;
+    ts_progress_what(a->progress, "scoring the reference answers");
+    a->rows = ts_calloc(a->c->n_prompts, sizeof *a->rows);
+    a->n_rows = 0;
+    for (size_t i = 0; i < a->c->n_prompts; i++)
+        if (a->c->prompts[i].reference && a->c->prompts[i].sample == 0 && !answer_at(a, i, a->sides[0])->error)
+            a->rows[a->n_rows++] = i;
+    for (a->first = 0; a->first < a->n_rows && status == TS_OK; a->first += a->n) {
+        a->n = TS_MIN((size_t)SCORED_AT_ONCE, a->n_rows - a->first);
+        status = score_piece(a, err);
+    }
+    free(a->rows);
+    a->rows = NULL;
+    return status;
+}
+
+/* ---- endpoints ---- */
+
+struct talking {
+    const struct asking *a;
+    size_t prompt, side;
+};
+
+static void on_endpoint_text(void *ctx, const char *text) {
+    const struct talking *t = ctx;
+    if (t->a->o->on_text) t->a->o->on_text(t->a->o->ctx, t->prompt, t->side, text);
+}
+
+static void take_endpoint(const struct asking *a, size_t prompt, size_t side, ts_endpoint_answer *from) {
+    ts_answer *x = answer_at(a, prompt, side);
+    free(x->text);
+    ts_buf_puts(&from->text, "");
+    x->text = ts_buf_take(&from->text);
+    x->tokens = from->tokens;
+    x->cost = from->cost;
+    x->seconds = from->seconds;
+    snprintf(x->stop, sizeof x->stop, "%s", from->stop);
+    judge(a, prompt, x);
+    tell_answer(a, prompt, side);
+}
+
+static ts_status ask_endpoint(struct asking *a, size_t side, ts_err *err) {
+    const ts_compare_options *o = a->o;
+    ts_http *http = ts_http_new();
+    ts_err why = {0};
+    int failures = 0;
+    ts_status status = TS_OK;
+    ts_progress_what(a->progress, "asking the endpoint");
+    for (size_t i = 0; i < a->c->n_prompts && status == TS_OK; i++) {
+        struct talking t = {a, i, side};
+        ts_endpoint_answer answer = {0};
+        ts_endpoint_ask ask = {.messages = messages_of(a, i, side),
+                               .max_new_tokens = o->max_new_tokens,
+                               .sampling = o->sampling,
+                               .stops = o->stops,
+                               .n_stops = o->n_stops,
+                               .on_text = on_endpoint_text,
+                               .ctx = &t};
+        ask.sampling.seed += a->c->prompts[i].sample;
+        ts_status got = failures < GIVE_UP_AFTER
+                            ? ts_endpoint_chat(&a->c->specs[side].endpoint, http, &ask, &answer, a->progress, &why)
+                            : TS_IO;
+        if (got == TS_OK)
+            take_endpoint(a, i, side, &answer);
+        else if (got != TS_CANCELLED)
+            fail_answer(a, i, side, why.text);
+        failures = got == TS_OK ? 0 : failures + 1;
+        if (ts_cancelled(a->progress)) status = ts_fail(err, TS_CANCELLED, "stopped");
+        ts_endpoint_answer_release(&answer);
+        ts_progress_set(a->progress, a->done + (int64_t)i + 1, a->total);
+    }
+    ts_http_free(http);
+    return status;
+}
+
+/* ---- the groups ---- */
+
+/* Sides with the model's own prompt are one group; every other side is one by itself. */
+static void take_group(struct asking *a, size_t first) {
+    const ts_compare *c = a->c;
+    a->n_sides = 0;
+    for (size_t i = first; i < c->n_sides; i++)
+        if (i == first || (c->specs[first].kind == TS_BY_MODEL && c->specs[i].kind == TS_BY_MODEL)) {
+            a->adapters[a->n_sides] = c->specs[i].adapter;
+            a->sides[a->n_sides++] = i;
+        }
+}
+
+static ts_status ask_group(struct asking *a, ts_err *err) {
+    if (a->c->specs[a->sides[0]].kind == TS_BY_ENDPOINT) return ask_endpoint(a, a->sides[0], err);
+    TS_TRY(generate(a, err));
+    return score(a, err);
+}
+
+ts_status ts_compare_ask(ts_compare *c, const ts_compare_options *o, const ts_check *check, ts_measurer *measurer,
+                         ts_progress *progress, ts_err *err) {
+    struct asking a = {.c = c,
+                       .o = o,
+                       .check = check,
+                       .measurer = measurer,
+                       .progress = progress,
+                       .total = (int64_t)(c->n_prompts * c->n_sides)};
+    bool asked_models = false;
+    ts_status status = TS_OK;
+    a.sides = ts_calloc(c->n_sides, sizeof *a.sides);
+    a.adapters = ts_calloc(c->n_sides, sizeof *a.adapters);
+    a.engine = ts_engine_new(o->log, on_event, &a);
+    for (size_t i = 0; i < c->n_sides && status == TS_OK; i++) {
+        bool plain = c->specs[i].kind == TS_BY_MODEL;
+        if (plain && asked_models) continue; /* in the first one's group */
+        asked_models |= plain;
+        take_group(&a, i);
+        status = ask_group(&a, err);
+        a.done += (int64_t)(c->n_prompts * a.n_sides);
+    }
+    ts_engine_free(a.engine);
+    free(a.sides);
+    free(a.adapters);
+    return status;
+}

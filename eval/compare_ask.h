@@ -1,0 +1,17 @@
+/* Inside of compare: asking the sides. */
+#ifndef TS_EVAL_COMPARE_ASK_H
+#define TS_EVAL_COMPARE_ASK_H
+
+#include "eval/compare.h"
+
+/* Generates every answer and scores the references. Sides on the same model that are asked the same are one batch;
+ * prompt i draws from the same random numbers on every local side. An endpoint that fails spoils its own answers only
+ * (ts_answer.error); after three failures in a row it is not asked again. */
+TS_MUST_USE ts_status ts_compare_ask(ts_compare *c, const ts_compare_options *o, const ts_check *check,
+                                     ts_measurer *measurer, ts_progress *progress, ts_err *err);
+
+/* Finds prompts that share TS_LEAK_LEAST words in a row or more with a row that was trained on (split=train, else what
+ * is accepted and not held out); sets their leak and leak_row. ws NULL: nothing is known. */
+TS_MUST_USE ts_status ts_compare_leaks(ts_compare *c, const char *ws, ts_progress *progress, ts_err *err);
+
+#endif
