@@ -723,3 +723,19 @@ ts_status ts_rejects_read(ts_store *st, int64_t after, size_t limit, ts_reject *
     free(list);
     return TS_OK;
 }
+
+ts_status ts_rejects_ids(ts_store *st, int64_t **ids, size_t *n, ts_err *err) {
+    sqlite3_stmt *s = ts_db_stmt(
+        st,
+        "SELECT r.id FROM reject r JOIN batch t ON t.id=r.batch WHERE t.state=0 AND NOT " TS_REPAIRED " ORDER BY r.id",
+        err);
+    size_t cap = 0;
+    int rc;
+    *ids = NULL;
+    *n = 0;
+    if (!s) return err ? err->code : TS_IO;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW)
+        TS_PUSH(*ids, *n, cap, sqlite3_column_int64(s, 0));
+    sqlite3_reset(s);
+    return rc == SQLITE_DONE ? TS_OK : ts_db_fail(st, "read the rejected rows", err);
+}

@@ -46,6 +46,8 @@ typedef struct ts_reject {
     bool cut;     /* there was more */
 } ts_reject;
 /* Rejected rows in order, from the one behind id `after`, at most `limit`, in `arena`. */
+/* The numbers of all of them, rising, for lists that read what they draw. The caller frees. For a job. */
+TS_MUST_USE ts_status ts_rejects_ids(ts_store *st, int64_t **ids, size_t *n, ts_err *err);
 TS_MUST_USE ts_status ts_rejects_read(ts_store *st, int64_t after, size_t limit, ts_reject **out, size_t *n,
                                       ts_arena *arena, ts_err *err);
 

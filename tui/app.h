@@ -113,6 +113,8 @@ void ts_learnt_open(ts_app *app, int64_t row);
 /* Importing: a form, or at once with a path (layer_import.c); the rejected rows (layer_rejects.c). */
 void ts_import_open(ts_app *app, const char *path);
 void ts_rejects_open(ts_app *app);
+/* The snapshots (layer_snapshots.c). */
+void ts_snapshots_open(ts_app *app);
 /* Choosing the best rows among those of a query (layer_select.c). */
 void ts_select_open(ts_app *app, const char *where);
 /* The data set in numbers; with a number: so many accepted rows are wanted (layer_summary.c). */

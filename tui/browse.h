@@ -61,8 +61,10 @@ struct browse {
     ts_record *record; /* an example is open */
     enum browse_pane pane;
     bool zoom;
-    char *write_path; /* of the export asked for last */
-    size_t scroll;    /* of the detail pane */
+    char *write_path;   /* of the export asked for last */
+    int64_t *purge_ids; /* the rows that a question is about */
+    size_t n_purge;
+    size_t scroll; /* of the detail pane */
     int64_t scroll_of;
     ts_rect list_rect, detail_rect; /* of the last draw, for the mouse */
 };
@@ -94,6 +96,10 @@ ts_columns browse_columns_shown(const struct browse *b);
 void browse_column_head(ts_canvas *c, int x, int y, const ts_column *k);
 void browse_column_draw(const struct browse *b, ts_canvas *c, int x, int y, const ts_column *k, const ts_row *row);
 void browse_choose_columns(struct browse *b, const char *arg);
+/* browse_purge.c */
+void browse_purge(struct browse *b);
+/* layer_snapshots.c: the rows of the filter; NULL: asks for the name */
+void ts_snapshot_make(ts_app *app, struct browse *b, const char *name);
 /* browse_files.c */
 void browse_write(struct browse *b, const char *arg);
 

@@ -71,6 +71,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(TURN_ROLE, "turn-role", TS_IN_RECORD, "t", TS_G_EDIT, 0, "role", "another speaker: user, assistant, system")     \
     X(IMPORT, "import", TS_IN_BROWSE, "I", TS_G_EDIT, 0, "import", "import a file: JSON, CSV or text")                 \
     X(REJECTS, "rejects", TS_IN_BROWSE, "", TS_G_EDIT, 0, "", "rows that imports refused, to put right")               \
+    X(PURGE, "purge", TS_IN_BROWSE, "", TS_G_EDIT, 0, "", "take rows out for good, with their history (asks)")        \
     X(WRITE, "write", TS_IN_BROWSE, "w", TS_G_EDIT, 0, "write", "write the rows shown or marked to a file")            \
     X(COPY, "copy", TS_IN_LISTS, "y", TS_G_EDIT, 0, "copy", "copy to the clipboard (OSC 52)")                          \
     X(FIND, "find", TS_IN_BROWSE, "/", TS_G_FIND, 6, "find", "find as you type; re: for a pattern")                    \
@@ -79,6 +80,8 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(FILTER, "filter", TS_IN_BROWSE, "& \\", TS_G_FIND, 6, "filter", "show only rows that fit: status=new tag:x")     \
     X(ORDER, "order", TS_IN_BROWSE, "o", TS_G_FIND, 8, "order", "order by a field")                                    \
     X(ORDER_REVERSE, "order-reverse", TS_IN_BROWSE, "O", TS_G_FIND, 0, "", "turn the order around")                    \
+    X(SNAPSHOT, "snapshot", TS_IN_BROWSE, "", TS_G_FIND, 0, "", "freeze the rows shown under a name")                  \
+    X(SNAPSHOTS, "snapshots", TS_IN_BROWSE, "", TS_G_FIND, 0, "", "the snapshots: as a filter, or two compared")       \
     X(MARK, "mark", TS_IN_BROWSE, "Space", TS_G_MARK, 4, "mark", "mark, go down")                                      \
     X(MARK_RANGE, "mark-range", TS_IN_BROWSE, "v", TS_G_MARK, 0, "range", "begin or end a range of marks")             \
     X(MARK_ALL, "mark-all", TS_IN_BROWSE, "*", TS_G_MARK, 0, "all", "mark all rows shown, or none")                    \

@@ -161,12 +161,12 @@ struct palette {
     size_t n;
 };
 
-/* How well a name fits what was typed: 0 not at all; letters in order count, at a word's begin more, whole starts most.
- */
+/* How well a name fits what was typed: 0 not at all; letters in order count, at a word's begin more, whole starts most;
+ * and the whole name comes before all others. */
 static int fits(const char *name, const char *typed, size_t n) {
     int score = 1;
     size_t at = 0;
-    if (strncmp(name, typed, n) == 0) return 1000 - (int)strlen(name);
+    if (strncmp(name, typed, n) == 0) return (name[n] ? 1000 : 1100) - (int)strlen(name);
     const char *inside = n ? strstr(name, typed) : NULL;
     if (inside && strlen(typed) == n) return 500 - (int)(inside - name);
     for (const char *c = name; *c && at < n; c++)

@@ -11,22 +11,16 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A page of rejects is read at once; the list holds excerpts of so many bytes of so many rows. */
-enum { PAGE = 16, SHOWN_MAX = 2000, EXCERPT = 2000 };
+enum { EXCERPT = 2000 };
 
-struct item {
-    int64_t id, line;
-    const char *file, *code, *detail;
-    ts_text text;
-    bool cut;
-};
-
+/* The numbers of all rejected rows; of what they say only the part that is drawn is read. */
 struct rejects {
     ts_layer layer;
-    ts_arena arena;
-    struct item *items;
-    size_t n, cap, scroll;
-    bool more;
+    int64_t *ids;
+    size_t n, scroll;
+    ts_arena arena; /* of the page: rows [from, from + n_page) of the list */
+    ts_reject *page;
+    size_t from, n_page;
     ts_list list;
     bool editing, saving;
     ts_editor editor;
@@ -47,51 +41,41 @@ static struct rejects *open_layer(ts_app *app) {
 struct read_job {
     ts_job job;
     ts_app *app;
-    ts_arena arena;
-    struct item *items;
-    size_t n, cap;
-    bool more;
+    int64_t *ids;
+    size_t n;
 };
-
-static void take_page(struct read_job *k, const ts_reject *page, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        const ts_reject *r = &page[i];
-        size_t len = TS_MIN(r->text.n, (size_t)EXCERPT);
-        struct item item = {.id = r->id, .line = r->line, .cut = r->cut};
-        item.file = ts_arena_strndup(&k->arena, r->file, strlen(r->file));
-        item.code = ts_arena_strndup(&k->arena, r->code, strlen(r->code));
-        item.detail = ts_arena_strndup(&k->arena, r->detail, strlen(r->detail));
-        item.text = (ts_text){ts_arena_strndup(&k->arena, r->text.s, len), len};
-        TS_PUSH(k->items, k->n, k->cap, item);
-    }
-}
 
 static void read_run(ts_job *job) {
     struct read_job *k = (struct read_job *)job;
-    ts_arena page_arena = TS_ARENA_INIT;
-    ts_reject *page;
-    size_t n = PAGE;
-    while (job->status == TS_OK && n == PAGE && k->n < SHOWN_MAX) {
-        ts_arena_reset(&page_arena);
-        job->status = ts_cancelled(&job->progress) ? ts_fail(&job->err, TS_CANCELLED, "stopped")
-                                                   : ts_rejects_read(k->app->scanner, k->n ? k->items[k->n - 1].id : 0,
-                                                                     PAGE, &page, &n, &page_arena, &job->err);
-        if (job->status == TS_OK) take_page(k, page, n);
-    }
-    k->more = n == PAGE;
-    ts_arena_release(&page_arena);
+    job->status = ts_rejects_ids(k->app->scanner, &k->ids, &k->n, &job->err);
 }
 
-static void take_items(struct rejects *r, struct read_job *k) {
-    ts_arena old = r->arena;
-    free(r->items);
-    r->arena = k->arena;
-    r->items = k->items;
+static void take_ids(struct rejects *r, struct read_job *k) {
+    free(r->ids);
+    r->ids = k->ids;
     r->n = k->n;
-    r->cap = k->cap;
-    r->more = k->more;
-    k->arena = old;
-    k->items = NULL;
+    r->n_page = 0;
+    k->ids = NULL;
+}
+
+/* The row at a place of the list; NULL when it is no longer among the rejected ones. The page around the cursor is read
+ * when it is not the one that is there. */
+static const ts_reject *item_at(struct rejects *r, size_t at) {
+    size_t rows = (size_t)TS_MAX(r->list.height, 1), from = r->list.top;
+    if (at < r->from || at >= r->from + r->n_page) {
+        if (at < from || at >= from + rows) from = at;
+        ts_arena_reset(&r->arena);
+        r->n_page = 0;
+        r->from = from;
+        ts_err ignored;
+        if (ts_rejects_read(r->layer.app->reader, r->ids[from] - 1, TS_MIN(rows, r->n - from), &r->page, &r->n_page,
+                            &r->arena, &ignored) != TS_OK)
+            return NULL;
+    }
+    /* rows that were repaired meanwhile leave the ones behind them in earlier places */
+    for (size_t i = 0; i < r->n_page; i++)
+        if (r->page[i].id == r->ids[at]) return &r->page[i];
+    return NULL;
 }
 
 static void read_done(ts_job *job) {
@@ -104,15 +88,14 @@ static void read_done(ts_job *job) {
             ts_editor_init(&r->editor, "", 0, false);
             ts_layer_push(k->app, &r->layer);
         }
-        take_items(r, k);
+        take_ids(r, k);
         if (r->n == 0) r->layer.closed = true;
     } else if (job->status == TS_OK) {
         ts_app_say(k->app, TS_R_TEXT, "no row was refused (or all were put right)");
     } else if (job->status != TS_CANCELLED) {
         ts_app_say(k->app, TS_R_ERROR, "%s", job->err.text);
     }
-    ts_arena_release(&k->arena);
-    free(k->items);
+    free(k->ids);
     free(k);
 }
 
@@ -185,7 +168,7 @@ static void save(struct rejects *r) {
     p->act = *plain;
     free(plain);
     p->act.job.done = repair_done;
-    p->act.id = r->items[r->list.cursor].id;
+    p->act.id = r->ids[r->list.cursor];
     p->act.text = ts_strdup(ts_buf_str(&r->editor.text));
     p->act.rows_change = true;
     r->saving = true;
@@ -212,26 +195,20 @@ static void put_text(struct rejects *r, const ts_reject *reject) {
 
 static void edit(struct rejects *r) {
     ts_app *app = r->layer.app;
-    ts_arena arena = TS_ARENA_INIT;
-    ts_reject *one;
-    size_t n = 0;
-    ts_err err;
-    const struct item *item = &r->items[r->list.cursor];
+    const ts_reject *item = item_at(r, r->list.cursor);
     if (ts_store_read_only(app->reader)) {
         ts_app_say(app, TS_R_WARN, "this workspace can only be read");
+    } else if (!item) {
+        ts_app_say(app, TS_R_WARN, "this row is no longer among the rejected ones");
     } else if (item->cut) {
         ts_app_say(app, TS_R_WARN,
                    "only the beginning of this row was kept: put it right in the file, import it again");
-    } else if (ts_rejects_read(app->reader, item->id - 1, 1, &one, &n, &arena, &err) == TS_OK && n &&
-               one->id == item->id) {
+    } else {
         ts_editor_release(&r->editor);
-        put_text(r, one);
+        put_text(r, item);
         r->problem[0] = 0;
         r->editing = true;
-    } else {
-        ts_app_say(app, TS_R_WARN, "this row is no longer among the rejected ones");
     }
-    ts_arena_release(&arena);
 }
 
 static void edit_outside(struct rejects *r) {
@@ -317,8 +294,9 @@ static bool rejects_input(ts_layer *l, const ts_input *in) {
 static void draw_items(struct rejects *r, ts_canvas *c, ts_rect area) {
     char line[32], place[80];
     for (int i = 0; i < area.h && r->list.top + (size_t)i < r->n; i++) {
-        const struct item *item = &r->items[r->list.top + (size_t)i];
+        const ts_reject *item = item_at(r, r->list.top + (size_t)i);
         bool here = r->list.top + (size_t)i == r->list.cursor;
+        if (!item) continue;
         snprintf(place, sizeof place, "%.40s:%s", item->file, ts_thousands(item->line, line));
         ts_put(c, area.x, area.y + i, 1, TS_R_KEY, here ? ">" : " ");
         ts_put(c, area.x + 2, area.y + i, 22, TS_R_DIM, place);
@@ -329,13 +307,14 @@ static void draw_items(struct rejects *r, ts_canvas *c, ts_rect area) {
 }
 
 static void draw_reject(struct rejects *r, ts_canvas *c, ts_rect area) {
-    const struct item *item = &r->items[r->list.cursor];
+    const ts_reject *item = item_at(r, r->list.cursor);
+    if (!item) return;
     ts_doc d = ts_doc_new(&r->layer.app->frame, area.w);
     const char *why = ts_reason_sentence(item->code);
     ts_doc_text(&d, 0, TS_R_WARN, why, strlen(why), NULL, TS_R_WARN);
     if (*item->detail) ts_doc_text(&d, 0, TS_R_TEXT, item->detail, strlen(item->detail), NULL, TS_R_TEXT);
-    ts_doc_text(&d, 2, TS_R_TEXT, item->text.s, item->text.n, NULL, TS_R_TEXT);
-    if (item->cut || item->text.n == EXCERPT) ts_doc_line_put(&d, 2, TS_R_DIM, "(the row is longer)");
+    ts_doc_text(&d, 2, TS_R_TEXT, item->text.s, TS_MIN(item->text.n, (size_t)EXCERPT), NULL, TS_R_TEXT);
+    if (item->cut || item->text.n > EXCERPT) ts_doc_line_put(&d, 2, TS_R_DIM, "(the row is longer)");
     ts_doc_draw(&d, c, area, &r->scroll);
     ts_doc_release(&d);
 }
@@ -351,8 +330,7 @@ static void rejects_draw(ts_layer *l, ts_canvas *c) {
     char title[80], n[32];
     ts_rect box = {0, 1, c->w, c->h - 2};
     int rows = (int)TS_MIN(r->n, (size_t)TS_MAX(3, (box.h - 3) / (r->editing ? 4 : 2)));
-    snprintf(title, sizeof title, "%s%s rejected row%s", r->more ? "The first " : "", ts_thousands((int64_t)r->n, n),
-             r->n == 1 ? "" : "s");
+    snprintf(title, sizeof title, "%s rejected row%s", ts_thousands((int64_t)r->n, n), r->n == 1 ? "" : "s");
     ts_box(c, box, title);
     if (r->n == 0) return;
     ts_list_fit(&r->list, r->n, rows);
@@ -375,7 +353,7 @@ static void rejects_free(ts_layer *l) {
     struct rejects *r = (struct rejects *)l;
     ts_arena_release(&r->arena);
     ts_editor_release(&r->editor);
-    free(r->items);
+    free(r->ids);
     free(r);
 }
 

@@ -425,6 +425,7 @@ static void browse_free(ts_screen *s) {
     free(b->filter);
     free(b->sort);
     free(b->write_path);
+    free(b->purge_ids);
     free(b);
 }
 
@@ -455,6 +456,7 @@ static const char *browse_why_not(ts_screen *s, ts_command_id id) {
         (ts_commands[id].group == TS_G_DECIDE || id == TS_DO_HISTORY || id == TS_DO_LEARNT || id == TS_DO_COPY_ROW ||
          id == TS_DO_NEXT || id == TS_DO_PREV))
         return "this example is not saved yet; ^S saves it";
+    if (id == TS_DO_SNAPSHOT && ts_store_read_only(s->app->reader)) return "this workspace can only be read";
     if ((id == TS_DO_FIND_NEXT || id == TS_DO_FIND_PREV) && !b->pattern) return "nothing is searched for; / begins";
     if (id == TS_DO_SAVE && (!b->record || !ts_record_unsaved(b->record))) return "nothing to save";
     if (id == TS_DO_CANCEL && !ts_queue_busy(s->app->jobs)) return "nothing goes on that could be stopped";
@@ -603,6 +605,36 @@ static bool look_command(struct browse *b, ts_command_id id, const char *arg) {
     }
 }
 
+/* Commands about the whole data set. */
+static bool set_command(struct browse *b, ts_command_id id, const char *arg) {
+    ts_app *app = b->screen.app;
+    switch (id) {
+    case TS_DO_IMPORT:
+        ts_import_open(app, arg);
+        return true;
+    case TS_DO_REJECTS:
+        ts_rejects_open(app);
+        return true;
+    case TS_DO_PURGE:
+        browse_purge(b);
+        return true;
+    case TS_DO_SNAPSHOT:
+        ts_snapshot_make(app, b, arg);
+        return true;
+    case TS_DO_SNAPSHOTS:
+        ts_snapshots_open(app);
+        return true;
+    case TS_DO_SELECT:
+        ts_select_open(app, b->filter);
+        return true;
+    case TS_DO_SUMMARY:
+        ts_summary_open(app, arg);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static bool list_command(struct browse *b, ts_command_id id, const char *arg) {
     ts_app *app = b->screen.app;
     switch (id) {
@@ -641,18 +673,6 @@ static bool list_command(struct browse *b, ts_command_id id, const char *arg) {
         b->record = ts_record_new_talk(app);
         ts_record_begin(b->record);
         return true;
-    case TS_DO_IMPORT:
-        ts_import_open(app, arg);
-        return true;
-    case TS_DO_REJECTS:
-        ts_rejects_open(app);
-        return true;
-    case TS_DO_SELECT:
-        ts_select_open(app, b->filter);
-        return true;
-    case TS_DO_SUMMARY:
-        ts_summary_open(app, arg);
-        return true;
     case TS_DO_WRITE:
         browse_write(b, arg);
         return true;
@@ -670,7 +690,8 @@ static bool browse_command(ts_screen *s, ts_command_id id, const char *arg) {
     if (row_command(b, id, arg)) return true;
     if (b->record) return false;
     if (b->pane == PANE_DETAIL && scroll_detail(b, id)) return true;
-    return ts_list_command(&b->list, id) || look_command(b, id, arg) || list_command(b, id, arg);
+    return ts_list_command(&b->list, id) || look_command(b, id, arg) || set_command(b, id, arg) ||
+           list_command(b, id, arg);
 }
 
 static bool inside(ts_rect r, int x, int y) {

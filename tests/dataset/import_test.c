@@ -79,6 +79,12 @@ static void accounts_for_every_row(void **state) {
         assert_string_equal(r[i].code, codes[i]);
         assert_true(*ts_reason_sentence(r[i].code));
     }
+    int64_t *ids;
+    assert_ok(ts_rejects_ids(st, &ids, &n, &err));
+    assert_int_equal(n, 11);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(ids[i], r[i].id);
+    free(ids);
     assert_int_equal(r[10].line, 13);
     assert_string_equal(r[9].text.s, "oops");
     ts_row row;
