@@ -146,6 +146,54 @@ bool ts_vote_get(ts_store *st, int64_t prompt, ts_buf *side) {
     return found;
 }
 
+ts_status ts_vote_note(ts_store *st, int64_t prompt, const char *note, ts_done *done, ts_err *err) {
+    ts_act a;
+    TS_TRY(ts_act_begin(&a, st, TS_KIND_CHANGES, "keep a note", err));
+    ts_status status;
+    sqlite3_stmt *s = ts_db_stmt(st, "UPDATE vote SET note=?2 WHERE prompt=?1", err);
+    if (s) sqlite3_bind_int64(s, 1, prompt);
+    if (s) sqlite3_bind_text(s, 2, note, -1, SQLITE_STATIC);
+    TS_GOTO(ts_db_step(st, s, "keep a note", err));
+    a.rows = sqlite3_changes(st->db);
+    if (a.rows == 0) {
+        status = ts_fail(err, TS_NOT_FOUND, "nobody voted on prompt %lld; a note goes with a vote", (long long)prompt);
+        goto out;
+    }
+    status = ts_act_commit(&a, done, err, *note ? "noted on prompt %lld" : "took the note on prompt %lld away",
+                           (long long)prompt);
+out:
+    if (status != TS_OK) ts_act_abandon(&a);
+    return status;
+}
+
+bool ts_vote_note_get(ts_store *st, int64_t prompt, ts_buf *note) {
+    sqlite3_stmt *s = ts_db_stmt(st, "SELECT note FROM vote WHERE prompt=?1", NULL);
+    if (!s) return false;
+    sqlite3_bind_int64(s, 1, prompt);
+    bool found = sqlite3_step(s) == SQLITE_ROW;
+    if (found) ts_buf_puts(note, (const char *)sqlite3_column_text(s, 0));
+    sqlite3_reset(s);
+    return found;
+}
+
+ts_status ts_row_find_pair(ts_store *st, ts_text prompt, ts_text answer, int64_t *id, ts_err *err) {
+    sqlite3_stmt *s =
+        ts_db_stmt(st,
+                   "SELECT e.id FROM body b JOIN example e ON e.id=b.id WHERE b.output=?2 AND"
+                   " CASE WHEN b.instruction<>'' AND b.input<>'' THEN b.instruction||char(10)||b.input"
+                   " ELSE b.instruction||b.input END=?1 AND e.batch NOT IN " TS_HIDDEN " ORDER BY e.id LIMIT 1",
+                   err);
+    if (!s) return err ? err->code : TS_IO;
+    ts_db_bind_text(s, 1, prompt);
+    ts_db_bind_text(s, 2, answer);
+    int rc = sqlite3_step(s);
+    if (rc == SQLITE_ROW) *id = sqlite3_column_int64(s, 0);
+    sqlite3_reset(s);
+    if (rc == SQLITE_ROW) return TS_OK;
+    if (rc != SQLITE_DONE) return ts_db_fail(st, "look for the row", err);
+    return ts_fail(err, TS_NOT_FOUND, "no row of the workspace asks this and answers like the reference");
+}
+
 ts_status ts_prompts_each(ts_store *st, void (*fn)(void *ctx, int64_t id, ts_text messages, const char *vote),
                           void *ctx, ts_err *err) {
     sqlite3_stmt *s = ts_db_stmt(st,

@@ -32,6 +32,14 @@ TS_MUST_USE ts_status ts_vote_set(ts_store *st, int64_t prompt, const char *side
                                   ts_done *done, ts_err *err);
 /* Appends the side voted for; false when there is no vote. */
 bool ts_vote_get(ts_store *st, int64_t prompt, ts_buf *side);
+/* A remark on the vote on a prompt, in place of the one before; "" takes it away. One step of the history.
+ * TS_NOT_FOUND: nobody voted on it. */
+TS_MUST_USE ts_status ts_vote_note(ts_store *st, int64_t prompt, const char *note, ts_done *done, ts_err *err);
+/* Appends it; false when there is no vote. */
+bool ts_vote_note_get(ts_store *st, int64_t prompt, ts_buf *note);
+/* The first row that asks `prompt` (instruction, and input behind a line end) and answers `answer`: where a held-out
+ * prompt with its reference came from. Reads all rows. TS_NOT_FOUND: there is none. */
+TS_MUST_USE ts_status ts_row_find_pair(ts_store *st, ts_text prompt, ts_text answer, int64_t *id, ts_err *err);
 /* Calls fn for every prompt that is kept, oldest first; vote: "" for none. */
 TS_MUST_USE ts_status ts_prompts_each(ts_store *st,
                                       void (*fn)(void *ctx, int64_t id, ts_text messages, const char *vote), void *ctx,

@@ -10,6 +10,7 @@
 
 struct vote_opts {
     bool sides;
+    const char *note;
 };
 
 static void print_prompt(void *ctx, int64_t id, ts_text messages, const char *vote) {
@@ -72,7 +73,7 @@ static ts_status check_side(const ts_kept_answer *answers, size_t n, int64_t pro
     return status;
 }
 
-static int on_prompt(const ts_cmd *cmd, ts_store *st, int64_t prompt, const char *side) {
+static int on_prompt(const ts_cmd *cmd, const struct vote_opts *o, ts_store *st, int64_t prompt, const char *side) {
     ts_arena arena = TS_ARENA_INIT;
     ts_kept_answer *answers;
     ts_done done;
@@ -83,11 +84,15 @@ static int on_prompt(const ts_cmd *cmd, ts_store *st, int64_t prompt, const char
         status =
             ts_fail(&err, TS_NOT_FOUND, "no answers to a prompt %lld are kept in %s; `tunesmith vote %s` lists them",
                     (long long)prompt, cmd->args[0], cmd->args[0]);
-    for (size_t i = 0; status == TS_OK && !side && i < n; i++)
+    for (size_t i = 0; status == TS_OK && !side && !o->note && i < n; i++)
         print_answer(cmd, &answers[i]);
     if (status == TS_OK && side) status = check_side(answers, n, prompt, side, &err);
     if (status == TS_OK && side) {
         status = ts_vote_set(st, prompt, strcmp(side, "-") == 0 ? NULL : side, false, NULL, &done, &err);
+        if (status == TS_OK) ts_cmd_done(cmd, &done, done.text);
+    }
+    if (status == TS_OK && o->note) {
+        status = ts_vote_note(st, prompt, o->note, &done, &err);
         if (status == TS_OK) ts_cmd_done(cmd, &done, done.text);
     }
     ts_arena_release(&arena);
@@ -141,13 +146,14 @@ static int run_vote(const ts_cmd *cmd, const void *opts) {
     ts_store *st;
     ts_err err;
     int64_t prompt = 0;
+    if (o->note && cmd->n_args < 2) return ts_cmd_usage(cmd, "--note needs a PROMPT that was voted on");
     if (cmd->n_args > 1 && !ts_cmd_number(cmd, cmd->args[1], "PROMPT", &prompt)) return TS_EXIT_USAGE;
     if (!(st = ts_cmd_store(cmd))) return TS_EXIT_FAILED;
     int code = TS_EXIT_OK;
     if (o->sides)
         code = on_sides(cmd, st);
     else if (prompt)
-        code = on_prompt(cmd, st, prompt, cmd->n_args > 2 ? cmd->args[2] : NULL);
+        code = on_prompt(cmd, o, st, prompt, cmd->n_args > 2 ? cmd->args[2] : NULL);
     else if (ts_prompts_each(st, print_prompt, (void *)cmd, &err) != TS_OK)
         code = ts_cmd_fail(cmd, &err);
     ts_store_close(st);
@@ -156,6 +162,7 @@ static int run_vote(const ts_cmd *cmd, const void *opts) {
 
 static const ts_opt vote_table[] = {
     {"sides", TS_OPT_FLAG, offsetof(struct vote_opts, sides), NULL, "how the sides stand: win rates, sign test"},
+    {"note", TS_OPT_TEXT, offsetof(struct vote_opts, note), "TEXT", "a remark on the vote on PROMPT; \"\": none"},
 };
 
 const ts_verb ts_verb_vote = {

@@ -62,7 +62,8 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(UNDO, "undo", TS_IN_LISTS, "u BkSp", TS_G_DECIDE, 7, "undo", "undo the latest change, whoever made it")          \
     X(REDO, "redo", TS_IN_LISTS, "^R", TS_G_DECIDE, 0, "redo", "do again what was undone")                             \
     X(EDIT, "edit", TS_IN_BROWSE | TS_IN_RECORD, "e", TS_G_EDIT, 5, "edit", "edit here")                               \
-    X(EDIT_OUTSIDE, "edit-outside", TS_IN_BROWSE | TS_IN_RECORD, "E", TS_G_EDIT, 0, "", "edit in $EDITOR")             \
+    X(EDIT_OUTSIDE, "edit-outside", TS_IN_BROWSE | TS_IN_RECORD | TS_IN_COMPARE, "E", TS_G_EDIT, 0, "",                \
+      "edit in $EDITOR; on Compare: the prompt")                                                                       \
     X(NEW_ROW, "new-row", TS_IN_BROWSE, "+", TS_G_EDIT, 0, "new row", "write a new example")                           \
     X(NEW_TALK, "new-talk", TS_IN_BROWSE, "", TS_G_EDIT, 0, "", "write a new example of several turns")                \
     X(COPY_ROW, "copy-row", TS_IN_BROWSE | TS_IN_RECORD, "Y", TS_G_EDIT, 0, "", "a copy of this row, to change")       \
@@ -71,15 +72,17 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(TURN_ROLE, "turn-role", TS_IN_RECORD, "t", TS_G_EDIT, 0, "role", "another speaker: user, assistant, system")     \
     X(IMPORT, "import", TS_IN_BROWSE, "I", TS_G_EDIT, 0, "import", "import a file: JSON, CSV or text")                 \
     X(REJECTS, "rejects", TS_IN_BROWSE, "", TS_G_EDIT, 0, "", "rows that imports refused, to put right")               \
-    X(PURGE, "purge", TS_IN_BROWSE, "", TS_G_EDIT, 0, "", "take rows out for good, with their history (asks)")        \
+    X(SAVE_ANSWER, "save-answer", TS_IN_COMPARE, "s", TS_G_EDIT, 7, "save",                                            \
+      "an answer into the data, new or corrected")                                                                     \
+    X(PURGE, "purge", TS_IN_BROWSE, "", TS_G_EDIT, 0, "", "take rows out for good, history too (asks)")                \
     X(WRITE, "write", TS_IN_BROWSE, "w", TS_G_EDIT, 0, "write", "write the rows shown or marked to a file")            \
     X(COPY, "copy", TS_IN_LISTS, "y", TS_G_EDIT, 0, "copy", "copy to the clipboard (OSC 52)")                          \
     X(FIND, "find", TS_IN_BROWSE, "/", TS_G_FIND, 6, "find", "find as you type; re: for a pattern")                    \
     X(FIND_NEXT, "find-next", TS_IN_BROWSE, "n", TS_G_FIND, 0, "", "next hit")                                         \
     X(FIND_PREV, "find-prev", TS_IN_BROWSE, "N", TS_G_FIND, 0, "", "previous hit")                                     \
     X(FILTER, "filter", TS_IN_BROWSE, "& \\", TS_G_FIND, 6, "filter", "show only rows that fit: status=new tag:x")     \
-    X(ORDER, "order", TS_IN_BROWSE, "o", TS_G_FIND, 8, "order", "order by a field")                                    \
-    X(ORDER_REVERSE, "order-reverse", TS_IN_BROWSE, "O", TS_G_FIND, 0, "", "turn the order around")                    \
+    X(ORDER, "order", TS_IN_BROWSE | TS_IN_COMPARE, "o", TS_G_FIND, 8, "order", "order by a field or a measure")       \
+    X(ORDER_REVERSE, "order-reverse", TS_IN_BROWSE | TS_IN_COMPARE, "O", TS_G_FIND, 0, "", "turn the order around")    \
     X(SNAPSHOT, "snapshot", TS_IN_BROWSE, "", TS_G_FIND, 0, "", "freeze the rows shown under a name")                  \
     X(SNAPSHOTS, "snapshots", TS_IN_BROWSE, "", TS_G_FIND, 0, "", "the snapshots: as a filter, or two compared")       \
     X(MARK, "mark", TS_IN_BROWSE, "Space", TS_G_MARK, 4, "mark", "mark, go down")                                      \
@@ -90,7 +93,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(RESUME, "resume", TS_IN_RUNS, "r", TS_G_RUN, 0, "resume", "go on with a stopped run")                            \
     X(CANCEL, "cancel", TS_IN_LISTS, "c", TS_G_RUN, 0, "cancel", "stop the run or its wait, answers or search")        \
     X(COMPARE_RUN, "compare-run", TS_IN_RUNS, "C", TS_G_RUN, 3, "compare", "compare this run with the base model")     \
-    X(NOTE, "note", TS_IN_RUNS, "#", TS_G_RUN, 0, "note", "write a remark on this run")                                \
+    X(NOTE, "note", TS_IN_RUNS | TS_IN_COMPARE, "#", TS_G_RUN, 0, "note", "a remark on this run, or on your vote")     \
     X(TAG_RUN, "tag-run", TS_IN_RUNS, "m", TS_G_RUN, 0, "tag", "a name for it: run:NAME; -NAME ends that")             \
     X(HOLD_RUN, "hold-run", TS_IN_RUNS, "h", TS_G_RUN, 0, "hold", "pass this waiting run over, or no longer")          \
     X(RUN_EARLIER, "run-earlier", TS_IN_RUNS, "K", TS_G_RUN, 0, "earlier", "one place earlier in the queue")           \
@@ -103,7 +106,15 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(PREV, "prev", TS_IN_COMPARE | TS_IN_RECORD | TS_IN_DUPS, "[", TS_G_MOVE, 2, "prev",                              \
       "previous prompt, row or group")                                                                                 \
     X(LIKENESS, "likeness", TS_IN_DUPS, "t", TS_G_VIEW, 6, "likeness", "search again: how alike, which texts")         \
-    X(WORDS, "words", TS_IN_COMPARE | TS_IN_DUPS, "d", TS_G_VIEW, 4, "words", "mark the words that differ, or not")    \
+    X(WORDS, "words", TS_IN_COMPARE | TS_IN_DUPS, "d", TS_G_VIEW, 4, "words",                                          \
+      "mark words that differ; from the reference")                                                                    \
+    X(DIFFERENT, "only-different", TS_IN_COMPARE, "f", TS_G_VIEW, 0, "differ",                                         \
+      "only prompts whose answers differ, or all")                                                                     \
+    X(BLIND, "blind", TS_IN_COMPARE, "b", TS_G_VIEW, 8, "blind", "hide and shuffle the sides until you vote")          \
+    X(MEASURES, "measures", TS_IN_COMPARE, "m", TS_G_VIEW, 9, "measures", "all measures, of this prompt and of all")   \
+    X(SIDES_LEFT, "sides-left", TS_IN_COMPARE, "Left h", TS_G_VIEW, 0, "", "the sides further left")                   \
+    X(SIDES_RIGHT, "sides-right", TS_IN_COMPARE, "Right l", TS_G_VIEW, 0, "", "the sides further right")               \
+    X(TEMPERATURE, "temperature", TS_IN_COMPARE, "", TS_G_RUN, 0, "", "0: the likeliest words; 0.7: R draws others")   \
     X(SIDES, "sides", TS_IN_COMPARE, "p", TS_G_RUN, 5, "sides", "choose the sides: base run:3 run:4/best")             \
     X(OWN_PROMPT, "own-prompt", TS_IN_COMPARE, "e", TS_G_RUN, 6, "own prompt", "ask something of your own")            \
     X(OVERLAY, "overlay", TS_IN_RUNS, "Space", TS_G_VIEW, 5, "overlay", "draw this run beside the chosen one")         \

@@ -1,6 +1,7 @@
-/* The state of the Compare screen, shared by screen_compare.c (jobs, commands) and draw_compare.c. The answers are made
- * by a job on the models queue; what it has so far reaches the screen as notes in a locked inbox, taken ten times a
- * second. */
+/* The state of the Compare screen, shared by screen_compare.c (jobs, commands), compare_list.c (which prompts are shown
+ * in which order, and which side stands where), compare_save.c (answers into the data) and draw_compare.c. The answers
+ * are made by a job on the models queue; what it has so far reaches the screen as notes in a locked inbox, taken ten
+ * times a second. */
 #ifndef TS_TUI_COMPARE_H
 #define TS_TUI_COMPARE_H
 
@@ -13,17 +14,22 @@
 enum { SIDES_MAX = 6 };
 
 struct shown_answer {
-    ts_buf text;
+    ts_buf text;    /* failed: why there is none */
+    ts_buf context; /* what the side was shown beside the prompt: examples, passages */
     char stop[12];
     int64_t tokens;
     double reference_loss, repetition; /* NAN: not known */
-    bool complete, checked, passed;
+    bool complete, failed, checked, passed;
+    double values[TS_METRIC_COUNT]; /* NAN: not measured */
 };
 
 struct shown_prompt {
     char *text, *reference;
+    size_t leak;           /* words in a row that it shares with a row that was trained on; 0: none known */
+    int64_t leak_row;      /* that row */
     int64_t example, kept; /* kept: what a vote is about; 0: it cannot be voted on */
     char vote[64];         /* the side that is best for the person, TS_VOTE_TIE or TS_VOTE_NONE; "" */
+    char note[256];        /* to the vote */
     struct shown_answer answers[SIDES_MAX];
 };
 
@@ -43,15 +49,27 @@ struct inbox {
     struct note *first, *last;
 };
 
+/* What the words of an answer are held against. */
+enum compare_words { WORDS_FIRST, WORDS_REFERENCE, WORDS_PLAIN };
+
 struct compare {
     ts_screen screen;
     char *sides[SIDES_MAX];
     size_t n_sides;
     struct shown_prompt *prompts;
     size_t n_prompts;
-    ts_list list;
-    size_t scroll;
-    bool words, zoom, on_list, running;
+    size_t *order, n_order; /* the prompts as listed: places in `prompts` */
+    ts_list list;           /* of them */
+    size_t scroll, first_column;
+    enum compare_words words;
+    bool zoom, on_list, running;
+    bool different; /* only prompts whose answers differ */
+    bool blind;     /* sides shuffled and unnamed until there is a vote */
+    uint64_t blind_seed;
+    int metric;                 /* that the list is ordered by; -1: as asked */
+    size_t metric_side, saving; /* saving: the side whose answer goes into the data */
+    bool reversed;
+    double temperature;
     char *own; /* a prompt of the person's own; NULL: the held-out ones */
     int64_t seed;
     unsigned number; /* of the job whose notes count */
@@ -61,6 +79,27 @@ struct compare {
     char problem[600];
     double seconds;
 };
+
+/* ---- compare_list.c ---- */
+
+/* The prompt under the cursor; NULL: none is listed. */
+struct shown_prompt *compare_here(const struct compare *k);
+/* Lists the prompts anew; the cursor stays on its prompt if that is still listed. */
+void compare_relist(struct compare *k);
+/* Whether the sides of this prompt may be named. */
+bool compare_named(const struct compare *k, const struct shown_prompt *p);
+/* The side that stands in a column, and the column of a side. */
+size_t compare_side_at(const struct compare *k, const struct shown_prompt *p, size_t column);
+size_t compare_column_of(const struct compare *k, const struct shown_prompt *p, size_t side);
+void compare_ask_order(struct compare *k);
+/* A page of all measures: of this prompt, and of all with intervals. */
+void compare_measures(struct compare *k);
+
+/* ---- compare_save.c ---- */
+
+/* Asks which answer (arg: the column's number), and whether as a new row or in the place of its row's answer. */
+void compare_save(struct compare *k, const char *arg);
+void compare_ask_note(struct compare *k, const char *arg);
 
 void compare_draw(ts_screen *s, ts_canvas *c, ts_rect body);
 void compare_status(ts_screen *s, char *left, char *right);

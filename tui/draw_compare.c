@@ -19,34 +19,45 @@ static char vote_sign(const struct compare *k, const struct shown_prompt *p) {
     if (strcmp(p->vote, TS_VOTE_TIE) == 0) return '=';
     if (strcmp(p->vote, TS_VOTE_NONE) == 0) return '0';
     for (size_t i = 0; i < k->n_sides; i++)
-        if (strcmp(p->vote, k->sides[i]) == 0) return (char)('1' + i);
+        if (strcmp(p->vote, k->sides[i]) == 0) return (char)('1' + compare_column_of(k, p, i));
     return '*';
 }
 
 static void draw_prompts(struct compare *k, ts_canvas *c, ts_rect r) {
-    ts_putf(c, r.x + 2, r.y, r.w - 2, TS_R_DIM, "prompts");
-    ts_list_fit(&k->list, k->n_prompts, r.h - 1);
-    for (int i = 0; i < r.h - 1 && k->list.top + (size_t)i < k->n_prompts; i++) {
+    if (k->metric >= 0)
+        ts_putf(c, r.x + 2, r.y, r.w - 3, TS_R_DIM, "by %s, %.12s", ts_metrics[k->metric].label,
+                k->sides[k->metric_side]);
+    else
+        ts_putf(c, r.x + 2, r.y, r.w - 3, TS_R_DIM, k->different ? "prompts that differ" : "prompts");
+    ts_list_fit(&k->list, k->n_order, r.h - 1);
+    for (int i = 0; i < r.h - 1 && k->list.top + (size_t)i < k->n_order; i++) {
         size_t at = k->list.top + (size_t)i;
-        const struct shown_prompt *p = &k->prompts[at];
+        const struct shown_prompt *p = &k->prompts[k->order[at]];
         int y = r.y + 1 + i;
         bool here = at == k->list.cursor;
         ts_put(c, r.x, y, 1, TS_R_KEY, here ? ">" : " ");
         char vote = vote_sign(k, p), sign = vote ? vote : sign_of(k, p);
         ts_putf(c, r.x + 2, y, 1, vote ? TS_R_MARK : sign == '+' ? TS_R_OK : TS_R_DIM, "%c", sign);
-        ts_putf(c, r.x + 4, y, 3, TS_R_DIM, "%3zu", at + 1);
+        ts_putf(c, r.x + 4, y, 3, TS_R_DIM, "%3zu", k->order[at] + 1);
         ts_put(c, r.x + 8, y, r.w - 9, here ? TS_R_STRONG : TS_R_TEXT, p->text);
         if (here && k->on_list) ts_select(c, r.x, y, r.w);
     }
 }
 
-/* The words of this side that the first one lacks; for the first: what the second lacks. */
-static bool find_marks(const struct compare *k, const struct shown_prompt *p, size_t side, ts_spans *out) {
-    const ts_buf *a = &p->answers[0].text, *b = &p->answers[side ? side : 1].text;
+/* The words of the answer in this column that the first one lacks, or the reference; for the first column: what the
+ * second lacks. */
+static bool find_marks(const struct compare *k, const struct shown_prompt *p, size_t column, ts_spans *out) {
+    const ts_buf *here = &p->answers[compare_side_at(k, p, column)].text;
     ts_spans other = {0};
-    if (!k->words || k->n_sides < 2 || !a->len || !b->len) return false;
-    bool marks = side ? ts_worddiff(a->data, a->len, b->data, b->len, &other, out)
-                      : ts_worddiff(a->data, a->len, b->data, b->len, out, &other);
+    bool marks = false;
+    if (k->words == WORDS_REFERENCE && p->reference && here->len) {
+        marks = ts_worddiff(p->reference, strlen(p->reference), here->data, here->len, &other, out);
+    } else if (k->words == WORDS_FIRST && k->n_sides > 1 && here->len) {
+        const ts_buf *b = &p->answers[compare_side_at(k, p, column ? 0 : 1)].text;
+        if (b->len)
+            marks = column ? ts_worddiff(b->data, b->len, here->data, here->len, &other, out)
+                           : ts_worddiff(here->data, here->len, b->data, b->len, out, &other);
+    }
     ts_spans_release(&other);
     return marks;
 }
@@ -67,33 +78,51 @@ static void fact_lines(const struct shown_answer *a, bool running, char lines[3]
     if (!isnan(a->reference_loss)) snprintf(lines[2], 80, "loss on reference %.3f", a->reference_loss);
 }
 
-static size_t draw_side(struct compare *k, const struct shown_prompt *p, size_t side, ts_canvas *c, ts_rect r) {
-    ts_arena *arena = &k->screen.app->frame;
+static void draw_facts(const struct compare *k, const struct shown_prompt *p, size_t side, ts_canvas *c, ts_rect r) {
     const struct shown_answer *a = &p->answers[side];
-    bool mono = k->screen.app->term->mono;
     char lines[3][80];
+    fact_lines(a, k->running, lines);
+    if (r.h == 1) ts_putf(c, r.x, r.y, r.w, TS_R_DIM, "%s   %s   %s", lines[0], lines[1], lines[2]);
+    for (int i = 0; i < 3 && r.h == 3; i++)
+        ts_put(c, r.x, r.y + i, r.w, i == 1 && a->checked && !a->passed ? TS_R_WARN : TS_R_DIM, lines[i]);
+}
+
+static size_t draw_side(struct compare *k, const struct shown_prompt *p, size_t column, ts_canvas *c, ts_rect r) {
+    ts_arena *arena = &k->screen.app->frame;
+    size_t side = compare_side_at(k, p, column);
+    const struct shown_answer *a = &p->answers[side];
+    bool mono = k->screen.app->term->mono, named = compare_named(k, p);
+    int facts = (named || !a->complete) && r.h >= 12 ? 3 : 1;
     size_t scroll = k->scroll;
     ts_spans *marks = ts_arena_alloc(arena, sizeof *marks);
     *marks = (ts_spans){0};
-    bool marked = find_marks(k, p, side, marks);
-    bool chosen = vote_sign(k, p) == (char)('1' + side);
-    ts_putf(c, r.x + 1, r.y, 2, TS_R_KEY, "%zu", side + 1);
-    ts_putf(c, r.x + 3, r.y, r.w - 4, TS_R_TITLE, "%s%s", k->sides[side], chosen ? "   your vote" : "");
+    bool marked = find_marks(k, p, column, marks), gone = column == 0 && k->words == WORDS_FIRST;
+    bool chosen = vote_sign(k, p) == (char)('1' + column);
+    ts_putf(c, r.x + 1, r.y, 2, TS_R_KEY, "%zu", column + 1);
+    ts_putf(c, r.x + 3, r.y, r.w - 4, TS_R_TITLE, "%s%s", named ? k->sides[side] : "?", chosen ? "   your vote" : "");
     ts_doc d = ts_doc_new(arena, r.w - 2);
     size_t n = a->text.len;
     const char *text = ts_buf_str(&a->text);
     if (marked && mono)
-        text = ts_marked_text(arena, a->text.data, a->text.len, marks, side ? "{+" : "[-", side ? "+}" : "-]", &n);
-    if (n)
-        ts_doc_text(&d, 0, TS_R_TEXT, text, n, marked && !mono ? marks : NULL, side ? TS_R_ADDED : TS_R_GONE);
+        text = ts_marked_text(arena, a->text.data, a->text.len, marks, gone ? "[-" : "{+", gone ? "-]" : "+}", &n);
+    if (a->failed)
+        ts_doc_text(&d, 0, TS_R_ERROR, text, n, NULL, TS_R_TEXT);
+    else if (n)
+        ts_doc_text(&d, 0, TS_R_TEXT, text, n, marked && !mono ? marks : NULL, gone ? TS_R_GONE : TS_R_ADDED);
     else if (a->complete)
         ts_doc_line_put(&d, 0, TS_R_DIM, "(an empty answer)");
-    bool more = ts_doc_draw(&d, c, (ts_rect){r.x + 1, r.y + 2, r.w - 2, r.h - 6}, &scroll);
-    if (more) ts_put(c, r.x + 1, r.y + r.h - 4, r.w - 2, TS_R_DIM, "more below: j");
-    fact_lines(a, k->running, lines);
-    for (int i = 0; i < 3; i++)
-        ts_put(c, r.x + 1, r.y + r.h - 3 + i, r.w - 2, i == 1 && a->checked && !a->passed ? TS_R_WARN : TS_R_DIM,
-               lines[i]);
+    if (named && a->context.len) {
+        ts_doc_blank(&d);
+        ts_doc_line_put(&d, 0, TS_R_LABEL, "it was shown");
+        ts_doc_text(&d, 0, TS_R_DIM, a->context.data, a->context.len, NULL, TS_R_TEXT);
+    }
+    bool more = ts_doc_draw(&d, c, (ts_rect){r.x + 1, r.y + 2, r.w - 2, r.h - 3 - facts}, &scroll);
+    if (more) ts_put(c, r.x + 1, r.y + r.h - 1 - facts, r.w - 2, TS_R_DIM, "more below: j");
+    ts_rect below = {r.x + 1, r.y + r.h - facts, r.w - 2, facts};
+    if (named || !a->complete)
+        draw_facts(k, p, side, c, below);
+    else
+        ts_put(c, below.x, below.y, below.w, TS_R_DIM, "its measures wait for your vote");
     size_t height = d.n;
     ts_doc_release(&d);
     ts_spans_release(marks);
@@ -101,13 +130,17 @@ static size_t draw_side(struct compare *k, const struct shown_prompt *p, size_t 
 }
 
 static int draw_question(struct compare *k, const struct shown_prompt *p, ts_canvas *c, ts_rect r) {
-    char from[48] = "", number[32];
+    char from[48] = "", leak[80] = "", number[32];
     size_t scroll = 0;
     if (p->example) snprintf(from, sizeof from, "   held out, row #%s", ts_thousands(p->example, number));
     char sign = vote_sign(k, p);
     const char *vote = sign == '=' ? "   your vote: a tie" : sign == '0' ? "   your vote: all bad" : "";
-    ts_putf(c, r.x + 1, r.y, r.w - 2, TS_R_LABEL, "prompt %zu of %zu%s%s", k->list.cursor + 1, k->n_prompts, from,
-            vote);
+    if (p->leak)
+        snprintf(leak, sizeof leak, "   %zu words of it were trained on, row #%s", p->leak,
+                 ts_thousands(p->leak_row, number));
+    const char *before = *p->note ? "   note: " : "";
+    ts_putf(c, r.x + 1, r.y, r.w - 2, p->leak ? TS_R_WARN : TS_R_LABEL, "prompt %zu of %zu%s%s%s%s%s",
+            k->order[k->list.cursor] + 1, k->n_prompts, from, leak, vote, before, p->note);
     ts_doc d = ts_doc_new(&k->screen.app->frame, r.w - 3);
     ts_doc_text(&d, 0, TS_R_STRONG, p->text, strlen(p->text), NULL, TS_R_TEXT);
     int h = (int)TS_MIN(d.n, (size_t)TS_MAX(2, r.h / 5));
@@ -131,20 +164,29 @@ static int draw_reference(struct compare *k, const struct shown_prompt *p, ts_ca
     return h;
 }
 
+/* The columns that are drawn: as many as fit beside each other from first_column on; on a narrow screen two stand
+ * one below the other. */
 static void draw_sides(struct compare *k, const struct shown_prompt *p, ts_canvas *c, ts_rect r) {
-    int fit = TS_MAX(2, r.w / 36), n = TS_MIN((int)k->n_sides, fit), w = (r.w - (n - 1)) / n;
+    bool stacked = k->screen.app->canvas.w < 80 && k->n_sides > 1;
+    int fit = stacked ? TS_MAX(1, TS_MIN(2, (r.h - 1) / 5)) : TS_MAX(2, r.w / 36), n = TS_MIN((int)k->n_sides, fit);
     size_t tallest = 0;
+    k->first_column = TS_MIN(k->first_column, k->n_sides - (size_t)n);
+    int w = stacked ? r.w : (r.w - (n - 1)) / n, h = stacked ? (r.h - 1) / n : r.h - 1;
     ts_hline(c, r.x, r.y, r.w);
     for (int i = 0; i < n; i++) {
-        int x = r.x + i * (w + 1);
-        size_t height = draw_side(k, p, (size_t)i, c, (ts_rect){x, r.y + 1, i + 1 == n ? r.x + r.w - x : w, r.h - 1});
+        int x = stacked ? r.x : r.x + i * (w + 1), y = r.y + 1 + (stacked ? i * h : 0);
+        ts_rect part = {x, y, i + 1 == n ? r.x + r.w - x : w, i + 1 == n ? r.y + r.h - y : h};
+        size_t height = draw_side(k, p, k->first_column + (size_t)i, c, part);
         tallest = TS_MAX(tallest, height);
-        if (i + 1 < n) {
+        if (i + 1 < n && !stacked) {
             ts_vline(c, x + w, r.y + 1, r.h - 1);
             ts_put(c, x + w, r.y, 1, TS_R_RULE, c->ascii ? "+" : "┬");
         }
     }
-    size_t rows = (size_t)TS_MAX(r.h - 7, 1);
+    size_t more = k->n_sides - k->first_column - (size_t)n;
+    if (more) ts_putf(c, r.x + r.w - 12, r.y, 12, TS_R_KEY, "l: %zu more", more);
+    if (k->first_column) ts_putf(c, r.x + 1, r.y, 12, TS_R_KEY, "h: %zu more", k->first_column);
+    size_t rows = (size_t)TS_MAX(h - 6, 1);
     k->scroll = TS_MIN(k->scroll, tallest > rows ? tallest - rows : 0);
 }
 
@@ -177,14 +219,19 @@ void compare_draw(ts_screen *s, ts_canvas *c, ts_rect body) {
         draw_empty(k, c, body);
         return;
     }
-    ts_list_fit(&k->list, k->n_prompts, body.h - 1);
-    if (body.w >= 100 && !k->zoom && k->n_prompts > 1) {
+    ts_list_fit(&k->list, k->n_order, body.h - 1);
+    if (k->n_order == 0) {
+        ts_put(c, body.x + 3, body.y + 2, body.w - 6, TS_R_TEXT,
+               "All sides answer all prompts with the same words. f lists them again.");
+        return;
+    }
+    if (body.w >= 100 && !k->zoom && k->n_order > 1) {
         draw_prompts(k, c, (ts_rect){body.x, body.y, 30, body.h});
         ts_vline(c, body.x + 30, body.y, body.h);
         body.x += 31;
         body.w -= 31;
     }
-    const struct shown_prompt *p = &k->prompts[k->list.cursor];
+    const struct shown_prompt *p = compare_here(k);
     int top = draw_question(k, p, c, body);
     body.y += top;
     body.h -= top;
@@ -232,7 +279,8 @@ void compare_status(ts_screen *s, char *left, char *right) {
         if (!isnan(loss)) n += snprintf(left + n, (size_t)(200 - n), " loss %.2f", loss);
     }
     if (n == 0 && k->n_prompts)
-        snprintf(left, 200, "seed %lld   words %s", (long long)k->seed, k->words ? "marked" : "not marked");
+        snprintf(left, 200, "seed %lld   words %s", (long long)k->seed,
+                 k->words == WORDS_PLAIN ? "not marked" : "marked");
     char votes[120] = "";
     int used = tell_votes(k, s->app->canvas.w >= 100, votes, sizeof votes);
     if (k->n_prompts) snprintf(right, 200, "%s%s%zu / %zu answered", votes, used ? "   " : "", done, k->n_prompts);

@@ -1,4 +1,5 @@
 /* Compare: the same prompts answered by the base model and by runs, beside each other. */
+#include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "tui/compare.h"
@@ -14,19 +15,24 @@ enum { PROMPTS_MAX = 60, KIND_ANSWERS = 4 };
 
 /* ---- what is shown ---- */
 
+static void release_answer(struct shown_answer *a) {
+    ts_buf_release(&a->text);
+    ts_buf_release(&a->context);
+}
+
 static void free_prompts(struct shown_prompt *p, size_t n) {
     for (size_t i = 0; i < n; i++) {
         free(p[i].text);
         free(p[i].reference);
         for (size_t k = 0; k < SIDES_MAX; k++)
-            ts_buf_release(&p[i].answers[k].text);
+            release_answer(&p[i].answers[k]);
     }
     free(p);
 }
 
 static void free_note(struct note *n) {
     free_prompts(n->prompts, n->n_prompts);
-    ts_buf_release(&n->answer.text);
+    release_answer(&n->answer);
     free(n->text);
     free(n);
 }
@@ -51,14 +57,18 @@ static struct note *take_all(struct inbox *in) {
 
 /* By key, one prompt each: there are at most PROMPTS_MAX. */
 static void read_votes(struct compare *k) {
-    ts_buf side = TS_BUF_INIT;
+    ts_buf side = TS_BUF_INIT, note = TS_BUF_INIT;
     for (size_t i = 0; i < k->n_prompts; i++) {
         struct shown_prompt *p = &k->prompts[i];
         ts_buf_reset(&side);
         if (p->kept) ts_vote_get(k->screen.app->reader, p->kept, &side);
         snprintf(p->vote, sizeof p->vote, "%s", ts_buf_str(&side));
+        ts_buf_reset(&note);
+        if (*p->vote) ts_vote_note_get(k->screen.app->reader, p->kept, &note);
+        snprintf(p->note, sizeof p->note, "%s", ts_buf_str(&note));
     }
     ts_buf_release(&side);
+    ts_buf_release(&note);
 }
 
 static void apply(struct compare *k, struct note *n) {
@@ -68,8 +78,8 @@ static void apply(struct compare *k, struct note *n) {
         k->n_prompts = n->n_prompts;
         n->prompts = NULL;
         n->n_prompts = 0;
-        if (k->list.cursor >= k->n_prompts) k->list.cursor = 0;
         read_votes(k);
+        compare_relist(k);
         return;
     }
     if (n->prompt >= k->n_prompts || n->side >= k->n_sides) return;
@@ -78,9 +88,9 @@ static void apply(struct compare *k, struct note *n) {
         ts_buf_reset(&a->text); /* all that it says so far */
         ts_buf_puts(&a->text, n->text);
     } else {
-        ts_buf_release(&a->text);
+        release_answer(a);
         *a = n->answer;
-        n->answer.text = (ts_buf)TS_BUF_INIT;
+        n->answer = (struct shown_answer){0};
     }
 }
 
@@ -108,12 +118,15 @@ static void copy_answer(struct shown_answer *to, const ts_answer *a) {
     *to = (struct shown_answer){.tokens = (int64_t)a->n_ids,
                                 .repetition = a->repetition,
                                 .complete = a->stop[0] != 0,
+                                .failed = a->error != NULL,
                                 .checked = a->checked,
                                 .passed = a->passed,
                                 .reference_loss = NAN};
+    memcpy(to->values, a->values, sizeof to->values);
     if (a->reference_tokens > 0) to->reference_loss = a->reference_nll / (double)a->reference_tokens;
     snprintf(to->stop, sizeof to->stop, "%s", a->stop);
     ts_buf_puts(&to->text, a->error ? a->error : a->text ? a->text : "");
+    if (a->context) ts_buf_puts(&to->context, a->context);
 }
 
 static void on_text(void *ctx, size_t prompt, size_t side, const char *text) {
@@ -142,6 +155,8 @@ static void post_prompts(struct answers_job *j) {
         n->prompts[i].reference = c->prompts[i].reference ? ts_strdup(c->prompts[i].reference) : NULL;
         n->prompts[i].example = c->prompts[i].example;
         n->prompts[i].kept = c->prompts[i].kept;
+        n->prompts[i].leak = c->prompts[i].leak;
+        n->prompts[i].leak_row = c->prompts[i].leak_row;
     }
     post(&j->screen->inbox, n);
 }
@@ -169,14 +184,18 @@ static void answers_done(ts_job *job) {
     empty_inbox(k);
     k->running = false;
     if (job->status == TS_OK) {
-        for (size_t i = 0; i < j->result.n_prompts && i < k->n_prompts; i++)
+        for (size_t i = 0; i < j->result.n_prompts && i < k->n_prompts; i++) {
+            k->prompts[i].leak = j->result.prompts[i].leak;
+            k->prompts[i].leak_row = j->result.prompts[i].leak_row;
             for (size_t s = 0; s < k->n_sides; s++) {
-                ts_buf_release(&k->prompts[i].answers[s].text);
+                release_answer(&k->prompts[i].answers[s]);
                 copy_answer(&k->prompts[i].answers[s], &j->result.answers[i * j->result.n_sides + s]);
             }
+        }
         for (size_t s = 0; s < k->n_sides; s++)
             k->metrics[s] = j->result.metrics[s];
         k->measured = true;
+        compare_relist(k);
         ts_app_say(k->screen.app, TS_R_OK, "%zu prompt%s answered in %.1f s", j->result.n_prompts,
                    j->result.n_prompts == 1 ? "" : "s", j->result.seconds);
     } else {
@@ -242,6 +261,7 @@ static void begin(struct compare *k) {
     j->o.check = j->check;
     j->o.limit = PROMPTS_MAX;
     j->o.sampling.seed = k->seed;
+    j->o.sampling.temperature = k->temperature;
     j->o.log = j->log;
     j->o.on_text = on_text;
     j->o.on_answer = on_answer;
@@ -262,6 +282,9 @@ static void set_sides(struct compare *k, const char *text) {
     k->prompts = NULL;
     k->n_prompts = 0;
     k->measured = false;
+    k->metric = -1;
+    k->first_column = 0;
+    compare_relist(k);
     char **words;
     size_t n = ts_sides_split(text, &words);
     for (size_t i = 0; i < n; i++) {
@@ -344,30 +367,42 @@ static bool answered(const struct compare *k, const struct shown_prompt *p) {
 }
 
 static const char *why_no_vote(const struct compare *k) {
-    if (k->n_prompts == 0) return "no answers yet; R makes some";
-    const struct shown_prompt *p = &k->prompts[k->list.cursor];
+    const struct shown_prompt *p = compare_here(k);
+    if (!p) return k->n_prompts ? "no prompt is listed; f lists all" : "no answers yet; R makes some";
     if (!p->kept) return "this workspace can only be read, so votes cannot be kept";
     return answered(k, p) ? NULL : "not all sides have answered yet";
 }
 
+struct shown_vote {
+    ts_act act;     /* first; text: the side, on: blind */
+    char note[256]; /* of the vote before it, which stays */
+};
+
 static ts_status run_vote(ts_act *a, ts_store *st, ts_err *err) {
-    return ts_vote_set(st, a->id, a->text, false, NULL, &a->done, err);
+    struct shown_vote *v = (struct shown_vote *)a;
+    return ts_vote_set(st, a->id, a->text, a->on, *v->note ? v->note : NULL, &a->done, err);
 }
 
 /* side NULL: takes the vote away. */
 static void vote(struct compare *k, const char *side) {
-    ts_act *a = ts_act_new(k->screen.app, run_vote);
-    a->id = k->prompts[k->list.cursor].kept;
-    a->text = side ? ts_strdup(side) : NULL;
-    ts_act_push(a);
+    const struct shown_prompt *p = compare_here(k);
+    ts_act *plain = ts_act_new(k->screen.app, run_vote);
+    struct shown_vote *v = ts_calloc(1, sizeof *v);
+    v->act = *plain;
+    free(plain);
+    v->act.id = p->kept;
+    v->act.text = side ? ts_strdup(side) : NULL;
+    v->act.on = !compare_named(k, p);
+    snprintf(v->note, sizeof v->note, "%s", p->note);
+    ts_act_push(&v->act);
     if (side) go(k, 1);
 }
 
-/* arg: the number of a side, from the key or typed behind the name. */
+/* arg: the number of a column, from the key or typed behind the name. */
 static void vote_for(struct compare *k, const char *arg) {
     long n = arg ? strtol(arg, NULL, 10) : 0;
     if (n >= 1 && n <= (long)k->n_sides)
-        vote(k, k->sides[n - 1]);
+        vote(k, k->sides[compare_side_at(k, compare_here(k), (size_t)n - 1)]);
     else
         ts_app_say(k->screen.app, TS_R_WARN, "vote for a side by its number: 1 to %zu", k->n_sides);
 }
@@ -382,7 +417,7 @@ static void compare_changed(ts_screen *s, bool rows) {
 static ts_screen *compare_create(ts_app *app) {
     struct compare *k = ts_calloc(1, sizeof *k);
     k->screen.app = app;
-    k->words = true;
+    k->metric = -1;
     k->seed = 42;
     pthread_mutex_init(&k->inbox.lock, NULL);
     return &k->screen;
@@ -396,6 +431,7 @@ static void compare_free(ts_screen *s) {
         free_note(n);
     }
     set_sides(k, "");
+    free(k->order);
     free(k->own);
     pthread_mutex_destroy(&k->inbox.lock);
     free(k);
@@ -413,22 +449,31 @@ static unsigned compare_place(const ts_screen *s) {
 static const char *compare_why_not(ts_screen *s, ts_command_id id) {
     const struct compare *k = (const struct compare *)s;
     bool needs = id == TS_DO_NEXT || id == TS_DO_PREV || id == TS_DO_WORDS || id == TS_DO_COPY || id == TS_DO_OPEN ||
-                 id == TS_DO_PANE_NEXT || id == TS_DO_PANE_PREV || id == TS_DO_ZOOM;
+                 id == TS_DO_PANE_NEXT || id == TS_DO_PANE_PREV || id == TS_DO_ZOOM || id == TS_DO_DIFFERENT ||
+                 id == TS_DO_BLIND || id == TS_DO_ORDER || id == TS_DO_ORDER_REVERSE || id == TS_DO_SIDES_LEFT ||
+                 id == TS_DO_SIDES_RIGHT || id == TS_DO_MEASURES || id == TS_DO_SAVE_ANSWER || id == TS_DO_NOTE;
+    bool needs_one = id == TS_DO_MEASURES || id == TS_DO_SAVE_ANSWER || id == TS_DO_NOTE || id == TS_DO_COPY;
     if (id == TS_DO_VOTE || id == TS_DO_VOTE_TIE || id == TS_DO_VOTE_NONE || id == TS_DO_VOTE_CLEAR)
         return why_no_vote(k);
     if (needs && k->n_prompts == 0) return "no answers yet; R makes some";
+    if (needs_one && !compare_here(k)) return "no prompt is listed; f lists all";
+    if ((id == TS_DO_SAVE_ANSWER || id == TS_DO_NOTE) && ts_store_read_only(s->app->reader))
+        return "this workspace can only be read";
+    if (id == TS_DO_NOTE && !*compare_here(k)->vote) return "a note goes with a vote; vote first";
     if (id == TS_DO_CANCEL && !k->running) return "no answers are being made";
-    if ((id == TS_DO_RELOAD || id == TS_DO_OWN_PROMPT) && k->n_sides == 0)
+    if ((id == TS_DO_RELOAD || id == TS_DO_OWN_PROMPT || id == TS_DO_EDIT_OUTSIDE) && k->n_sides == 0)
         return "no sides yet; p chooses them, for example: base run:1";
     return NULL;
 }
 
 static void copy_answers(struct compare *k) {
     ts_buf b = TS_BUF_INIT;
-    const struct shown_prompt *p = &k->prompts[k->list.cursor];
+    const struct shown_prompt *p = compare_here(k);
     ts_buf_printf(&b, "prompt: %s\n", p->text);
-    for (size_t i = 0; i < k->n_sides; i++)
-        ts_buf_printf(&b, "\n%s: %s\n", k->sides[i], ts_buf_str(&p->answers[i].text));
+    for (size_t i = 0; i < k->n_sides; i++) {
+        size_t side = compare_side_at(k, p, i);
+        ts_buf_printf(&b, "\n%s: %s\n", compare_named(k, p) ? k->sides[side] : "?", ts_buf_str(&p->answers[side].text));
+    }
     k->screen.app->term->copy(k->screen.app->term, b.data, b.len);
     ts_app_say(k->screen.app, TS_R_OK, "copied the prompt and its answers");
     ts_buf_release(&b);
@@ -443,12 +488,110 @@ static bool scroll_answers(struct compare *k, ts_command_id id) {
     return true;
 }
 
+/* What an own prompt begins with: the one that stands there, to change it and try again. */
+static const char *own_begins(const struct compare *k) {
+    const struct shown_prompt *p = compare_here(k);
+    return k->own ? k->own : p ? p->text : "";
+}
+
+static void own_outside(struct compare *k) {
+    ts_app *app = k->screen.app;
+    const char *tmp = getenv("TMPDIR"), *begins = own_begins(k);
+    char *path = ts_printf("%s/tunesmith-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    ts_buf text = TS_BUF_INIT;
+    ts_err err;
+    int fd = mkstemp(path);
+    ts_status status = fd < 0 ? ts_fail_errno(&err, "cannot make a file for the editor")
+                              : ts_file_append(fd, path, begins, strlen(begins), &err);
+    if (fd >= 0) close(fd);
+    if (status == TS_OK) status = ts_app_editor(app, path, &err);
+    if (status == TS_OK) status = ts_file_read(path, 1 << 20, &text, &err);
+    while (text.len && strchr("\n\r ", text.data[text.len - 1]))
+        text.data[--text.len] = 0;
+    if (status == TS_OK)
+        own_entered(app, k, ts_buf_str(&text));
+    else
+        ts_app_say(app, TS_R_ERROR, "%s", err.text);
+    if (fd >= 0) unlink(path);
+    ts_buf_release(&text);
+    free(path);
+}
+
 static void ask_own(struct compare *k, const char *arg) {
     ts_app *app = k->screen.app;
+    const char *begins = own_begins(k);
     if (arg)
         own_entered(app, k, arg);
+    else if (strchr(begins, '\n'))
+        own_outside(k); /* a line cannot hold it */
     else
-        ts_prompt_open(app, &(ts_prompt_options){.label = "ask:", .initial = k->own, .done = own_entered, .ctx = k});
+        ts_prompt_open(app, &(ts_prompt_options){.label = "ask:",
+                                                 .initial = begins,
+                                                 .hint = "empty: the held-out prompts again",
+                                                 .done = own_entered,
+                                                 .ctx = k});
+}
+
+static void temperature_entered(ts_app *app, void *ctx, const char *text) {
+    struct compare *k = ctx;
+    char *end;
+    double t = strtod(text, &end);
+    if (end == text || *end || !(t >= 0 && t <= 10)) {
+        ts_app_say(app, TS_R_WARN, "a temperature is a number from 0 to 10, not \"%.40s\"", text);
+        return;
+    }
+    k->temperature = t;
+    ts_app_say(app, TS_R_TEXT,
+               t > 0 ? "temperature %g: R draws other answers each time"
+                     : "temperature %g: the likeliest words, the same each time",
+               t);
+}
+
+static void ask_temperature(struct compare *k, const char *arg) {
+    char now[32];
+    snprintf(now, sizeof now, "%g", k->temperature);
+    if (arg)
+        temperature_entered(k->screen.app, k, arg);
+    else
+        ts_prompt_open(k->screen.app, &(ts_prompt_options){.label = "temperature:",
+                                                           .initial = now,
+                                                           .hint = "0: the likeliest words; 0.7: R draws others",
+                                                           .done = temperature_entered,
+                                                           .ctx = k});
+}
+
+static void set_blind(struct compare *k) {
+    k->blind = !k->blind;
+    k->blind_seed = (uint64_t)ts_wall_ms();
+    ts_app_say(k->screen.app, TS_R_TEXT,
+               k->blind ? "the sides are shuffled and have no names until you vote" : "the sides have names");
+}
+
+static void set_different(struct compare *k) {
+    k->different = !k->different;
+    compare_relist(k);
+    ts_app_say(k->screen.app, TS_R_TEXT, "%zu of %zu prompts%s", k->n_order, k->n_prompts,
+               k->different ? ", those whose answers differ" : "");
+}
+
+static void next_words(struct compare *k) {
+    static const char *const says[] = {"marked: other words than the first side's",
+                                       "marked: words that the reference does not have", "no words are marked"};
+    k->words = (enum compare_words)((k->words + 1) % 3);
+    ts_app_say(k->screen.app, TS_R_TEXT, "%s", says[k->words]);
+}
+
+static void move_columns(struct compare *k, int by) {
+    if (by > 0 ? k->first_column + 1 < k->n_sides : k->first_column > 0)
+        k->first_column = by > 0 ? k->first_column + 1 : k->first_column - 1;
+}
+
+static void again(struct compare *k) {
+    if (k->measured) k->seed++; /* other random numbers than those on the screen */
+    begin(k);
+    if (k->running && k->seed > 42 && k->temperature == 0)
+        ts_app_say(k->screen.app, TS_R_TEXT,
+                   "at temperature 0 the likeliest words come again; `temperature 0.7` in the palette draws others");
 }
 
 static void step_back(struct compare *k) {
@@ -458,8 +601,46 @@ static void step_back(struct compare *k) {
         ts_app_show(k->screen.app, TS_SCREEN_BROWSE);
 }
 
+/* How the answers are looked at. */
+static bool look_command(struct compare *k, ts_command_id id, const char *arg) {
+    switch (id) {
+    case TS_DO_DIFFERENT:
+        set_different(k);
+        return true;
+    case TS_DO_BLIND:
+        set_blind(k);
+        return true;
+    case TS_DO_ORDER:
+        compare_ask_order(k);
+        return true;
+    case TS_DO_ORDER_REVERSE:
+        k->reversed = !k->reversed;
+        compare_relist(k);
+        return true;
+    case TS_DO_SIDES_LEFT:
+    case TS_DO_SIDES_RIGHT:
+        move_columns(k, id == TS_DO_SIDES_RIGHT ? 1 : -1);
+        return true;
+    case TS_DO_MEASURES:
+        compare_measures(k);
+        return true;
+    case TS_DO_SAVE_ANSWER:
+        compare_save(k, arg);
+        return true;
+    case TS_DO_NOTE:
+        compare_ask_note(k, arg);
+        return true;
+    case TS_DO_TEMPERATURE:
+        ask_temperature(k, arg);
+        return true;
+    default:
+        return false;
+    }
+}
+
 static bool compare_command(ts_screen *s, ts_command_id id, const char *arg) {
     struct compare *k = (struct compare *)s;
+    if (look_command(k, id, arg)) return true;
     if (k->on_list && ts_list_command(&k->list, id)) {
         k->scroll = 0;
         return true;
@@ -481,7 +662,7 @@ static bool compare_command(ts_screen *s, ts_command_id id, const char *arg) {
         vote(k, NULL);
         return true;
     case TS_DO_WORDS:
-        k->words = !k->words;
+        next_words(k);
         return true;
     case TS_DO_ZOOM:
         k->zoom = !k->zoom;
@@ -489,7 +670,7 @@ static bool compare_command(ts_screen *s, ts_command_id id, const char *arg) {
     case TS_DO_PANE_NEXT:
     case TS_DO_PANE_PREV:
     case TS_DO_OPEN:
-        k->on_list = !k->on_list && k->n_prompts > 1;
+        k->on_list = !k->on_list && k->n_order > 1;
         return true;
     case TS_DO_SIDES:
         ask_sides(k, arg);
@@ -497,9 +678,11 @@ static bool compare_command(ts_screen *s, ts_command_id id, const char *arg) {
     case TS_DO_OWN_PROMPT:
         ask_own(k, arg);
         return true;
+    case TS_DO_EDIT_OUTSIDE:
+        own_outside(k);
+        return true;
     case TS_DO_RELOAD:
-        if (k->measured) k->seed++; /* other random numbers than those on the screen */
-        begin(k);
+        again(k);
         return true;
     case TS_DO_CANCEL:
         ts_queue_cancel(s->app->models, KIND_ANSWERS);

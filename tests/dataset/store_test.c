@@ -516,6 +516,15 @@ static void keeps_answers_and_votes(void **state) {
     assert_ok(ts_vote_set(st, b, NULL, false, NULL, NULL, &err));
     assert_false(ts_vote_get(st, b, &out));
     assert_int_equal(ts_vote_set(st, 99, "base", false, NULL, NULL, &err), TS_NOT_FOUND);
+    assert_int_equal(ts_vote_note(st, b, "why", NULL, &err), TS_NOT_FOUND);
+    assert_ok(ts_vote_note(st, a, "shorter", NULL, &err));
+    ts_buf_reset(&out);
+    assert_true(ts_vote_note_get(st, a, &out));
+    assert_string_equal(out.data, "shorter");
+    assert_ok(ts_undo(st, 0, NULL, &err));
+    ts_buf_reset(&out);
+    assert_true(ts_vote_note_get(st, a, &out));
+    assert_string_equal(out.data, "clearer");
 
     /* a vote is a step: undo and redo, back to the vote before it */
     assert_ok(ts_undo(st, 0, &done, &err));
@@ -539,6 +548,26 @@ static void keeps_answers_and_votes(void **state) {
     ts_store_close(st);
 }
 
+/* Where a held-out prompt with its reference came from. */
+static void rows_are_found_by_what_they_ask_and_answer(void **state) {
+    (void)state;
+    char *folder;
+    ts_store *st = new_store(&folder);
+    int64_t id = 0;
+    const ts_draft rows[] = {{.instruction = text("Sum up"), .input = text("A long text"), .output = text("Short.")},
+                             {.instruction = text("Sum up"), .input = text("A long text"), .output = text("Else.")},
+                             {.instruction = text("Who?"), .input = text(""), .output = text("Me.")}};
+    for (size_t i = 0; i < TS_COUNT(rows); i++)
+        assert_ok(ts_row_add(st, &rows[i], NULL, NULL, &err));
+    assert_ok(ts_row_find_pair(st, text("Sum up\nA long text"), text("Else."), &id, &err));
+    assert_int_equal(id, 2);
+    assert_ok(ts_row_find_pair(st, text("Who?"), text("Me."), &id, &err));
+    assert_int_equal(id, 3);
+    assert_int_equal(ts_row_find_pair(st, text("Who?"), text("You."), &id, &err), TS_NOT_FOUND);
+    ts_store_close(st);
+    free(folder);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(adds_and_reads),
@@ -556,6 +585,7 @@ int main(void) {
         cmocka_unit_test(goes_on_when_the_disk_has_room_again),
         cmocka_unit_test(keeps_settings),
         cmocka_unit_test(keeps_answers_and_votes),
+        cmocka_unit_test(rows_are_found_by_what_they_ask_and_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

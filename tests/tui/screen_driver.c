@@ -161,6 +161,10 @@ void ts_drive_add_answers(ts_app *app) {
                                                      .complete = true,
                                                      .checked = true,
                                                      .passed = side == 1};
+            for (int m = 0; m < TS_METRIC_COUNT; m++)
+                p->answers[side].values[m] = NAN;
+            p->answers[side].values[TS_M_REPETITION] = p->answers[side].repetition;
+            p->answers[side].values[TS_M_TOKENS] = (double)(side ? 62 - 9 * i : 58 + i);
             snprintf(p->answers[side].stop, sizeof p->answers[side].stop, "eos");
             ts_buf_puts(&p->answers[side].text, texts[side]);
         }
@@ -170,6 +174,7 @@ void ts_drive_add_answers(ts_app *app) {
     k->metrics[1].m[TS_M_PASS_RATE].value = 0.92;
     k->metrics[1].m[TS_M_REFERENCE_NLL].value = 1.09;
     k->measured = true;
+    compare_relist(k);
     ts_store_close(st);
 }
 
