@@ -256,7 +256,9 @@ static void print_people(const struct act *a) {
     if (r->fell_back)
         printf("%zu matri%s took another type, because the rows are no whole blocks (%s)\n", r->fell_back,
                r->fell_back == 1 ? "x" : "ces", r->fallback);
-    if (a->x.adapter)
+    if (a->x.adapter && a->x.adapter->whole)
+        printf("the adapter is a whole model: it is written in place of the base\n");
+    else if (a->x.adapter)
         printf("merged into %zu matrices: largest change %.3g, RMS %.3g of %.3g (%.2f %%); %.1f %% of the weights keep "
                "their bf16 value\n",
                r->merged, r->max_change, r->rms_change, r->rms_weight,

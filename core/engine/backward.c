@@ -288,6 +288,7 @@ ts_status ts_backward(ts_pass *p, ts_err *err) {
     for (size_t l = layers; l-- > lowest;) {
         bool below = embed.grad || l > lowest;
         if (ts_cancelled(p->progress)) return ts_fail(err, TS_CANCELLED, "cancelled");
+        if (p->net->recompute && l + 1 < layers) ts_layer_forward(p, l); /* the last one's are still there */
         TS_TRY(mlp_backward(p, l, below, err));
         if (needed(p, l, TS_GROUP_O, below)) TS_TRY(attention_backward(p, l, below, err));
     }

@@ -8,40 +8,58 @@
 
 /* ---- memory ---- */
 
-static float *carve(float **at, size_t rows, size_t width) {
-    float *p = *at;
-    *at += (rows * width + 15) & ~(size_t)15;
-    return p;
+/* Room for rows of `width` numbers behind what is carved already; NULL without a block: then they are only counted. */
+static float *carve(ts_net_bufs *b, size_t width) {
+    size_t from = b->floats;
+    b->floats += (b->rows * width + 15) & ~(size_t)15;
+    return b->block ? b->block + from : NULL;
 }
 
-static size_t layer_floats(const ts_net *n, size_t rows, size_t ranks) {
-    size_t c = 0;
-    const size_t widths[] = {n->h,
-                             n->qkv,
-                             n->hd,
-                             2 * n->m->config.heads,
-                             n->h,
-                             2 * n->f,
-                             ranks,
-                             n->qk_norms ? n->hd + n->kd : 0,
-                             n->post_norms ? n->h : 0,
-                             n->post_norms ? n->h : 0};
-    for (size_t i = 0; i < TS_COUNT(widths); i++)
-        c += (rows * widths[i] + 15) & ~(size_t)15;
-    return c;
+/* All of a layer but its input. */
+static void carve_layer(const ts_net *n, ts_net_bufs *b, ts_acts *a) {
+    a->qkv = carve(b, n->qkv);
+    a->o = carve(b, n->hd);
+    a->lse = carve(b, 2 * n->m->config.heads);
+    a->mid = carve(b, n->h);
+    a->gu = carve(b, 2 * n->f);
+    a->u = carve(b, b->ranks);
+    if (n->qk_norms) a->raw = carve(b, n->hd + n->kd);
+    if (n->post_norms) a->attn_out = carve(b, n->h);
+    if (n->post_norms) a->mlp_out = carve(b, n->h);
 }
 
-static void carve_layer(const ts_net *n, ts_acts *a, size_t rows, size_t ranks, float **at) {
-    a->x = carve(at, rows, n->h);
-    a->qkv = carve(at, rows, n->qkv);
-    a->o = carve(at, rows, n->hd);
-    a->lse = carve(at, rows, 2 * n->m->config.heads);
-    a->mid = carve(at, rows, n->h);
-    a->gu = carve(at, rows, 2 * n->f);
-    a->u = carve(at, rows, ranks);
-    if (n->qk_norms) a->raw = carve(at, rows, n->hd + n->kd);
-    if (n->post_norms) a->attn_out = carve(at, rows, n->h);
-    if (n->post_norms) a->mlp_out = carve(at, rows, n->h);
+static void carve_layers(const ts_net *n, ts_net_bufs *b) {
+    size_t layers = n->m->config.layers;
+    for (size_t l = 0; l < layers; l++) {
+        if (l == 0 || (b->keep && !n->recompute))
+            carve_layer(n, b, &b->layer[l]);
+        else
+            b->layer[l] = b->layer[0];
+    }
+    for (size_t l = 0; l <= layers; l++)
+        b->layer[l].x = l == 0 || b->keep ? carve(b, n->h) : b->layer[0].x;
+}
+
+static void carve_shared(const ts_net *n, ts_net_bufs *b) {
+    b->norm = carve(b, n->h);
+    b->act = carve(b, n->f);
+    if (!b->keep) return;
+    b->wide = carve(b, n->f);
+    b->dres = carve(b, n->h);
+    b->dqkv = carve(b, n->qkv);
+    b->dhid = carve(b, TS_MAX(n->h, n->hd));
+    b->du = carve(b, b->ranks);
+    b->dropped = carve(b, TS_MAX(TS_MAX(n->h, n->hd), n->f));
+    if (n->post_norms) b->dpost = carve(b, n->h);
+}
+
+size_t ts_bufs_floats(const ts_net *n, size_t rows, size_t ranks, bool keep) {
+    ts_net_bufs b = {.rows = rows, .ranks = ranks, .keep = keep};
+    b.layer = ts_calloc(n->m->config.layers + 1, sizeof *b.layer);
+    carve_layers(n, &b);
+    carve_shared(n, &b);
+    free(b.layer);
+    return b.floats;
 }
 
 void ts_bufs_release(ts_net_bufs *b) {
@@ -50,44 +68,29 @@ void ts_bufs_release(ts_net_bufs *b) {
     *b = (ts_net_bufs){0};
 }
 
+/* The block serves passes with and without a backward one: it is laid out anew, and grows when it must. */
 ts_status ts_bufs_need(ts_net *n, size_t rows, size_t ranks, bool keep, ts_err *err) {
     ts_net_bufs *b = &n->bufs;
-    size_t layers = n->m->config.layers, widest = TS_MAX(TS_MAX(n->h, n->hd), n->f);
     if (b->block && b->rows >= rows && b->ranks >= ranks && (b->keep || !keep)) return TS_OK;
-    rows = TS_MAX(rows, b->rows);
-    ranks = TS_MAX(ranks, b->ranks);
-    keep = keep || b->keep;
-    ts_bufs_release(b);
-    size_t shared = n->h + n->f + n->h + (keep ? n->f + n->h + n->qkv + TS_MAX(n->h, n->hd) + ranks + widest : 0);
-    if (keep && n->post_norms) shared += n->h;
-    size_t floats = (keep ? layers : 1) * layer_floats(n, rows, ranks) + rows * shared + 16 * 16;
-    b->block = ts_try_alloc(floats, sizeof *b->block);
-    if (!b->block)
+    size_t floats = ts_bufs_floats(n, rows, ranks, keep);
+    if (floats > b->capacity) {
+        free(b->block);
+        b->block = ts_try_alloc(floats, sizeof *b->block);
+        b->capacity = b->block ? floats : 0;
+    }
+    if (!b->block) {
+        ts_bufs_release(b);
         return ts_fail(err, TS_NO_MEMORY,
                        "no memory for the activations of %zu tokens (%.0f MiB); use a smaller micro-batch or shorter "
                        "sequences",
                        rows, (double)floats * sizeof(float) / 1048576);
-    *b = (ts_net_bufs){.rows = rows, .ranks = ranks, .keep = keep, .block = b->block};
-    b->layer = ts_calloc(layers + 1, sizeof *b->layer);
-    float *at = b->block;
-    for (size_t l = 0; l < layers; l++) {
-        if (keep || l == 0)
-            carve_layer(n, &b->layer[l], rows, ranks, &at);
-        else
-            b->layer[l] = b->layer[0];
     }
-    b->layer[layers].x = keep ? carve(&at, rows, n->h) : b->layer[0].x;
-    b->norm = carve(&at, rows, n->h);
-    b->act = carve(&at, rows, n->f);
-    if (keep) {
-        b->wide = carve(&at, rows, n->f);
-        b->dres = carve(&at, rows, n->h);
-        b->dqkv = carve(&at, rows, n->qkv);
-        b->dhid = carve(&at, rows, TS_MAX(n->h, n->hd));
-        b->du = carve(&at, rows, ranks);
-        b->dropped = carve(&at, rows, widest);
-        if (n->post_norms) b->dpost = carve(&at, rows, n->h);
-    }
+    if (!b->layer) b->layer = ts_calloc(n->m->config.layers + 1, sizeof *b->layer);
+    *b = (ts_net_bufs){
+        .rows = rows, .ranks = ranks, .keep = keep, .block = b->block, .capacity = b->capacity, .layer = b->layer};
+    memset(b->layer, 0, (n->m->config.layers + 1) * sizeof *b->layer);
+    carve_layers(n, b);
+    carve_shared(n, b);
     return TS_OK;
 }
 
@@ -287,7 +290,7 @@ static void join(const ts_pass *p, size_t l, int group, const float *in, const f
     if (norm) norm_pass(p, raw, norm, x, y);
 }
 
-static void layer_forward(const ts_pass *p, size_t l) {
+void ts_layer_forward(const ts_pass *p, size_t l) {
     ts_net *n = p->net;
     ts_net_bufs *b = &n->bufs;
     const ts_layer *w = &n->m->layer[l];
@@ -355,7 +358,7 @@ ts_status ts_forward(ts_pass *p, ts_err *err) {
     ts_rows(b->rows, 16, embed_rows, &c);
     for (size_t l = 0; l < n->m->config.layers; l++) {
         if (ts_cancelled(p->progress)) return ts_fail(err, TS_CANCELLED, "cancelled");
-        layer_forward(p, l);
+        ts_layer_forward(p, l);
     }
     return TS_OK;
 }

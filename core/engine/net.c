@@ -21,6 +21,7 @@ ts_status ts_net_new(ts_net **out, const ts_model *m, const ts_net_options *opti
     ts_net *n = ts_calloc(1, sizeof *n);
     n->m = m;
     n->micro_tokens = options && options->micro_tokens ? options->micro_tokens : 1024;
+    n->recompute = options && options->recompute;
     n->h = c->hidden;
     n->f = c->ffn;
     n->hd = c->heads * c->head_dim;

@@ -20,6 +20,8 @@ typedef struct ts_net ts_net;
 
 typedef struct ts_net_options {
     size_t micro_tokens; /* 0: 1024 */
+    bool recompute; /* the backward pass keeps the layers' inputs alone and calculates the rest of a layer again when
+                       it comes to it: the same bits, less memory, more time */
 } ts_net_options;
 TS_MUST_USE ts_status ts_net_new(ts_net **out, const ts_model *m, const ts_net_options *options, ts_err *err);
 void ts_net_free(ts_net *n);

@@ -47,7 +47,8 @@ void ts_batch_release(ts_batch *b);
 /* Appends a run and returns its index; no parent: parent -1. Its length is what it and its parent have. */
 int ts_batch_run(ts_batch *b, const int32_t *ids, size_t n, int parent);
 
-/* What the backward pass needs of a layer. Without keeping, all layers share one. */
+/* What the backward pass needs of a layer. Without keeping, all layers share one; with recomputing they do so too but
+ * for their inputs. */
 typedef struct ts_acts {
     float *x;   /* [h] input */
     float *qkv; /* after rope */
@@ -61,8 +62,9 @@ typedef struct ts_acts {
 } ts_acts;
 
 typedef struct ts_net_bufs {
-    size_t rows, ranks; /* capacity */
-    bool keep;
+    size_t rows, ranks;      /* for as many it is laid out */
+    bool keep;               /* for a backward pass */
+    size_t floats, capacity; /* of block: used, there */
     float *block;
     ts_acts *layer;            /* [layers]; layer[layers].x is the last output */
     float *norm;               /* [h] a norm's output */
@@ -76,6 +78,7 @@ typedef struct ts_net_bufs {
 struct ts_net {
     const ts_model *m;
     size_t micro_tokens;
+    bool recompute;
     size_t h, f, hd, kd, qkv;
     ts_scratch scratch;
     bool qk_norms, post_norms;
@@ -148,7 +151,11 @@ void ts_attention_backward(ts_net *n, const ts_batch *b, size_t window, const fl
 /* NEFTune on a row of h numbers of a sequence of `length` tokens. */
 void ts_neftune(const ts_dropout *d, uint64_t token, size_t length, float *x, size_t h);
 TS_MUST_USE ts_status ts_forward(ts_pass *p, ts_err *err);
+/* One layer, from bufs.layer[layer].x to that of the next. */
+void ts_layer_forward(const ts_pass *p, size_t layer);
 TS_MUST_USE ts_status ts_bufs_need(ts_net *n, size_t rows, size_t ranks, bool keep, ts_err *err);
+/* How many floats that is. */
+size_t ts_bufs_floats(const ts_net *n, size_t rows, size_t ranks, bool keep);
 void ts_bufs_release(ts_net_bufs *b);
 TS_MUST_USE ts_status ts_rope_need(ts_net *n, size_t positions, ts_err *err);
 /* Turns `heads` heads of x, at `place` of a sequence of `length` tokens, as the layer does; back: the inverse. */

@@ -62,6 +62,7 @@ typedef struct ts_run_settings {
     /* how it is calculated: part of "the same bits" */
     char *precision; /* "f32" */
     int64_t micro_tokens, threads;
+    bool gradient_checkpointing;
     char *kernel;  /* OpenBLAS's core type at the first start; "" before */
     char *version; /* of the program that made the run */
     int64_t created_ms;
@@ -113,6 +114,8 @@ typedef struct ts_run_settings {
     X("checkpoint-every", checkpoint_every, INT, "N", "steps between checkpoints; 0: by time", "0", 0, 1000000000)     \
     X("checkpoint-seconds", checkpoint_seconds, NUM, "X", "and at the latest after so long; 0: never", "60", 0, 1e9)   \
     X("precision", precision, TEXT, "NAME", "f32, or auto (f32 until bf16 is there)", "auto", 0, 0)                    \
+    X("gradient-checkpointing", gradient_checkpointing, BOOL, NULL,                                                    \
+      "calculate layers twice instead of keeping them: less memory, the same bits", "no", 0, 0)                        \
     X("micro-tokens", micro_tokens, INT, "N", "tokens calculated at once: memory against speed", "1024", 16, 1000000)  \
     X("threads", threads, INT, "N", "processor threads; 0: all", "0", 0, 1024)
 

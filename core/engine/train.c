@@ -89,7 +89,7 @@ static ts_status open_model(ts_trainer *t, ts_err *err) {
         TS_TRY(ts_model_to_nf4(t->model, t->progress, err));
     }
     TS_TRY(take_template(t, err));
-    ts_net_options o = {.micro_tokens = (size_t)t->s.micro_tokens};
+    ts_net_options o = {.micro_tokens = (size_t)t->s.micro_tokens, .recompute = t->s.gradient_checkpointing};
     return ts_net_new(&t->net, t->model, &o, err);
 }
 
@@ -352,6 +352,14 @@ static ts_status report_end(ts_trainer *t, const ts_train_result *r, const char 
     return ts_events_sync(&t->events, err);
 }
 
+/* Those of a whole model are three times its size, and a run that is done is not gone on with. */
+static void drop_checkpoints(const ts_trainer *t) {
+    ts_err ignored;
+    char *dir = ts_path_join(t->dir, "checkpoints");
+    if (ts_remove_tree(dir, &ignored) != TS_OK) ts_train_say(t, "%s could not be removed", dir);
+    free(dir);
+}
+
 /* `status` is how the loop ended, with its sentence in *err. The result is that of the whole. */
 static ts_status finish(ts_trainer *t, ts_status status, ts_train_result *r, ts_err *err) {
     ts_err second;
@@ -371,6 +379,7 @@ static ts_status finish(ts_trainer *t, ts_status status, ts_train_result *r, ts_
     }
     ts_status saved = r->state == TS_RUN_DONE ? TS_OK : ts_train_checkpoint(t, &second);
     if (saved == TS_OK) saved = ts_train_save(t, t->method->last, &second);
+    if (saved == TS_OK && r->state == TS_RUN_DONE && t->method->whole) drop_checkpoints(t);
     ts_err ignored;
     if (sum_up(t->dir, r, &ignored) != TS_OK) r->steps = t->at.step;
     if (status == TS_OK && saved != TS_OK) {

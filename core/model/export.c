@@ -44,7 +44,9 @@ static ts_part norm(const ts_export *x, const float *v, size_t n) {
     return p;
 }
 
-static ts_part matrix(ts_role role, const ts_weight *w) {
+/* own: the model's. A whole model in its place is written as it is. */
+static ts_part matrix(const ts_export *x, ts_role role, const ts_weight *own, const ts_weight *whole) {
+    const ts_weight *w = x->adapter && x->adapter->whole ? whole : own;
     return (ts_part){.role = role, .rows = w->rows, .cols = w->cols, .weight = *w};
 }
 
@@ -64,7 +66,7 @@ static void add_proj(const ts_export *e, ts_parts *to, size_t layer, ts_proj p) 
     if (!ts_proj_name(&m->config, p)) return;
     ts_proj_tensor(&m->config, false, p, hf);
     ts_proj_tensor(&m->config, true, p, gguf);
-    ts_part x = matrix(TS_ROLE_PROJ, &l->proj[p]);
+    ts_part x = matrix(e, TS_ROLE_PROJ, &l->proj[p], ts_adapter_proj(e->adapter, m, layer, p));
     x.proj = p;
     x.rotary = p == TS_Q || p == TS_K;
     add_layer(to, layer, x, hf, gguf, "weight");
@@ -85,7 +87,7 @@ static ts_module module_of(const ts_part *p) {
 }
 
 static bool changes(const ts_adapter *a, const ts_part *p) {
-    return p->role != TS_ROLE_VECTOR && ts_adapter_changes(a, module_of(p));
+    return p->role != TS_ROLE_VECTOR && !(a && a->whole) && ts_adapter_changes(a, module_of(p));
 }
 
 /* What the adapter makes of the input side must not reach a head that shares the matrix, nor the other way round. */
@@ -99,7 +101,8 @@ static bool stays_tied(const ts_export *x) {
 void ts_export_parts(const ts_export *x, ts_parts *to) {
     const ts_model *m = x->model;
     *to = (ts_parts){.tied = stays_tied(x)};
-    add(to, matrix(TS_ROLE_EMBED, &m->embed), "model.embed_tokens.weight", "token_embd.weight");
+    add(to, matrix(x, TS_ROLE_EMBED, &m->embed, ts_adapter_embed(x->adapter, m)), "model.embed_tokens.weight",
+        "token_embd.weight");
     for (size_t l = 0; l < m->config.layers; l++) {
         for (ts_proj p = 0; p < TS_PROJS; p++)
             add_proj(x, to, l, p);
@@ -107,7 +110,8 @@ void ts_export_parts(const ts_export *x, ts_parts *to) {
             add_norm(x, to, l, n);
     }
     add(to, norm(x, m->final_norm, m->config.hidden), "model.norm.weight", "output_norm.weight");
-    if (!to->tied) add(to, matrix(TS_ROLE_HEAD, &m->head), "lm_head.weight", "output.weight");
+    if (!to->tied)
+        add(to, matrix(x, TS_ROLE_HEAD, &m->head, ts_adapter_head(x->adapter, m)), "lm_head.weight", "output.weight");
     for (size_t i = 0; i < to->n; i++)
         to->items[i].type = x->type->type;
 }

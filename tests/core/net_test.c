@@ -445,6 +445,29 @@ static void the_cut_into_micro_batches_does_not_matter(void **state) {
     close_tiny(&f);
 }
 
+/* Gradient checkpointing: the same bits, of LoRA with dropout and of whole models. */
+static void recomputing_changes_nothing(void **state) {
+    (void)state;
+    static const ts_tiny kinds[] = {{.layers = 3}, {.family = "gemma3", .layers = 3}, {.family = "qwen3", .layers = 3}};
+    for (size_t i = 0; i < TS_COUNT(kinds); i++)
+        for (int whole = 0; whole < 2; whole++) {
+            fixture f = whole ? open_whole(&kinds[i], NULL, NULL) : open_tiny(&kinds[i], 0x7f);
+            ts_dropout dropout = {.p = whole ? 0 : 0.2, .seed = 4, .neftune = 5};
+            ts_net *n;
+            ts_adapter *grad;
+            size_t count, again;
+            assert_ok(ts_net_new(&n, f.m, &(ts_net_options){.recompute = true}, &err));
+            assert_ok(ts_adapter_zero_like(&grad, f.a, &err));
+            double nll = gradient(&f, f.n, dropout, f.grad, &count);
+            assert_true(gradient(&f, n, dropout, grad, &again) == nll && again == count);
+            assert_memory_equal(grad->block, f.grad->block, grad->n_params * sizeof *grad->block);
+            assert_true(n->bufs.floats < f.n->bufs.floats);
+            ts_adapter_free(grad);
+            ts_net_free(n);
+            close_tiny(&f);
+        }
+}
+
 static void threads_do_not_matter_and_runs_repeat(void **state) {
     (void)state;
     ts_tiny t = {0};
@@ -669,6 +692,7 @@ int main(void) {
         cmocka_unit_test(some_modules_have_gradients),
         cmocka_unit_test(saved_modules_have_gradients),
         cmocka_unit_test(the_cut_into_micro_batches_does_not_matter),
+        cmocka_unit_test(recomputing_changes_nothing),
         cmocka_unit_test(threads_do_not_matter_and_runs_repeat),
         cmocka_unit_test(kernels_agree),
         cmocka_unit_test(gradients_add_up_over_calls),
