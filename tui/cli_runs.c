@@ -38,7 +38,7 @@ static void print_json(const ts_run_info *r, size_t number) {
     ts_jw_kstr(&w, "name", r->name);
     ts_jw_kstr(&w, "dir", r->dir);
     ts_jw_kstr(&w, "state", r->readable ? ts_run_state_names[f->state] : "unreadable");
-    ts_jw_kstr(&w, "reason", r->readable ? f->reason : r->problem);
+    ts_jw_kstr(&w, "reason", !r->readable ? r->problem : *f->paused ? f->paused : f->reason);
     ts_jw_knum(&w, "queue", number ? (double)number : NAN);
     ts_jw_kstr(&w, "note", r->note);
     put_tags(&w, r->tags);
@@ -84,6 +84,7 @@ static void print_text(const ts_run_info *r, size_t number) {
     ts_buf_printf(&line, "%-22s ", r->name);
     if (*r->tags) ts_buf_printf(&line, "[%s] ", r->tags);
     ts_buf_puts(&line, r->readable ? r->note : r->problem);
+    if (r->readable && *f->paused) ts_buf_printf(&line, "\n      paused until there is room: %s", f->paused);
     if (r->readable && f->state == TS_RUN_FAILED) ts_buf_printf(&line, "\n      %s", f->reason);
     ts_buf shown = TS_BUF_INIT; /* names, notes and reasons come from files that anybody may have made */
     ts_cmd_safe(&shown, line.data, line.len, true, 0);

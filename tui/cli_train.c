@@ -269,6 +269,7 @@ static void look_at_queue(const char *ws, const ts_follow *f, double *next_look)
 static const char *what_now(const ts_follow *f) {
     return f->state == TS_RUN_WAITING  ? "waits its turn"
            : f->state == TS_RUN_HELD   ? "held in the queue"
+           : *f->paused                ? "paused: the disk is full"
            : ts_turns_answers_wanted() ? ts_turns_wait_for_answers
                                        : "training";
 }

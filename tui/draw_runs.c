@@ -114,7 +114,9 @@ static void run_head(const ts_run_view *v, bool waits, char *out, size_t n) {
     int percent = v->steps > 0 ? (int)(100 * v->step / v->steps) : 0;
     ts_format_duration(v->seconds, spent);
     ts_format_duration(v->eta, left);
-    if (v->state == TS_RUN_RUNNING && v->step > 0)
+    if (*v->paused)
+        snprintf(out, n, "run %lld  paused until there is room: %s", (long long)v->id, v->paused);
+    else if (v->state == TS_RUN_RUNNING && v->step > 0)
         snprintf(out, n, "run %lld  step %lld of %lld  %d%%  %s%.1f s a step  %s so far  %s left", (long long)v->id,
                  (long long)v->step, (long long)v->steps, percent, waits ? "waits for the answers  " : "",
                  v->seconds / (double)v->step, spent, left);

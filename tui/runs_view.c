@@ -113,6 +113,7 @@ static void copy_run(ts_run_view *v, const ts_run_info *i, bool points) {
     snprintf(v->problem, sizeof v->problem, "%.250s", i->problem);
     if (!i->readable) return;
     snprintf(v->reason, sizeof v->reason, "%s", f->reason);
+    snprintf(v->paused, sizeof v->paused, "%s", f->paused);
     describe_settings(v, &i->settings);
     v->steps = f->steps;
     v->step = f->step;

@@ -14,7 +14,7 @@ typedef struct ts_run_view {
     char problem[256];
     ts_run_state state;
     size_t number; /* in the queue, from 1; 0: it does not wait */
-    char reason[256];
+    char reason[256], paused[256];
     int64_t rows, valid_rows, r, steps, step, best_step, trainable, all, peak_rss;
     double loss, valid_loss, best_valid_loss, tokens_per_second, seconds, eta;
     char settings[320]; /* one line for people */

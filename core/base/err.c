@@ -67,7 +67,8 @@ ts_status ts_fail(ts_err *err, ts_status code, const char *fmt, ...) {
 
 ts_status ts_fail_errno(ts_err *err, const char *fmt, ...) {
     int saved = errno;
-    ts_status code = saved == ENOENT ? TS_NOT_FOUND : saved == ENOMEM ? TS_NO_MEMORY : TS_IO;
+    bool full = saved == ENOSPC || saved == EDQUOT || saved == EFBIG;
+    ts_status code = saved == ENOENT ? TS_NOT_FOUND : saved == ENOMEM ? TS_NO_MEMORY : full ? TS_NO_ROOM : TS_IO;
     va_list ap;
     va_start(ap, fmt);
     set_text(err, code, fmt, ap);

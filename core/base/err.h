@@ -18,7 +18,8 @@ typedef enum ts_status {
     TS_LIMIT,       /* larger than we take */
     TS_UNSUPPORTED, /* well-formed, known, not done by us */
     TS_CORRUPT,     /* our own data does not hold together */
-    TS_NO_MEMORY
+    TS_NO_MEMORY,
+    TS_NO_ROOM /* the disk is full, or a quota or limit on files is reached */
 } ts_status;
 
 typedef struct ts_err {
@@ -33,7 +34,8 @@ typedef struct ts_err {
  * Control characters, direction marks and bytes that are no UTF-8 become '?', so that hostile names cannot reach a
  * terminal. */
 ts_status ts_fail(ts_err *err, ts_status code, const char *fmt, ...) TS_PRINTF(3, 4);
-/* Same, with ": " and the text of errno at the end. TS_NOT_FOUND for ENOENT, TS_NO_MEMORY for ENOMEM, else TS_IO. */
+/* Same, with ": " and the text of errno at the end. TS_NOT_FOUND for ENOENT, TS_NO_MEMORY for ENOMEM,
+ * TS_NO_ROOM for ENOSPC, EDQUOT and EFBIG, else TS_IO. */
 ts_status ts_fail_errno(ts_err *err, const char *fmt, ...) TS_PRINTF(2, 3);
 /* Puts "words: " in front of the text that is there. Returns err's code, or `code` if err is NULL. */
 ts_status ts_wrap(ts_err *err, ts_status code, const char *fmt, ...) TS_PRINTF(3, 4);

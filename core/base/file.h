@@ -79,6 +79,8 @@ TS_MUST_USE ts_status ts_lock_take(ts_lock *lock, const char *path, const char *
 /* Do locks on files in this folder keep a second holder out? Tried with a file that is gone afterwards. TS_UNSUPPORTED:
  * the file system (some network and FUSE mounts) has none, or grants everything. */
 TS_MUST_USE ts_status ts_locks_work(const char *folder, ts_err *err);
+/* Other words into the file of a lock that is held; on a full disk too, as far as they replace those before. */
+void ts_lock_words(const ts_lock *lock, const char *words);
 bool ts_lock_is_held(const char *path); /* by anybody, asked without taking it */
 void ts_lock_release(ts_lock *lock);
 

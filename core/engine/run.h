@@ -219,6 +219,7 @@ typedef struct ts_follow {
     ts_run_state state;
     char reason[256]; /* of the end: why it stopped or failed; "" */
     ts_run_place place;
+    char paused[256]; /* why a run that goes on waits: the disk is full; "" */
     ts_point *points;
     size_t n_points, cap_points;
     ts_eval_point *evals;

@@ -48,17 +48,27 @@ ts_jw ts_events_begin(ts_buf *line, const char *event, int64_t step) {
     return w;
 }
 
-ts_status ts_events_add(ts_events *e, ts_jw *w, ts_err *err) {
-    ts_jw_end_obj(w);
-    ts_buf_putc(w->out, '\n');
-    ts_status status = ts_file_append(e->fd, e->path, w->out->data, w->out->len, err);
+static ts_status append(ts_events *e, const ts_buf *line, ts_err *err) {
+    ts_status status = ts_file_append(e->fd, e->path, line->data, line->len, err);
     if (status != TS_OK) {
         int ignored = ftruncate(e->fd, e->size);
         (void)ignored;
         return status;
     }
-    e->size += (int64_t)w->out->len;
+    e->size += (int64_t)line->len;
     return TS_OK;
+}
+
+ts_status ts_events_add(ts_events *e, ts_jw *w, ts_err *err) {
+    ts_err own;
+    ts_status status;
+    if (!err) err = &own;
+    ts_jw_end_obj(w);
+    ts_buf_putc(w->out, '\n');
+    do
+        status = append(e, w->out, err);
+    while (e->room && ts_room_wait(e->room, status, err));
+    return status;
 }
 
 ts_status ts_events_sync(ts_events *e, ts_err *err) {

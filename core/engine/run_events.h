@@ -15,14 +15,16 @@
 
 #include "core/base/file.h"
 #include "core/base/json.h"
+#include "core/engine/run_room.h"
 
 typedef struct ts_events {
     int fd;
     char *path;
     int64_t size;
+    ts_room *room; /* set after opening: a full disk is waited for; NULL: it is a failure */
 } ts_events;
 #define TS_EVENTS_INIT                                                                                                 \
-    { -1, NULL, 0 }
+    { -1, NULL, 0, NULL }
 
 /* Opens DIR/events.jsonl for appending, cut to its first `keep` bytes. A cut is a new file under the old name, so that
  * a reader sees another inode and starts over. */
@@ -30,7 +32,8 @@ TS_MUST_USE ts_status ts_events_open(ts_events *e, const char *run_dir, int64_t 
 void ts_events_close(ts_events *e);
 /* Begins a line in `line` (emptied) with its event, step and time; the caller adds members and calls ts_events_add. */
 ts_jw ts_events_begin(ts_buf *line, const char *event, int64_t step);
-/* Closes the object and appends the line. On a full disk the part that was written is taken back. */
+/* Closes the object and appends the line. On a full disk the part that was written is taken back,
+ * and with `room` it is tried again. */
 TS_MUST_USE ts_status ts_events_add(ts_events *e, ts_jw *w, ts_err *err);
 TS_MUST_USE ts_status ts_events_sync(ts_events *e, ts_err *err);
 

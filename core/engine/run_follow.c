@@ -217,6 +217,21 @@ static ts_status look(ts_follow *f, bool *changed, ts_err *err) {
     return status;
 }
 
+/* The second line of the lock file (run_room.h). */
+static void read_pause(ts_follow *f, bool running, bool *changed) {
+    ts_buf text = TS_BUF_INIT;
+    ts_err ignored;
+    char *path = ts_path_join(f->dir, "lock"), now[sizeof f->paused] = "";
+    if (running && ts_file_read(path, 2000, &text, &ignored) == TS_OK) {
+        const char *second = strchr(ts_buf_str(&text), '\n');
+        snprintf(now, sizeof now, "%s", second ? second + 1 : "");
+    }
+    *changed |= strcmp(now, f->paused) != 0;
+    memcpy(f->paused, now, sizeof now);
+    ts_buf_release(&text);
+    free(path);
+}
+
 ts_status ts_follow_poll(ts_follow *f, bool *changed, ts_err *err) {
     ts_run_state before = f->state;
     char *lock = ts_path_join(f->dir, "lock");
@@ -226,6 +241,7 @@ ts_status ts_follow_poll(ts_follow *f, bool *changed, ts_err *err) {
     *changed = false;
     TS_TRY(look(f, changed, err));
     if (*changed) sum_up(f);
+    read_pause(f, running, changed);
     ts_run_place place = running ? (ts_run_place){0} : ts_run_place_read(f->dir);
     *changed |= place.place != f->place.place;
     f->place = place;

@@ -229,6 +229,7 @@ static ts_status find_place(ts_trainer *t, ts_err *err) {
     }
     if (t->resumed) ts_adapter_refresh(t->adapter);
     TS_TRY(ts_events_open(&t->events, t->dir, t->at.events_bytes, err));
+    t->events.room = &t->room;
     TS_TRY(settle_machine(t, err));
     TS_TRY(report_start(t, err));
     if (t->options && t->options->on_start) {
@@ -450,6 +451,7 @@ ts_status ts_train_run(const char *run_dir, const ts_train_options *o, ts_progre
     ts_err own;
     char words[192];
     ts_trainer t = {.dir = run_dir, .options = o, .progress = progress, .lock = TS_LOCK_INIT, .events = TS_EVENTS_INIT};
+    t.room = (ts_room){.lock = &t.lock, .progress = progress};
     ts_turns_open(&t.turns);
     if (!err) err = &own;
     *result = (ts_train_result){TS_RUN_FAILED, 0, NAN, NAN, NAN, -1, 0, NAN, NAN, 0};

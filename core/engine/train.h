@@ -2,8 +2,8 @@
  *
  * Resume is exact: adapter, both moments, step, place in the data and best-so-far come from the checkpoint that
  * checkpoints/CURRENT names, and events.jsonl is cut back to where it stood then. N steps + stop + N steps give the
- * bytes of 2N steps. Between steps it lets answers go first (core/work/turns.h). Cancelling (SIGTERM in the verb)
- * writes a checkpoint and ends with state "stopped". */
+ * bytes of 2N steps. Between steps it lets answers go first (core/work/turns.h). A full disk is waited for
+ * (run_room.h). Cancelling (SIGTERM in the verb) writes a checkpoint and ends with state "stopped". */
 #ifndef TS_ENGINE_TRAIN_H
 #define TS_ENGINE_TRAIN_H
 

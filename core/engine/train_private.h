@@ -22,6 +22,7 @@ typedef struct ts_trainer {
     ts_schedule schedule;
     ts_lock lock;
     ts_turns turns;
+    ts_room room;
     ts_events events;
     ts_model *model;
     ts_net *net;

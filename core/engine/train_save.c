@@ -13,8 +13,15 @@
 ts_status ts_train_checkpoint(ts_trainer *t, ts_err *err) {
     TS_TRY(ts_events_sync(&t->events, err));
     t->at.events_bytes = t->events.size;
-    TS_TRY(ts_checkpoint_write(t->dir, &t->at, err));
+    ts_status status;
+    do
+        status = ts_checkpoint_write(t->dir, &t->at, err);
+    while (ts_room_wait(&t->room, status, err));
+    TS_TRY(status);
     t->last_checkpoint = ts_now();
+    double waited = ts_room_waited(&t->room);
+    if (waited > 0)
+        TS_TRY(ts_train_warn(t, err, "the disk was full: the run waited %.0f seconds for room", ceil(waited)));
     ts_jw w = ts_events_begin(&t->line, "checkpoint", t->at.step);
     return ts_events_add(&t->events, &w, err);
 }
@@ -33,7 +40,7 @@ static ts_status write_model(const ts_trainer *t, const char *dir, ts_err *err) 
     return ts_export_folder(&x, &report, err);
 }
 
-ts_status ts_train_save(ts_trainer *t, const char *name, ts_err *err) {
+static ts_status save(ts_trainer *t, const char *name, ts_err *err) {
     char *final = ts_path_join(t->dir, name), *temp = ts_printf("%s.tmp", final);
     ts_status status = TS_OK;
     TS_GOTO(check_finite(t->adapter, err));
@@ -57,5 +64,13 @@ out:
     }
     free(final);
     free(temp);
+    return status;
+}
+
+ts_status ts_train_save(ts_trainer *t, const char *name, ts_err *err) {
+    ts_status status;
+    do
+        status = save(t, name, err);
+    while (ts_room_wait(&t->room, status, err));
     return status;
 }

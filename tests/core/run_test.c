@@ -322,7 +322,7 @@ static void full_disk_keeps_the_old_one(void **state) {
     setrlimit(RLIMIT_FSIZE, &small);
     ts_status status = ts_checkpoint_write(dir, &c, &err);
     setrlimit(RLIMIT_FSIZE, &old);
-    assert_int_equal(status, TS_IO);
+    assert_int_equal(status, TS_NO_ROOM);
     assert_ok(ts_checkpoint_read(dir, &back, &err));
     assert_int_equal(back.step, 30);
     char *rest = path_of("checkpoints/000040.tmp");

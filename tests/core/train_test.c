@@ -6,10 +6,16 @@
 #include "tests/support.h"
 #include "tests/tiny_model.h"
 
+#include "core/base/clock.h"
+
 #include <math.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 static ts_err err;
 static const char *here;
@@ -312,6 +318,104 @@ static void changed_files_are_refused(void **state) {
     assert_int_equal(ts_train_run(dir, &o, NULL, &r, &err), TS_CORRUPT);
     assert_non_null(strstr(err.text, "model"));
     free(model);
+    free(dir);
+}
+
+/* The folder and the model lie elsewhere now, on another machine perhaps: the run goes on as if nothing was. */
+static void moved_elsewhere_it_goes_on(void **state) {
+    (void)state;
+    ts_run_settings s;
+    ts_train_result r;
+    struct stopper st = {.at = 4};
+    write_rows("train.jsonl", 9, 8);
+    settings(&s);
+    char *alone = create("alone", &s, false);
+    assert_ok(ts_train_run(alone, NULL, NULL, &r, &err));
+    settings(&s);
+    char *old = create("old", &s, false), *new = path_of("new"), *model = path_of("tiny"),
+         *moved = path_of("elsewhere");
+    ts_train_options o = {.on_line = stop_after, .ctx = &st};
+    assert_ok(ts_train_run(old, &o, &st.progress, &r, &err));
+    assert_int_equal(r.state, TS_RUN_STOPPED);
+    assert_int_equal(rename(old, new), 0);
+    assert_int_equal(rename(model, moved), 0);
+    assert_int_equal(ts_train_run(new, NULL, NULL, &r, &err), TS_NOT_FOUND); /* says which model it looks for */
+    assert_non_null(strstr(err.text, "tiny"));
+    o = (ts_train_options){.model = moved};
+    assert_ok(ts_train_run(new, &o, NULL, &r, &err));
+    assert_int_equal(r.state, TS_RUN_DONE);
+    assert_same_file(alone, new, "adapter/adapter_model.safetensors");
+    free(alone);
+    free(old);
+    free(new);
+    free(model);
+    free(moved);
+}
+
+/* A disk that is full from the third step until its person, who sees why the run waits, makes room; played by a limit
+ * on the size of files, under which the few bytes of the lock file stay. */
+struct disk {
+    const char *dir;
+    struct rlimit whole;
+    int lines;
+    char seen[256];
+};
+
+static void fill_disk(void *ctx, const char *line) {
+    struct disk *d = ctx;
+    struct rlimit small = d->whole;
+    small.rlim_cur = 700;
+    (void)line;
+    if (++d->lines == 3) setrlimit(RLIMIT_FSIZE, &small);
+}
+
+static void *make_room(void *ctx) {
+    struct disk *d = ctx;
+    ts_follow f;
+    ts_err ignored;
+    bool changed;
+    ts_follow_init(&f, d->dir);
+    for (double until = ts_now() + 30; ts_now() < until && !*f.paused; usleep(2000))
+        if (ts_follow_poll(&f, &changed, &ignored) != TS_OK) break;
+    snprintf(d->seen, sizeof d->seen, "%s", f.paused);
+    usleep(250000); /* some tries in vain */
+    setrlimit(RLIMIT_FSIZE, &d->whole);
+    ts_follow_release(&f);
+    return NULL;
+}
+
+static void full_disk_pauses(void **state) {
+    (void)state;
+    ts_run_settings s;
+    ts_train_result r;
+    pthread_t person;
+    write_rows("train.jsonl", 9, 8);
+    settings(&s);
+    char *alone = create("alone", &s, false);
+    assert_ok(ts_train_run(alone, NULL, NULL, &r, &err));
+    settings(&s);
+    set(&s, "checkpoint-every", "2");
+    char *dir = create("full", &s, false);
+    struct disk d = {.dir = dir};
+    ts_train_options o = {.on_line = fill_disk, .ctx = &d};
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &d.whole);
+    pthread_create(&person, NULL, make_room, &d);
+    ts_status status = ts_train_run(dir, &o, NULL, &r, &err);
+    pthread_join(person, NULL);
+    assert_ok(status);
+    assert_non_null(strstr(d.seen, "cannot write"));
+    assert_int_equal(r.state, TS_RUN_DONE);
+    assert_same_file(alone, dir, "adapter/adapter_model.safetensors");
+    ts_follow f = follow(dir);
+    assert_int_equal(f.n_points, r.steps);
+    assert_string_equal(f.paused, "");
+    bool told = false;
+    for (size_t i = 0; i < f.n_log; i++)
+        told |= strstr(f.log[i], "the disk was full: the run waited") != NULL;
+    assert_true(told);
+    ts_follow_release(&f);
+    free(alone);
     free(dir);
 }
 
@@ -630,6 +734,8 @@ int main(void) {
         cmocka_unit_test_setup(bad_rows_are_named, fresh),
         cmocka_unit_test_setup(what_is_left_out_is_counted, fresh),
         cmocka_unit_test_setup(changed_files_are_refused, fresh),
+        cmocka_unit_test_setup(moved_elsewhere_it_goes_on, fresh),
+        cmocka_unit_test_setup(full_disk_pauses, fresh),
         cmocka_unit_test_setup(one_process_at_a_time, fresh),
         cmocka_unit_test_setup(overflow_stops_the_run, fresh),
         cmocka_unit_test_setup(loraplus_moves_b_further, fresh),
