@@ -10,7 +10,7 @@
 #include <time.h>
 
 struct runs_opts {
-    const char *note, *tag, *rename, *delete, *stop, *resume, *hold, *release, *up, *down;
+    const char *note, *tag, *rename, *delete, *stop, *resume, *hold, *release, *up, *down, *samples;
     bool queue;
 };
 
@@ -122,6 +122,46 @@ static int list(const ts_cmd *cmd, bool queue) {
     return TS_EXIT_OK;
 }
 
+static void print_sample(const ts_cmd *cmd, const ts_follow *f, const ts_run_sample *s, int64_t *asked) {
+    ts_buf line = TS_BUF_INIT;
+    const char *prompt = f->prompts[s->prompt] ? f->prompts[s->prompt] : "";
+    if (cmd->json) {
+        ts_jw w = ts_jw_to(&line);
+        ts_jw_obj(&w);
+        ts_jw_kint(&w, "index", (int64_t)s->prompt);
+        ts_jw_kstr(&w, "prompt", prompt);
+        ts_jw_kint(&w, "step", s->step);
+        ts_jw_kstr(&w, "text", s->text);
+        ts_jw_end_obj(&w);
+    } else {
+        if (*asked != (int64_t)s->prompt) {
+            ts_cmd_safe(&line, prompt, strlen(prompt), true, 0);
+            ts_buf_putc(&line, '\n');
+        }
+        ts_buf_printf(&line, "  step %-6lld ", (long long)s->step);
+        ts_cmd_safe(&line, s->text, strlen(s->text), false, 0);
+    }
+    *asked = (int64_t)s->prompt;
+    ts_cmd_print_line(&line);
+    ts_buf_release(&line);
+}
+
+/* The same prompt at every step, one prompt after the other. */
+static ts_status samples(const ts_cmd *cmd, const char *dir, ts_err *err) {
+    ts_follow f;
+    bool changed;
+    int64_t asked = -1;
+    ts_follow_init(&f, dir);
+    ts_status status = ts_follow_poll(&f, &changed, err);
+    for (size_t p = 0; p < f.n_prompts; p++)
+        for (size_t i = 0; i < f.n_samples; i++)
+            if (f.samples[i].prompt == p) print_sample(cmd, &f, &f.samples[i], &asked);
+    if (status == TS_OK && f.n_samples == 0)
+        ts_cmd_note(cmd, "no prompts were answered in this run; train --sample-prompts FILE answers some");
+    ts_follow_release(&f);
+    return status;
+}
+
 /* Stops the run, or takes it out of the queue. */
 static ts_status stop(const ts_cmd *cmd, const char *dir, ts_err *err) {
     if (!ts_run_place_read(dir).place || ts_run_pid(dir)) return ts_run_stop(dir, err);
@@ -144,6 +184,7 @@ static ts_status act(const ts_cmd *cmd, const struct runs_opts *o, const char *d
     if (o->delete) return ts_runs_delete(dir, err);
     if (o->stop) return stop(cmd, dir, err);
     if (o->resume) return resume(cmd, dir, err);
+    if (o->samples) return samples(cmd, dir, err);
     if (o->hold || o->release) return ts_runs_hold(ws, dir, o->hold, err);
     if (o->up || o->down) return ts_runs_move(ws, dir, o->up ? -1 : 1, err);
     return ts_runs_rename(ws, strtoll(id, NULL, 10), text, err);
@@ -173,8 +214,8 @@ static bool is_workspace(const char *ws, ts_err *err) {
 
 static int run_runs(const ts_cmd *cmd, const void *opts) {
     const struct runs_opts *o = opts;
-    const char *all[] = {o->note,   o->tag,  o->rename,  o->delete, o->stop,
-                         o->resume, o->hold, o->release, o->up,     o->down};
+    const char *all[] = {o->note, o->tag,     o->rename, o->delete, o->stop,   o->resume,
+                         o->hold, o->release, o->up,     o->down,   o->samples};
     const char *id = NULL;
     size_t given = 0;
     ts_err err;
@@ -209,6 +250,7 @@ static const ts_opt runs_table[] = {
     {"delete", TS_OPT_TEXT, AT(delete), "ID", "delete a run's folder for good"},
     {"stop", TS_OPT_TEXT, AT(stop), "ID", "stop a run with a checkpoint, or take it out of the queue"},
     {"resume", TS_OPT_TEXT, AT(resume), "ID", "go on with a run in the background, when it is its turn"},
+    {"samples", TS_OPT_TEXT, AT(samples), "ID", "what it answered to its sample prompts, step by step"},
     {"queue", TS_OPT_FLAG, AT(queue), NULL, "only the runs that wait, in the order in which they will train"},
     {"hold", TS_OPT_TEXT, AT(hold), "ID|all", "pass a waiting run over until it is released"},
     {"release", TS_OPT_TEXT, AT(release), "ID|all", "let it train again when it is its turn"},

@@ -102,8 +102,9 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(DELETE_RUN, "delete-run", TS_IN_RUNS, "D", TS_G_RUN, 0, "delete", "delete this run for good (asks)")             \
     X(REPORT, "report", TS_IN_LISTS, "W", TS_G_RUN, 0, "", "write a report to read or pass on")                        \
     X(ADVISE, "advise", TS_IN_LISTS, "", TS_G_RUN, 0, "", "prompting, retrieval or fine-tuning? a form")               \
-    X(NEXT, "next", TS_IN_COMPARE | TS_IN_RECORD | TS_IN_DUPS, "]", TS_G_MOVE, 1, "next", "next prompt, row or group") \
-    X(PREV, "prev", TS_IN_COMPARE | TS_IN_RECORD | TS_IN_DUPS, "[", TS_G_MOVE, 2, "prev",                              \
+    X(NEXT, "next", TS_IN_COMPARE | TS_IN_RECORD | TS_IN_DUPS | TS_IN_RUNS, "]", TS_G_MOVE, 1, "next",                 \
+      "next prompt, row or group")                                                                                     \
+    X(PREV, "prev", TS_IN_COMPARE | TS_IN_RECORD | TS_IN_DUPS | TS_IN_RUNS, "[", TS_G_MOVE, 2, "prev",                 \
       "previous prompt, row or group")                                                                                 \
     X(LIKENESS, "likeness", TS_IN_DUPS, "t", TS_G_VIEW, 6, "likeness", "search again: how alike, which texts")         \
     X(WORDS, "words", TS_IN_COMPARE | TS_IN_DUPS, "d", TS_G_VIEW, 4, "words",                                          \

@@ -183,6 +183,39 @@ static void draw_log(struct runs *s, const ts_run_view *v, ts_canvas *c, ts_rect
     if (s->pane == RUNS_LOG) ts_cursor(c, r.x, r.y + 1);
 }
 
+/* The same prompt at every step at which it was answered, the newest on top. */
+static void draw_samples(struct runs *s, const ts_run_view *v, ts_canvas *c, ts_rect r) {
+    bool here = s->pane == RUNS_SAMPLES;
+    char title[80] = "samples";
+    ts_doc d = ts_doc_new(&s->screen.app->frame, r.w - 2);
+    if (s->prompt >= v->n_prompts) s->prompt = 0;
+    if (v->n_prompts) snprintf(title, sizeof title, "samples  prompt %zu of %zu", s->prompt + 1, v->n_prompts);
+    titled_rule(c, r, here ? TS_R_TITLE : TS_R_TEXT, title, v->n_prompts > 1 ? "[ ] another prompt" : "");
+    if (v->n_prompts == 0) {
+        static const char none[] =
+            "No prompts are answered while this run trains; the form (T) has a field for a file with some.";
+        ts_doc_text(&d, 0, TS_R_DIM, none, strlen(none), NULL, TS_R_DIM);
+    } else {
+        ts_doc_text(&d, 0, TS_R_STRONG, v->prompts[s->prompt], strlen(v->prompts[s->prompt]), NULL, TS_R_STRONG);
+    }
+    for (size_t i = v->n_samples; i-- > 0;) {
+        char label[40];
+        if (v->samples[i].prompt != s->prompt) continue;
+        snprintf(label, sizeof label, "step %lld", (long long)v->samples[i].step);
+        ts_doc_labelled(&d, label, 11, TS_R_TEXT, v->samples[i].text, strlen(v->samples[i].text));
+    }
+    ts_doc_draw(&d, c, (ts_rect){r.x + 1, r.y + 1, r.w - 2, r.h - 1}, &s->sample_scroll);
+    ts_doc_release(&d);
+    if (here) ts_cursor(c, r.x, r.y + 1);
+}
+
+static void draw_below(struct runs *s, const ts_run_view *v, ts_canvas *c, ts_rect r) {
+    if (s->below == RUNS_SAMPLES)
+        draw_samples(s, v, c, r);
+    else
+        draw_log(s, v, c, r);
+}
+
 static void draw_empty(const struct runs *s, ts_canvas *c, ts_rect r) {
     if (!s->loaded) {
         ts_put(c, r.x + 3, r.y + 2, r.w - 4, TS_R_STRONG, "Reading the runs.");
@@ -210,15 +243,15 @@ void runs_draw(ts_screen *screen, ts_canvas *c, ts_rect body) {
     int list_h = TS_MIN((int)s->view.n + 1, TS_MAX(4, body.h / 4));
     if (s->zoom && s->pane == RUNS_LIST) list_h = body.h;
     ts_rect r = {body.x, body.y, body.w, list_h};
-    if (!(s->zoom && s->pane == RUNS_LOG)) {
+    if (!(s->zoom && s->pane != RUNS_LIST)) {
         draw_list(s, c, r);
         body.y += list_h;
         body.h -= list_h;
     }
     const ts_run_view *v = runs_chosen(s);
     if (!v || !v->readable || body.h < 3) return;
-    if (s->zoom && s->pane == RUNS_LOG) {
-        draw_log(s, v, c, body);
+    if (s->zoom && s->pane != RUNS_LIST) {
+        draw_below(s, v, c, body);
         return;
     }
     run_head(v, s->view.waits, head, sizeof head);
@@ -229,7 +262,7 @@ void runs_draw(ts_screen *screen, ts_canvas *c, ts_rect body) {
     int chart_h = body.h - 1 - log_h - rates_h - (rates_h ? 1 : 0);
     draw_chart(s, v, c, (ts_rect){body.x, body.y + 1, body.w - 2, chart_h});
     if (rates_h) draw_rates(v, c, (ts_rect){body.x, body.y + 1 + chart_h, body.w, rates_h});
-    if (log_h) draw_log(s, v, c, (ts_rect){body.x, body.y + body.h - log_h, body.w, log_h});
+    if (log_h) draw_below(s, v, c, (ts_rect){body.x, body.y + body.h - log_h, body.w, log_h});
 }
 
 void runs_status(ts_screen *screen, char *left, char *right) {

@@ -43,6 +43,8 @@ static const struct setting {
     {"method", "method", "method", methods, false, NULL},
     {"LoRA+ x", "loraplus-lr-ratio", "loraplus_lr_ratio", NULL, false, NULL},
     {"noise", "neftune-noise-alpha", "neftune_noise_alpha", NULL, false, NULL},
+    {"samples", "sample-prompts", "sample_prompts", NULL, false, "a file"},
+    {"every", "sample-every", "sample_every", NULL, false, NULL},
 };
 enum { SETTINGS = sizeof settings / sizeof *settings, START = SETTINGS, CANCEL, WHERE = 0 };
 static const char accepted[] = "status=accepted";

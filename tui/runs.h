@@ -4,7 +4,7 @@
 
 #include "tui/runs_view.h"
 
-enum runs_pane { RUNS_LIST, RUNS_LOG, RUNS_PANES };
+enum runs_pane { RUNS_LIST, RUNS_LOG, RUNS_SAMPLES, RUNS_PANES };
 
 struct runs {
     ts_screen screen;
@@ -18,8 +18,9 @@ struct runs {
     int64_t overlays[4];
     size_t n_overlays;
     bool log_scale, zoom;
-    int smoothing; /* index into runs_smoothing */
-    enum runs_pane pane;
+    int smoothing;              /* index into runs_smoothing */
+    enum runs_pane pane, below; /* below: what stands under the chart, log or samples */
+    size_t prompt, sample_scroll;
     size_t log_back; /* lines scrolled back; 0 follows */
     ts_rect list_rect;
 };

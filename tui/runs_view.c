@@ -39,6 +39,12 @@ static void release_run(ts_run_view *v) {
     for (size_t i = 0; i < v->n_log; i++)
         free(v->log[i]);
     free(v->log);
+    for (size_t i = 0; i < v->n_prompts; i++)
+        free(v->prompts[i]);
+    free(v->prompts);
+    for (size_t i = 0; i < v->n_samples; i++)
+        free(v->samples[i].text);
+    free(v->samples);
 }
 
 void ts_runs_view_release(ts_runs_view *v) {
@@ -84,6 +90,17 @@ static void describe_method(const ts_run_settings *s, char *out, size_t n) {
                  s->target_modules ? s->target_modules : "?");
 }
 
+static void copy_samples(ts_run_view *v, const ts_follow *f) {
+    v->prompts = ts_calloc(f->n_prompts + 1, sizeof *v->prompts);
+    v->samples = ts_calloc(f->n_samples + 1, sizeof *v->samples);
+    v->n_prompts = f->n_prompts;
+    v->n_samples = f->n_samples;
+    for (size_t i = 0; i < f->n_prompts; i++)
+        v->prompts[i] = ts_strdup(f->prompts[i] ? f->prompts[i] : "");
+    for (size_t i = 0; i < f->n_samples; i++)
+        v->samples[i] = (ts_run_sample){f->samples[i].step, f->samples[i].prompt, ts_strdup(f->samples[i].text)};
+}
+
 static void describe_settings(ts_run_view *v, const ts_run_settings *s) {
     char iso[32], method[120];
     ts_buf command = TS_BUF_INIT;
@@ -127,7 +144,9 @@ static void copy_run(ts_run_view *v, const ts_run_info *i, bool points) {
     v->tokens_per_second = f->tokens_per_second;
     v->seconds = f->seconds;
     v->eta = f->eta;
-    if (points) copy_points(v, f);
+    if (!points) return;
+    copy_points(v, f);
+    copy_samples(v, f);
 }
 
 static bool same_names(const ts_names *a, const ts_names *b) {

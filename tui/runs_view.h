@@ -27,6 +27,10 @@ typedef struct ts_run_view {
     size_t n_evals;
     char **log;
     size_t n_log;
+    char **prompts;
+    size_t n_prompts;
+    ts_run_sample *samples;
+    size_t n_samples;
 } ts_run_view;
 
 typedef struct ts_runs_view {

@@ -117,7 +117,7 @@ static void runs_tick(ts_screen *s, double now, bool visible) {
 static void chose(struct runs *r) {
     const ts_run_view *v = runs_chosen(r);
     r->chosen = v ? v->id : 0;
-    r->log_back = 0;
+    r->log_back = r->sample_scroll = 0;
     look(r);
 }
 
@@ -343,6 +343,7 @@ static void toggle_overlay(struct runs *r) {
 static ts_screen *runs_create(ts_app *app) {
     struct runs *r = ts_calloc(1, sizeof *r);
     r->screen.app = app;
+    r->below = RUNS_LOG;
     return &r->screen;
 }
 
@@ -371,7 +372,8 @@ static bool of_queue(ts_command_id id) {
 static bool needs_run(ts_command_id id) {
     return of_queue(id) || id == TS_DO_TRAIN_SAME || id == TS_DO_RESUME || id == TS_DO_CANCEL ||
            id == TS_DO_COMPARE_RUN || id == TS_DO_NOTE || id == TS_DO_RENAME_RUN || id == TS_DO_DELETE_RUN ||
-           id == TS_DO_OVERLAY || id == TS_DO_OPEN || id == TS_DO_COPY || ts_commands[id].group == TS_G_VIEW;
+           id == TS_DO_OVERLAY || id == TS_DO_OPEN || id == TS_DO_COPY || id == TS_DO_NEXT || id == TS_DO_PREV ||
+           ts_commands[id].group == TS_G_VIEW;
 }
 
 static const char *runs_why_not(ts_screen *s, ts_command_id id) {
@@ -379,6 +381,7 @@ static const char *runs_why_not(ts_screen *s, ts_command_id id) {
     const ts_run_view *v = runs_chosen(r);
     if (id == TS_DO_RELOAD) return NULL;
     if (needs_run(id) && !v) return "there is no run yet; T trains one";
+    if ((id == TS_DO_NEXT || id == TS_DO_PREV) && v->n_prompts == 0) return "this run answers no sample prompts";
     if (of_queue(id) && !v->number) return "this run does not wait in the queue";
     if (id == TS_DO_CANCEL && v->state != TS_RUN_RUNNING && !v->number) return "this run is not going on";
     if (id == TS_DO_DELETE_RUN && v->state == TS_RUN_RUNNING) return "this run goes on; c stops it first";
@@ -393,6 +396,15 @@ static bool scroll_log(struct runs *r, ts_command_id id) {
     ts_list l = {.count = 201, .cursor = 200 - TS_MIN(r->log_back, 200), .height = 4};
     if (!ts_list_command(&l, id)) return false;
     r->log_back = 200 - l.cursor;
+    return true;
+}
+
+/* The pane below: lines of the log back, or down in the answers. */
+static bool scroll_below(struct runs *r, ts_command_id id) {
+    if (r->below == RUNS_LOG) return scroll_log(r, id);
+    ts_list l = {.count = 100000, .cursor = r->sample_scroll, .height = 4}; /* drawing brings it into range */
+    if (!ts_list_command(&l, id)) return false;
+    r->sample_scroll = l.cursor;
     return true;
 }
 
@@ -412,7 +424,13 @@ static bool look_command(struct runs *r, ts_command_id id) {
         return true;
     case TS_DO_PANE_NEXT:
     case TS_DO_PANE_PREV:
-        r->pane = (r->pane + 1) % RUNS_PANES;
+        r->pane = (r->pane + (id == TS_DO_PANE_NEXT ? 1 : RUNS_PANES - 1)) % RUNS_PANES;
+        if (r->pane != RUNS_LIST) r->below = r->pane;
+        return true;
+    case TS_DO_NEXT:
+    case TS_DO_PREV:
+        r->prompt = (r->prompt + (id == TS_DO_NEXT ? 1 : runs_chosen(r)->n_prompts - 1)) % runs_chosen(r)->n_prompts;
+        r->sample_scroll = 0;
         return true;
     case TS_DO_OVERLAY:
         toggle_overlay(r);
@@ -437,7 +455,7 @@ static bool runs_command(ts_screen *s, ts_command_id id, const char *arg) {
     struct runs *r = (struct runs *)s;
     ts_app *app = s->app;
     char sides[48];
-    if (r->pane == RUNS_LOG ? scroll_log(r, id) : ts_list_command(&r->list, id)) {
+    if (r->pane != RUNS_LIST ? scroll_below(r, id) : ts_list_command(&r->list, id)) {
         if (r->pane == RUNS_LIST) chose(r);
         return true;
     }
@@ -494,12 +512,12 @@ static bool runs_input(ts_screen *s, const ts_input *in) {
     struct runs *r = (struct runs *)s;
     bool above = in->y < r->list_rect.y + r->list_rect.h;
     if (in->kind == TS_IN_WHEEL) {
-        r->pane = above ? RUNS_LIST : RUNS_LOG;
+        r->pane = above ? RUNS_LIST : r->below;
         if (above) {
             ts_list_move(&r->list, in->delta > 0 ? 1 : -1);
             chose(r);
         } else {
-            scroll_log(r, in->delta > 0 ? TS_DO_DOWN : TS_DO_UP);
+            scroll_below(r, in->delta > 0 ? TS_DO_DOWN : TS_DO_UP);
         }
         return true;
     }

@@ -22,6 +22,7 @@ static ts_status write_state(const char *dir, const ts_checkpoint *c, ts_err *er
     ts_jw_kint(&w, "step", c->step);
     ts_jw_kint(&w, "updates", c->updates);
     ts_jw_kint(&w, "evaluated", c->evaluated);
+    ts_jw_kint(&w, "sampled", c->sampled);
     ts_jw_kint(&w, "best_step", c->best_step);
     ts_jw_knum(&w, "best_valid_loss", c->best_valid_loss);
     ts_jw_knum(&w, "valid_loss", c->valid_loss);
@@ -141,6 +142,8 @@ static bool read_members(const ts_json *s, ts_checkpoint *c) {
                 ts_json_int(ts_json_get(s, "bad_evals"), 0, top, &c->bad_evals) &&
                 ts_json_int(ts_json_get(s, "events_bytes"), 0, top, &c->events_bytes) &&
                 ts_json_int(ts_json_get(s, "params"), 0, top, &n);
+    c->sampled = -1; /* checkpoints of older versions do not say */
+    ts_json_int(ts_json_get(s, "sampled"), -1, top, &c->sampled);
     c->best_valid_loss = ts_json_num(ts_json_get(s, "best_valid_loss"), NAN);
     c->valid_loss = ts_json_num(ts_json_get(s, "valid_loss"), NAN);
     c->seconds = ts_json_num(ts_json_get(s, "seconds"), 0);

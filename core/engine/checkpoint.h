@@ -11,6 +11,7 @@ typedef struct ts_checkpoint {
     int64_t step;      /* finished steps: the place in the data follows from it, the seed and the batch size */
     int64_t updates;   /* of those that changed the parameters: AdamW's t */
     int64_t evaluated; /* the last step after which validation ran; -1: none */
+    int64_t sampled;   /* the last step after which the sample prompts were answered; -1: none */
     int64_t best_step; /* -1: none */
     double best_valid_loss, valid_loss;
     int64_t bad_evals; /* evaluations since the best one */

@@ -2,6 +2,7 @@
 
 #include "core/base/file.h"
 #include "core/model/chat_templates.h"
+#include "core/model/model.h"
 #include "core/work/child.h"
 
 #include <fcntl.h>
@@ -129,6 +130,22 @@ ts_status ts_encoder_prompt(ts_encoder *e, const ts_json *row, ts_ids *out, ts_e
         return ts_fail(err, TS_FORMAT, "the prompt has neither \"messages\" nor \"text\" nor \"ids\"");
     }
     return out->n ? TS_OK : ts_fail(err, TS_INVALID, "the prompt is empty: there is no token to start from");
+}
+
+size_t ts_encoder_stops(ts_encoder *e, const ts_model *m, int32_t out[16]) {
+    ts_err none;
+    size_t n = TS_MIN(m->config.n_eos, (size_t)8);
+    memcpy(out, m->config.eos, n * sizeof *out);
+    if (ts_encoder_tokenizer(e, &none) != TS_OK) return n;
+    int32_t more[] = {ts_tokenizer_eos(e->tokenizer), -1};
+    if (ts_encoder_chat(e, &none) == TS_OK) more[1] = ts_chat_end_of_turn(e->chat);
+    for (size_t i = 0; i < TS_COUNT(more); i++) {
+        bool known = more[i] < 0;
+        for (size_t j = 0; j < n; j++)
+            known |= out[j] == more[i];
+        if (!known) out[n++] = more[i];
+    }
+    return n;
 }
 
 bool ts_example_truncate(ts_example *x, size_t max_length) {

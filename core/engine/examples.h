@@ -10,6 +10,7 @@
 #include "core/model/chat.h"
 #include "core/work/progress.h"
 
+struct ts_model;
 typedef struct ts_encoder {
     char *model;    /* spec or path */
     size_t vocab;   /* ids must be below */
@@ -28,6 +29,8 @@ TS_MUST_USE ts_status ts_encoder_tokenizer(ts_encoder *e, ts_err *err); /* e->to
 TS_MUST_USE ts_status ts_encoder_chat(ts_encoder *e, ts_err *err);      /* e->chat too */
 /* One row; out is released with ts_example_release. */
 TS_MUST_USE ts_status ts_encoder_row(ts_encoder *e, const ts_json *row, ts_example *out, ts_err *err);
+/* Where generation ends: the config's stop tokens and the template's end of turn; how many. */
+size_t ts_encoder_stops(ts_encoder *e, const struct ts_model *m, int32_t out[16]);
 /* What generation starts from: {"messages":[..]}, {"text":".."} or {"ids":[..]}. */
 TS_MUST_USE ts_status ts_encoder_prompt(ts_encoder *e, const ts_json *row, ts_ids *out, ts_err *err);
 /* Cuts at max_length; true when something was cut. `supervised` is counted anew. */

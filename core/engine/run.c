@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/hash.h"
+#include "core/engine/train_samples.h"
 #include "core/model/adapter.h"
 #include "core/model/chat_templates.h"
 #include "core/model/jinja.h"
@@ -210,6 +211,12 @@ static ts_status fill(const char *run_dir, ts_run_settings *s, const char *train
     TS_GOTO(take_data(run_dir, "train.jsonl", train_file, &s->train_hash, &s->train_rows, err));
     TS_GOTO(take_data(run_dir, "valid.jsonl", valid_file, &s->valid_hash, &s->valid_rows, err));
     if (s->template && *s->template) TS_GOTO(take_template(run_dir, s->template, err));
+    if (s->sample_prompts && *s->sample_prompts) {
+        TS_GOTO(ts_train_prompts_take(run_dir, s->sample_prompts, err));
+        char *absolute = ts_path_absolute(s->sample_prompts);
+        ts_run_set(&s->sample_prompts, absolute);
+        free(absolute);
+    }
     ts_progress_what(progress, "reading the model");
     TS_GOTO(take_model(run_dir, s, err));
     if (ts_cancelled(progress)) TS_GOTO(ts_fail(err, TS_CANCELLED, "stopped before the run was made"));

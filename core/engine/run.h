@@ -3,6 +3,7 @@
  *   run.json                   every setting after defaults, hashes of model and data, version, kernel, precision
  *   train.jsonl valid.jsonl    the examples: {"messages":[..]} or {"ids":[..],"labels":[..]} a line
  *   init/                      adapter to start from, if one was given
+ *   prompts.jsonl              prompts that are answered now and then, if there are any
  *   chat_template.jinja        the chat template, if one was chosen instead of the model's
  *   events.jsonl               append-only, one JSON object a line (run_events.h)
  *   checkpoints/NNNNNN/        states for exact resume; checkpoints/CURRENT names the good one
@@ -59,6 +60,9 @@ typedef struct ts_run_settings {
     int64_t patience;          /* evaluations without improvement before the run ends; 0: never */
     int64_t checkpoint_every;  /* steps; 0: by time alone */
     double checkpoint_seconds; /* and at the latest after this many seconds; 0: by steps alone */
+    char *sample_prompts;      /* where prompts.jsonl came from; NULL: none are answered */
+    int64_t sample_every;      /* steps; 0: as often as validation */
+    int64_t sample_tokens;
     /* how it is calculated: part of "the same bits" */
     char *precision; /* "f32" */
     int64_t micro_tokens, threads;
@@ -113,6 +117,9 @@ typedef struct ts_run_settings {
     X("patience", patience, INT, "N", "validations without gain before the run ends; 0: never", "0", 0, 1000000000)    \
     X("checkpoint-every", checkpoint_every, INT, "N", "steps between checkpoints; 0: by time", "0", 0, 1000000000)     \
     X("checkpoint-seconds", checkpoint_seconds, NUM, "X", "and at the latest after so long; 0: never", "60", 0, 1e9)   \
+    X("sample-prompts", sample_prompts, TEXT, "FILE", "prompts to answer while it trains, one a line", NULL, 0, 0)     \
+    X("sample-every", sample_every, INT, "N", "steps between the answers; 0: as validation", "0", 0, 1000000000)       \
+    X("sample-tokens", sample_tokens, INT, "N", "tokens such an answer may have", "64", 1, 100000)                     \
     X("precision", precision, TEXT, "NAME", "f32, or auto (f32 until bf16 is there)", "auto", 0, 0)                    \
     X("gradient-checkpointing", gradient_checkpointing, BOOL, NULL,                                                    \
       "calculate layers twice instead of keeping them: less memory, the same bits", "no", 0, 0)                        \
@@ -214,6 +221,12 @@ typedef struct ts_eval_point {
     bool best;
 } ts_eval_point;
 
+typedef struct ts_run_sample {
+    int64_t step;
+    size_t prompt; /* index into ts_follow.prompts */
+    char *text;
+} ts_run_sample;
+
 typedef struct ts_follow {
     char *dir;
     ts_run_state state;
@@ -224,6 +237,10 @@ typedef struct ts_follow {
     size_t n_points, cap_points;
     ts_eval_point *evals;
     size_t n_evals, cap_evals;
+    char **prompts; /* what was asked */
+    size_t n_prompts, cap_prompts;
+    ts_run_sample *samples; /* what was answered, oldest first, at most 1,000 */
+    size_t n_samples, cap_samples;
     /* the start event */
     int64_t steps, examples, tokens_per_epoch, supervised_per_epoch, truncated, unsupervised;
     int64_t trainable_params, all_params;

@@ -15,12 +15,16 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOG_LINES = 200, RATE_STEPS = 20 };
+enum { LOG_LINES = 200, RATE_STEPS = 20, MOST_SAMPLES = 1000, MOST_PROMPTS = 32 };
 
 static void forget(ts_follow *f) {
     for (size_t i = 0; i < f->n_log; i++)
         free(f->log[i]);
-    f->n_log = f->n_points = f->n_evals = 0;
+    for (size_t i = 0; i < f->n_prompts; i++)
+        free(f->prompts[i]);
+    for (size_t i = 0; i < f->n_samples; i++)
+        free(f->samples[i].text);
+    f->n_log = f->n_points = f->n_evals = f->n_prompts = f->n_samples = 0;
     f->offset = 0;
     f->ended = false;
     f->steps = f->examples = f->tokens_per_epoch = f->supervised_per_epoch = f->truncated = f->unsupervised = 0;
@@ -42,6 +46,8 @@ void ts_follow_release(ts_follow *f) {
     free(f->dir);
     free(f->points);
     free(f->evals);
+    free(f->prompts);
+    free(f->samples);
     free(f->log);
     *f = (ts_follow){0};
 }
@@ -122,6 +128,21 @@ static void on_eval(ts_follow *f, const ts_json *e) {
     say(f, e, "validation loss %.3f%s", p.loss, p.best ? ", the best so far: adapter saved" : "");
 }
 
+static void on_sample(ts_follow *f, const ts_json *e) {
+    int64_t index;
+    if (!ts_json_int(ts_json_get(e, "index"), 0, MOST_PROMPTS - 1, &index)) return;
+    while (f->n_prompts <= (size_t)index)
+        TS_PUSH(f->prompts, f->n_prompts, f->cap_prompts, NULL);
+    if (!f->prompts[index]) f->prompts[index] = ts_strdup(ts_json_str(ts_json_get(e, "prompt"), ""));
+    if (f->n_samples == MOST_SAMPLES) {
+        free(f->samples[0].text);
+        memmove(f->samples, f->samples + 1, --f->n_samples * sizeof *f->samples);
+    }
+    ts_run_sample one = {f->step, (size_t)index, ts_strdup(ts_json_str(ts_json_get(e, "text"), ""))};
+    TS_PUSH(f->samples, f->n_samples, f->cap_samples, one);
+    if (index == 0) say(f, e, "the sample prompts are answered");
+}
+
 static void on_end(ts_follow *f, const ts_json *e) {
     const char *state = ts_json_str(ts_json_get(e, "state"), "failed");
     const char *reason = ts_json_str(ts_json_get(e, "reason"), "");
@@ -144,6 +165,8 @@ static void on_event(ts_follow *f, const char *line, size_t n) {
         on_step(f, e);
     else if (strcmp(event, "eval") == 0)
         on_eval(f, e);
+    else if (strcmp(event, "sample") == 0)
+        on_sample(f, e);
     else if (strcmp(event, "checkpoint") == 0)
         say(f, e, "checkpoint");
     else if (strcmp(event, "warning") == 0)

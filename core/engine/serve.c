@@ -317,23 +317,6 @@ static ts_status read_stops(struct server *s, const ts_json *json, ts_stops *out
     return out->n ? ts_encoder_tokenizer(&s->encoder, err) : TS_OK;
 }
 
-/* The config's stop tokens and the template's end of turn. */
-static size_t stop_ids(struct server *s, int32_t out[16]) {
-    ts_err none;
-    size_t n = TS_MIN(s->model->config.n_eos, (size_t)8);
-    memcpy(out, s->model->config.eos, n * sizeof *out);
-    if (ts_encoder_tokenizer(&s->encoder, &none) != TS_OK) return n;
-    int32_t more[] = {ts_tokenizer_eos(s->encoder.tokenizer), -1};
-    if (ts_encoder_chat(&s->encoder, &none) == TS_OK) more[1] = ts_chat_end_of_turn(s->encoder.chat);
-    for (size_t i = 0; i < TS_COUNT(more); i++) {
-        bool known = more[i] < 0;
-        for (size_t j = 0; j < n; j++)
-            known |= out[j] == more[i];
-        if (!known) out[n++] = more[i];
-    }
-    return n;
-}
-
 static ts_status encode_prompts(struct server *s, const ts_json *list, ts_ids *ids, ts_err *err) {
     size_t i = 0;
     for (const ts_json *p = ts_json_child(list); p; p = ts_json_next(p), i++) {
@@ -402,7 +385,7 @@ static ts_status do_generate(struct server *s, const struct request *r, ts_err *
     TS_GOTO(read_stops(s, r->json, &g.stops, err));
     TS_GOTO(encode_prompts(s, list, ids, err));
     ts_json_int(ts_json_get(r->json, "first_stream"), 0, 1LL << 40, &first);
-    o.n_stop_ids = stop_ids(s, stops);
+    o.n_stop_ids = ts_encoder_stops(&s->encoder, s->model, stops);
     begin_items(&g, n * n_sides, ids, sides, first);
     refuse_long(&g, n * n_sides, r->json);
     ts_progress_what(&s->progress, "generating");

@@ -129,6 +129,7 @@ static ts_status open_adapter(ts_trainer *t, ts_err *err) {
     TS_TRY(ts_adapter_zero_like(&t->m, t->adapter, err));
     TS_TRY(ts_adapter_zero_like(&t->v, t->adapter, err));
     t->at = (ts_checkpoint){.evaluated = -1,
+                            .sampled = -1,
                             .best_step = -1,
                             .best_valid_loss = NAN,
                             .valid_loss = NAN,
@@ -151,6 +152,7 @@ static void plan_steps(ts_trainer *t) {
     t->steps = ts_train_steps(&t->s, (int64_t)n);
     t->warmup = t->s.warmup_steps >= 0 ? t->s.warmup_steps : (int64_t)ceil(t->s.warmup_ratio * (double)t->steps);
     t->eval_every = t->s.eval_every ? t->s.eval_every : TS_MAX(1, t->steps_per_epoch / 4);
+    t->sample_every = t->s.sample_every ? t->s.sample_every : t->eval_every;
     t->order = ts_calloc(n, sizeof *t->order);
     t->epoch_of_order = -1;
     t->seqs = ts_calloc(TS_MAX(TS_MIN(t->batch, n), t->valid.n), sizeof *t->seqs);
@@ -292,6 +294,17 @@ static bool evaluation_due(const ts_trainer *t) {
     return t->at.step % t->eval_every == 0 || t->at.step == t->steps;
 }
 
+static bool sampling_due(const ts_trainer *t) {
+    if (!t->samples || t->at.sampled == t->at.step) return false;
+    return t->at.step % t->sample_every == 0 || t->at.step == t->steps;
+}
+
+static ts_status take_samples(ts_trainer *t, ts_err *err) {
+    TS_TRY(ts_train_samples_make(t->samples, t->net, t->adapter, &t->events, t->at.step, &t->line, t->progress, err));
+    t->at.sampled = t->at.step;
+    return TS_OK;
+}
+
 static bool checkpoint_due(const ts_trainer *t) {
     bool by_steps = t->s.checkpoint_every && t->at.step % t->s.checkpoint_every == 0;
     bool by_time = t->s.checkpoint_seconds > 0 && ts_now() - t->last_checkpoint >= t->s.checkpoint_seconds;
@@ -316,11 +329,13 @@ static ts_status loop(ts_trainer *t, ts_err *err) {
     for (;;) {
         if (ts_cancelled(t->progress)) return ts_fail(err, TS_CANCELLED, "stopped");
         if (evaluation_due(t)) TS_TRY(in_turn(t, evaluate, err));
+        if (sampling_due(t)) TS_TRY(in_turn(t, take_samples, err));
         if (t->at.step >= t->steps || out_of_patience(t)) return TS_OK;
         TS_TRY(in_turn(t, ts_train_step, err));
         ts_progress_set(t->progress, t->at.step, t->steps);
         if (checkpoint_due(t)) {
             if (evaluation_due(t)) TS_TRY(in_turn(t, evaluate, err));
+            if (sampling_due(t)) TS_TRY(in_turn(t, take_samples, err));
             TS_TRY(ts_train_checkpoint(t, err));
         }
     }
@@ -403,6 +418,7 @@ static void release(ts_trainer *t) {
     ts_adapter_free(t->v);
     ts_examples_release(&t->train);
     ts_examples_release(&t->valid);
+    ts_train_samples_free(t->samples);
     ts_encoder_release(&t->encoder);
     ts_model_close(t->model);
     ts_run_settings_release(&t->s);
@@ -432,6 +448,7 @@ static ts_status prepare(ts_trainer *t, ts_err *err) {
     t->method = ts_run_method(&t->s);
     TS_TRY(open_model(t, err));
     TS_TRY(open_data(t, err));
+    TS_TRY(ts_train_samples_open(&t->samples, t->dir, &t->encoder, t->model, (size_t)t->s.sample_tokens, err));
     TS_TRY(open_adapter(t, err));
     plan_steps(t);
     return find_place(t, err);

@@ -9,6 +9,7 @@
 #include "core/engine/optim.h"
 #include "core/engine/run_events.h"
 #include "core/engine/train.h"
+#include "core/engine/train_samples.h"
 #include "core/work/turns.h"
 
 enum { TS_STREAM_INIT = 2, TS_STREAM_DROPOUT = 3 }; /* what the seed is mixed with; 1: ts_train_order */
@@ -28,10 +29,11 @@ typedef struct ts_trainer {
     ts_net *net;
     ts_encoder encoder;
     ts_examples train, valid;
+    ts_train_samples *samples;          /* NULL: no prompts are answered */
     ts_adapter *adapter, *grad, *m, *v; /* what is trained, its gradient, AdamW's two means */
     ts_checkpoint at;                   /* where the run is; its arrays are those of adapter, m and v */
     size_t batch;                       /* examples a step: batch_size * grad_accum */
-    int64_t steps, steps_per_epoch, warmup, eval_every;
+    int64_t steps, steps_per_epoch, warmup, eval_every, sample_every;
     size_t *order; /* of the epoch that `epoch_of_order` names */
     int64_t epoch_of_order;
     ts_seq *seqs;

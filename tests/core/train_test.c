@@ -184,6 +184,91 @@ static void resumes_to_the_bit(void **state) {
     free(stopped);
 }
 
+/* Every line that is known of the answers in a run. */
+static void assert_same_samples(const char *a_dir, const char *b_dir) {
+    ts_follow a = follow(a_dir), b = follow(b_dir);
+    assert_int_equal(a.n_samples, b.n_samples);
+    for (size_t i = 0; i < a.n_samples; i++) {
+        assert_int_equal(a.samples[i].step, b.samples[i].step);
+        assert_int_equal(a.samples[i].prompt, b.samples[i].prompt);
+        assert_string_equal(a.samples[i].text, b.samples[i].text);
+    }
+    ts_follow_release(&a);
+    ts_follow_release(&b);
+}
+
+/* Prompts are answered before the first step, as often as was said and after the last one; training does not notice,
+ * and a run that is stopped and resumed answers each once. */
+static void samples_change_no_bit(void **state) {
+    (void)state;
+    ts_run_settings s;
+    ts_train_result r;
+    char *prompts = path_of("prompts.txt");
+    write_rows("train.jsonl", 11, 3);
+    write_rows("valid.jsonl", 3, 4);
+    write_file("prompts.txt", "Say hello\n\n{\"instruction\":\"Add\",\"input\":\"1 and 2\",\"output\":\"3\"}\n"
+                              "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":\"assistant\","
+                              "\"content\":\"no\"}]}\n{\"ids\":[1,5,9]}");
+    const char *const names[] = {"without", "with", "stopped"};
+    char *dirs[3];
+    for (size_t i = 0; i < TS_COUNT(names); i++) {
+        settings(&s);
+        if (i > 0) ts_run_set(&s.sample_prompts, prompts);
+        set(&s, "sample-every", "4");
+        set(&s, "sample-tokens", "5");
+        dirs[i] = create(names[i], &s, true);
+        int starts = 0;
+        do {
+            struct stopper st = {.at = i == 2 ? 3 : 1000};
+            ts_train_options o = {.on_line = stop_after, .ctx = &st};
+            assert_ok(ts_train_run(dirs[i], &o, &st.progress, &r, &err));
+            assert_true(++starts < 40);
+        } while (r.state == TS_RUN_STOPPED);
+        assert_true(i != 2 || starts > 2);
+        assert_same_file(dirs[0], dirs[i], "adapter/adapter_model.safetensors");
+        assert_same_file(dirs[0], dirs[i], "best/adapter_model.safetensors");
+    }
+    assert_same_samples(dirs[1], dirs[2]);
+    static const int64_t steps[] = {0, 4, 8, 9};
+    static const char *const asked[] = {"Say hello", "Add\n1 and 2", "Hi", "{\"ids\":[1,5,9]}"};
+    ts_follow f = follow(dirs[1]);
+    assert_int_equal(f.n_prompts, 4);
+    assert_int_equal(f.n_samples, 4 * TS_COUNT(steps));
+    for (size_t i = 0; i < f.n_samples; i++) {
+        assert_int_equal(f.samples[i].step, steps[i / 4]);
+        assert_string_equal(f.prompts[f.samples[i].prompt], asked[i % 4]);
+    }
+    ts_follow_release(&f);
+    for (size_t i = 0; i < TS_COUNT(names); i++)
+        free(dirs[i]);
+    free(prompts);
+}
+
+static void strange_prompts_are_named(void **state) {
+    (void)state;
+    static const char *const files[][2] = {{"\n \n", "no prompts"},
+                                           {"fine\n{\"instruction\":", "line 2"},
+                                           {"{\"answer\":1}\n", "line 1"},
+                                           {"a\nb\nc\nd\ne\nf\ng\nh\ni\nj\nk\nl\nm\nn\no\np\nq\nr\ns\nt\nu\nv\nw\nx\ny"
+                                            "\nz\n1\n2\n3\n4\n5\n6\n7\n",
+                                            "more than 32"}};
+    ts_run_settings s;
+    char *prompts = path_of("prompts.txt"), *dir = path_of("run"), *train = path_of("train.jsonl");
+    write_rows("train.jsonl", 2, 1);
+    for (size_t i = 0; i < TS_COUNT(files); i++) {
+        write_file("prompts.txt", files[i][0]);
+        settings(&s);
+        ts_run_set(&s.sample_prompts, prompts);
+        assert_int_not_equal(ts_run_create(dir, &s, train, NULL, NULL, &err), TS_OK);
+        if (!strstr(err.text, files[i][1])) fail_msg("\"%s\" does not say \"%s\"", err.text, files[i][1]);
+        assert_false(ts_file_exists(dir));
+        ts_run_settings_release(&s);
+    }
+    free(prompts);
+    free(dir);
+    free(train);
+}
+
 /* A batch is one sum over its tokens, however it is cut into calls and micro-batches. */
 static void accumulation_equals_a_big_batch(void **state) {
     (void)state;
@@ -728,6 +813,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(learns_and_tells, fresh),
         cmocka_unit_test_setup(resumes_to_the_bit, fresh),
+        cmocka_unit_test_setup(samples_change_no_bit, fresh),
+        cmocka_unit_test_setup(strange_prompts_are_named, fresh),
         cmocka_unit_test_setup(accumulation_equals_a_big_batch, fresh),
         cmocka_unit_test_setup(patience_ends_the_run, fresh),
         cmocka_unit_test_setup(one_row_is_enough, fresh),

@@ -60,6 +60,16 @@ static void write_events(ts_buf *out, int id, int steps, int of, const char *sta
         ts_jw_kint(&w, "peak_rss_bytes", 1090000000);
         add_line(out, &w);
         if (i % 16 != 0) continue;
+        for (int k = 0; k < 2 && strcmp(state, "running") == 0; k++) {
+            w = begin_event(out, "sample", i);
+            ts_jw_kint(&w, "index", k);
+            ts_jw_kstr(&w, "prompt", k ? "Name a colour" : "How do I print?");
+            ts_jw_kstr(&w, "text",
+                       k        ? "Blue."
+                       : i < 20 ? "You can print by\033[31m"
+                                : "Open the menu.\n1. Choose Print.");
+            add_line(out, &w);
+        }
         w = begin_event(out, "eval", i);
         ts_jw_knum(&w, "valid_loss", 1.32 + 0.1 * id + 1.7 * exp(-i / 28.0));
         ts_jw_kbool(&w, "best", true);
