@@ -14,6 +14,7 @@ const ts_kernels *ts_kernels_named(const char *name) {
     bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                   __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
     if (strcmp(name, "avx512") == 0) return avx512 ? ts_kernels_avx512() : NULL;
+    if (strcmp(name, "exact") == 0) return avx2 ? ts_kernels_exact() : NULL;
     if (strcmp(name, "avx2") == 0) return avx2 ? ts_kernels_avx2() : NULL;
 #endif
     return strcmp(name, "plain") == 0 ? ts_kernels_plain() : NULL;

@@ -6,7 +6,9 @@
  * that depends on nothing but its length: not on threads, not on the other rows. Measured on 2 Zen 4 cores, 1008 x 1536
  * x 576: 229 GF/s of 236 the cores can do; OpenBLAS 0.3.21 gives 190 to 206 with its own two threads.
  *
- * Sums are f32 with fused multiply-add where the CPU has it. The three builds differ in the last bits. Any thread. */
+ * Sums are f32 with fused multiply-add where the CPU has it. The three builds differ in the last bits. A
+ * fourth, "exact", is chosen by its name only: it gives the same bits on every processor with AVX2 and with every
+ * compiler (train --deterministic). Any thread. */
 #ifndef TS_ENGINE_KERNELS_H
 #define TS_ENGINE_KERNELS_H
 
@@ -45,7 +47,7 @@ typedef struct ts_dots {
 } ts_dots;
 
 typedef struct ts_kernels {
-    const char *name; /* "avx512", "avx2", "plain" */
+    const char *name; /* "avx512", "avx2", "exact", "plain" */
     void (*panel)(const ts_panel *p);
     void (*dots)(const ts_dots *d);
     /* Weights [from, from + n) of a row to f32; the same bits as ts_dequantize. In block types both are multiples of
@@ -88,9 +90,10 @@ const ts_kernels *ts_kernels_named(const char *name);
 /* From now on ts_kernels_get gives this one (tests). Not while a net is at work. */
 void ts_kernels_use(const ts_kernels *k);
 
-/* private: the three builds; NULL where not built */
+/* private: the builds; NULL where not built */
 const ts_kernels *ts_kernels_avx512(void);
 const ts_kernels *ts_kernels_avx2(void);
+const ts_kernels *ts_kernels_exact(void);
 const ts_kernels *ts_kernels_plain(void);
 
 #endif

@@ -26,7 +26,7 @@
             UNROLL for (int v = 0; v < NV; v++) row[v] = vf_load(b + p * ldb + v * LANES);                             \
             UNROLL for (int i = 0; i < MR; i++) {                                                                      \
                 vf x = vf_set(AT ? a[p * lda + (size_t)i] : a[(size_t)i * lda + p]);                                   \
-                UNROLL for (int v = 0; v < NV; v++) s[i][v] = x * row[v] + s[i][v];                                    \
+                UNROLL for (int v = 0; v < NV; v++) s[i][v] = vf_fma(x, row[v], s[i][v]);                              \
             }                                                                                                          \
         }                                                                                                              \
         UNROLL for (int i = 0; i < MR; i++) UNROLL for (int v = 0; v < NV; v++) {                                      \

@@ -67,8 +67,9 @@ typedef struct ts_run_settings {
     char *precision; /* "f32" */
     int64_t micro_tokens, threads;
     bool gradient_checkpointing;
-    char *kernel;  /* OpenBLAS's core type at the first start; "" before */
-    char *version; /* of the program that made the run */
+    bool deterministic; /* the kernel "exact" (kernels.h): a run made anywhere can be made again anywhere */
+    char *kernel;       /* OpenBLAS's core type at the first start; "" before */
+    char *version;      /* of the program that made the run */
     int64_t created_ms;
 } ts_run_settings;
 
@@ -124,7 +125,9 @@ typedef struct ts_run_settings {
     X("gradient-checkpointing", gradient_checkpointing, BOOL, NULL,                                                    \
       "calculate layers twice instead of keeping them: less memory, the same bits", "no", 0, 0)                        \
     X("micro-tokens", micro_tokens, INT, "N", "tokens calculated at once: memory against speed", "1024", 16, 1000000)  \
-    X("threads", threads, INT, "N", "processor threads; 0: all", "0", 0, 1024)
+    X("threads", threads, INT, "N", "processor threads; 0: all", "0", 0, 1024)                                         \
+    X("deterministic", deterministic, BOOL, NULL,                                                                      \
+      "the same bits on any processor with AVX2, with any threads and compiler; slower", "no", 0, 0)
 
 /* Every member at its default; strings are the struct's own. */
 void ts_run_settings_init(ts_run_settings *s);

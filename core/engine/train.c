@@ -5,6 +5,7 @@
 #include "core/base/clock.h"
 #include "core/base/hash.h"
 #include "core/base/rand.h"
+#include "core/engine/kernels.h"
 #include "core/model/nf4.h"
 #include "core/work/pool.h"
 
@@ -441,9 +442,21 @@ static void report_failed_start(ts_trainer *t, const ts_err *err) {
     (void)status;
 }
 
+/* Before anything is calculated. */
+static ts_status choose_kernels(const ts_trainer *t, ts_err *err) {
+    if (!t->s.deterministic) return TS_OK;
+    const ts_kernels *exact = ts_kernels_named("exact");
+    if (!exact)
+        return ts_fail(err, TS_UNSUPPORTED,
+                       "the run is --deterministic, which needs a processor with AVX2 and FMA; this one has none");
+    ts_kernels_use(exact);
+    return TS_OK;
+}
+
 static ts_status prepare(ts_trainer *t, ts_err *err) {
     TS_TRY(ts_run_settings_read(t->dir, &t->s, err));
     TS_TRY(ts_run_settings_check(&t->s, err));
+    TS_TRY(choose_kernels(t, err));
     TS_TRY(ts_schedule_parse(t->s.schedule, &t->schedule, err));
     t->method = ts_run_method(&t->s);
     TS_TRY(open_model(t, err));

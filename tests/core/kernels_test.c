@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const ts_kernels *kernels[3];
+static const ts_kernels *kernels[4];
 static size_t n_kernels;
 static ts_rand rnd;
 
@@ -398,8 +398,8 @@ static void dropout_keeps_the_right_share(void **state) {
 }
 
 int main(void) {
-    static const char *const names[] = {"plain", "avx2", "avx512"};
-    for (size_t i = 0; i < 3; i++)
+    static const char *const names[] = {"plain", "avx2", "avx512", "exact"};
+    for (size_t i = 0; i < TS_COUNT(names); i++)
         if (ts_kernels_named(names[i])) kernels[n_kernels++] = ts_kernels_named(names[i]);
     ts_rand_seed(&rnd, 1);
     const struct CMUnitTest tests[] = {
