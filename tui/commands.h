@@ -117,6 +117,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(SIDES_RIGHT, "sides-right", TS_IN_COMPARE, "Right l", TS_G_VIEW, 0, "", "the sides further right")               \
     X(TEMPERATURE, "temperature", TS_IN_COMPARE, "", TS_G_RUN, 0, "", "0: the likeliest words; 0.7: R draws others")   \
     X(SIDES, "sides", TS_IN_COMPARE, "p", TS_G_RUN, 5, "sides", "choose the sides: base run:3 run:4/best")             \
+    X(PICK_SIDE, "pick-side", TS_IN_COMPARE, "a", TS_G_RUN, 0, "runs", "add a run as a side from a list, or drop one") \
     X(OWN_PROMPT, "own-prompt", TS_IN_COMPARE, "e", TS_G_RUN, 6, "own prompt", "ask something of your own")            \
     X(OVERLAY, "overlay", TS_IN_RUNS, "Space", TS_G_VIEW, 5, "overlay", "draw this run beside the chosen one")         \
     X(CUT_LESS, "cut-less", TS_IN_SCORES, "Left h", TS_G_VIEW, 3, "cut", "move the cut to a lower value")              \

@@ -1,5 +1,6 @@
 /* The state of the Compare screen, shared by screen_compare.c (jobs, commands), compare_list.c (which prompts are shown
- * in which order, and which side stands where), compare_save.c (answers into the data) and draw_compare.c. The answers
+ * in which order, and which side stands where), compare_save.c (answers into the data), compare_sides.c
+ * (choosing sides) and draw_compare.c. The answers
  * are made by a job on the models queue; what it has so far reaches the screen as notes in a locked inbox, taken ten
  * times a second. */
 #ifndef TS_TUI_COMPARE_H
@@ -56,6 +57,7 @@ struct compare {
     ts_screen screen;
     char *sides[SIDES_MAX];
     size_t n_sides;
+    struct choices *choices; /* of the menu of sides, compare_sides.c; NULL: it was not opened yet */
     struct shown_prompt *prompts;
     size_t n_prompts;
     size_t *order, n_order; /* the prompts as listed: places in `prompts` */
@@ -94,6 +96,19 @@ size_t compare_column_of(const struct compare *k, const struct shown_prompt *p, 
 void compare_ask_order(struct compare *k);
 /* A page of all measures: of this prompt, and of all with intervals. */
 void compare_measures(struct compare *k);
+
+/* ---- compare_sides.c ---- */
+
+/* A menu of the runs: the one chosen becomes a side, or is one no longer. */
+void compare_pick_side(struct compare *k);
+void compare_forget_choices(struct compare *k);
+
+/* ---- screen_compare.c ---- */
+
+/* Makes answers of these sides, unless some are on their way. */
+void compare_set_sides(struct compare *k, const char *text);
+/* Appends a side to such a text, in quotes where it needs them. */
+void compare_put_side(ts_buf *text, const char *side);
 
 /* ---- compare_save.c ---- */
 

@@ -296,14 +296,22 @@ static void set_sides(struct compare *k, const char *text) {
     free(words);
 }
 
-static void sides_entered(ts_app *app, void *ctx, const char *text) {
-    struct compare *k = ctx;
+void compare_set_sides(struct compare *k, const char *text) {
     if (k->running) {
-        ts_app_say(app, TS_R_WARN, "answers are on their way; c stops them");
+        ts_app_say(k->screen.app, TS_R_WARN, "answers are on their way; c stops them");
         return;
     }
     set_sides(k, text);
     if (k->n_sides) begin(k);
+}
+
+static void sides_entered(ts_app *app, void *ctx, const char *text) {
+    (void)app;
+    compare_set_sides(ctx, text);
+}
+
+void compare_put_side(ts_buf *text, const char *side) {
+    ts_buf_printf(text, strpbrk(side, " ,") ? "%s\"%s\"" : "%s%s", text->len ? " " : "", side);
 }
 
 static void ask_sides(struct compare *k, const char *arg) {
@@ -313,7 +321,7 @@ static void ask_sides(struct compare *k, const char *arg) {
     }
     ts_buf now = TS_BUF_INIT;
     for (size_t i = 0; i < k->n_sides; i++)
-        ts_buf_printf(&now, strpbrk(k->sides[i], " ,") ? "%s\"%s\"" : "%s%s", i ? " " : "", k->sides[i]);
+        compare_put_side(&now, k->sides[i]);
     ts_prompt_open(k->screen.app,
                    &(ts_prompt_options){.label = "sides:",
                                         .initial = ts_buf_str(&now),
@@ -433,6 +441,7 @@ static void compare_free(ts_screen *s) {
     set_sides(k, "");
     free(k->order);
     free(k->own);
+    compare_forget_choices(k);
     pthread_mutex_destroy(&k->inbox.lock);
     free(k);
 }
@@ -674,6 +683,9 @@ static bool compare_command(ts_screen *s, ts_command_id id, const char *arg) {
         return true;
     case TS_DO_SIDES:
         ask_sides(k, arg);
+        return true;
+    case TS_DO_PICK_SIDE:
+        compare_pick_side(k);
         return true;
     case TS_DO_OWN_PROMPT:
         ask_own(k, arg);
