@@ -127,6 +127,14 @@ TS_MUST_USE ts_status ts_row_change(ts_store *st, int64_t id, int64_t revision, 
 TS_MUST_USE ts_status ts_row_insert(ts_store *st, int64_t id, int64_t batch, int64_t line, int64_t revision,
                                     int64_t hash, const ts_draft *d, ts_err *err);
 
+/* The same for TS_ROWS_AT_ONCE rows, whose ids rise, by one statement a table: half the time of as many calls. */
+enum { TS_ROWS_AT_ONCE = 16 };
+typedef struct ts_new_row {
+    int64_t id, batch, line, hash;
+    ts_draft d;
+} ts_new_row;
+TS_MUST_USE ts_status ts_rows_insert(ts_store *st, const ts_new_row *rows, ts_err *err);
+
 /* ---- import.c ---- */
 
 /* Clears the rows of imports that were undone and can no longer be done again. Inside a transaction. */

@@ -140,15 +140,20 @@ static ts_status apply_edit(struct texts *t, const ts_edit *e, ts_err *err) {
 
 /* ---- writing ---- */
 
-static void bind_texts(sqlite3_stmt *s, int64_t id, const ts_draft *d) {
+/* To the parameters at, at + 1, .. at + 6. */
+static void bind_texts_at(sqlite3_stmt *s, int at, int64_t id, const ts_draft *d) {
     static const ts_text empty = {"", 0};
-    sqlite3_bind_int64(s, 1, id);
-    ts_db_bind_text(s, 2, d->instruction.s ? d->instruction : empty);
-    ts_db_bind_text(s, 3, d->input.s ? d->input : empty);
-    ts_db_bind_text(s, 4, d->output.s ? d->output : empty);
-    ts_db_bind_text(s, 5, d->system);
-    ts_db_bind_text(s, 6, d->messages);
-    ts_db_bind_text(s, 7, d->extra);
+    sqlite3_bind_int64(s, at, id);
+    ts_db_bind_text(s, at + 1, d->instruction.s ? d->instruction : empty);
+    ts_db_bind_text(s, at + 2, d->input.s ? d->input : empty);
+    ts_db_bind_text(s, at + 3, d->output.s ? d->output : empty);
+    ts_db_bind_text(s, at + 4, d->system);
+    ts_db_bind_text(s, at + 5, d->messages);
+    ts_db_bind_text(s, at + 6, d->extra);
+}
+
+static void bind_texts(sqlite3_stmt *s, int64_t id, const ts_draft *d) {
+    bind_texts_at(s, 1, id, d);
 }
 
 static ts_status write_row(ts_act *a, int64_t id, const struct texts *t, ts_err *err) {
@@ -250,6 +255,30 @@ ts_status ts_row_insert(ts_store *st, int64_t id, int64_t batch, int64_t line, i
     s = ts_db_stmt(st, "INSERT INTO body VALUES(?1,?2,?3,?4,?5,?6,?7)", err);
     if (s) bind_texts(s, id, d);
     return ts_db_step(st, s, "store a row", err);
+}
+
+#define SIXTEEN(row)                                                                                                   \
+    row "," row "," row "," row "," row "," row "," row "," row "," row "," row "," row "," row "," row "," row        \
+        "," row "," row
+
+ts_status ts_rows_insert(ts_store *st, const ts_new_row *rows, ts_err *err) {
+    static const char examples[] =
+        "INSERT INTO example(id,batch,line,shape,hash,revision) VALUES" SIXTEEN("(?,?,?,?,?,0)");
+    static const char bodies[] = "INSERT INTO body VALUES" SIXTEEN("(?,?,?,?,?,?,?)");
+    _Static_assert(TS_ROWS_AT_ONCE == 16, "as many as the statements take");
+    sqlite3_stmt *s = ts_db_stmt(st, examples, err);
+    for (int i = 0; s && i < TS_ROWS_AT_ONCE; i++) {
+        sqlite3_bind_int64(s, 5 * i + 1, rows[i].id);
+        sqlite3_bind_int64(s, 5 * i + 2, rows[i].batch);
+        sqlite3_bind_int64(s, 5 * i + 3, rows[i].line);
+        sqlite3_bind_int(s, 5 * i + 4, rows[i].d.messages.s ? TS_MESSAGES : TS_ALPACA);
+        sqlite3_bind_int64(s, 5 * i + 5, rows[i].hash);
+    }
+    TS_TRY(ts_db_step(st, s, "store rows", err));
+    s = ts_db_stmt(st, bodies, err);
+    for (int i = 0; s && i < TS_ROWS_AT_ONCE; i++)
+        bind_texts_at(s, 7 * i + 1, rows[i].id, &rows[i].d);
+    return ts_db_step(st, s, "store rows", err);
 }
 
 ts_status ts_row_add(ts_store *st, const ts_draft *draft, int64_t *id, ts_done *done, ts_err *err) {

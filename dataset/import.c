@@ -68,7 +68,9 @@ struct importing {
     ts_progress *progress;
     struct known known;
     int64_t total_bytes, done_bytes;
-    int64_t next_id; /* the counter is brought up to it once, at the end */
+    int64_t next_id;                     /* the counter is brought up to it once, at the end */
+    ts_new_row waiting[TS_ROWS_AT_ONCE]; /* read, and not yet written: texts are those of their batch of rows */
+    size_t n_waiting;
     /* of the file being read */
     ts_import_file *file;
     ts_mapping mapping;
@@ -392,6 +394,16 @@ static void end_ahead(struct ahead *a) {
     pthread_cond_destroy(&a->changed);
 }
 
+/* One by one; together they are written as soon as there are TS_ROWS_AT_ONCE. */
+static ts_status write_waiting(struct importing *im, ts_err *err) {
+    for (size_t i = 0; i < im->n_waiting; i++) {
+        const ts_new_row *w = &im->waiting[i];
+        TS_TRY(ts_row_insert(im->st, w->id, w->batch, w->line, 0, w->hash, &w->d, err));
+    }
+    im->n_waiting = 0;
+    return TS_OK;
+}
+
 static ts_status import_row(struct importing *im, const struct read_row *r, ts_err *err) {
     im->file->read++;
     if (r->code) return reject(im, &r->piece, r->code, r->parts.detail, err);
@@ -400,10 +412,12 @@ static ts_status import_row(struct importing *im, const struct read_row *r, ts_e
     bool known = known_find(&im->known, (uint64_t)r->hash, &slot);
     im->file->known += known;
     if (known && im->options->skip_known) return reject(im, &r->piece, "known", "", err);
-    TS_TRY(ts_row_insert(im->st, im->next_id++, im->batch, r->piece.line, 0, r->hash, &d, err));
+    im->waiting[im->n_waiting++] = (ts_new_row){im->next_id++, im->batch, r->piece.line, r->hash, d};
     im->file->imported++;
     im->act->rows++;
-    return TS_OK;
+    if (im->n_waiting < TS_ROWS_AT_ONCE) return TS_OK;
+    im->n_waiting = 0;
+    return ts_rows_insert(im->st, im->waiting, err);
 }
 
 static ts_status write_batch(struct importing *im, const char *path, ts_err *err) {
@@ -426,12 +440,14 @@ static ts_status write_batch(struct importing *im, const char *path, ts_err *err
 
 /* The rows of a batch, up to where the import is stopped. */
 static ts_status import_batch(struct importing *im, const struct batch *b, ts_err *err) {
-    for (size_t i = 0; i < b->n; i++) {
+    for (size_t i = 0; i < b->n && !im->file->stopped; i++) {
         TS_TRY(import_row(im, &b->rows[i], err));
         if (!ts_cancelled(im->progress)) continue;
         im->file->stopped = im->options->keep_read && im->act->rows > 0;
-        return im->file->stopped ? TS_OK : ts_fail(err, TS_CANCELLED, "the import was stopped; nothing was kept");
+        if (!im->file->stopped) return ts_fail(err, TS_CANCELLED, "the import was stopped; nothing was kept");
     }
+    TS_TRY(write_waiting(im, err)); /* the batch's texts go away */
+    if (im->file->stopped) return TS_OK;
     if (b->status != TS_OK && err) *err = b->err;
     return b->status;
 }

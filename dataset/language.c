@@ -92,10 +92,15 @@ static struct {
     uint64_t key;
     uint32_t lists;
 } table[SLOTS];
+static uint64_t used[SLOTS / 64]; /* bit s: slot s holds a key; most words of a text are told by it to be in no list */
 static pthread_once_t table_made = PTHREAD_ONCE_INIT;
 
+static size_t first_slot(uint64_t key) {
+    return (size_t)(key * 0x9e3779b97f4a7c15u >> 53);
+}
+
 static size_t slot_of(uint64_t key) {
-    size_t i = (size_t)(key * 0x9e3779b97f4a7c15u >> 53);
+    size_t i = first_slot(key);
     while (table[i].key && table[i].key != key)
         i = (i + 1) % SLOTS;
     return i;
@@ -115,13 +120,15 @@ static void make_table(void) {
             size_t i = slot_of(packed(p, n));
             table[i].key = packed(p, n);
             table[i].lists |= 1u << l;
+            used[i / 64] |= (uint64_t)1 << i % 64;
             p += n + 1;
         }
 }
 
 uint32_t ts_language_lists(uint64_t word) {
     pthread_once(&table_made, make_table);
-    return word ? table[slot_of(word)].lists : 0;
+    size_t i = first_slot(word);
+    return word && used[i / 64] >> i % 64 & 1 ? table[slot_of(word)].lists : 0;
 }
 
 static uint32_t lists_with(const ts_buf *word) {

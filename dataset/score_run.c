@@ -41,6 +41,8 @@ struct scoring {
         ts_buf prompt;
     } workers[TS_SCAN_WORKERS];
     struct piece pieces[TS_SCAN_PIECES];
+    size_t
+        by_name[TS_MAX_RULES]; /* the rules in the order of the table score: each finding is written behind the last */
 };
 
 static const char rows_sql[] = "SELECT e.id,b.instruction,b.input,b.output FROM example e JOIN body b ON b.id=e.id"
@@ -90,8 +92,8 @@ static ts_status score_row(void *ctx, int worker, size_t piece, sqlite3_stmt *s,
     struct scored row = {sqlite3_column_int64(s, 0), ts_score_row(&w->scorer, &t, values)};
     (void)err;
     TS_PUSH(p->scores, p->n_scores, p->cap_scores, row);
-    for (size_t r = 0; r < ts_rule_count() + sc->set.n_own; r++) {
-        struct finding f = {row.id, r, values[r]};
+    for (size_t i = 0; i < ts_rule_count() + sc->set.n_own; i++) {
+        struct finding f = {row.id, sc->by_name[i], values[sc->by_name[i]]};
         if (f.value > 0) TS_PUSH(p->findings, p->n_findings, p->cap_findings, f);
     }
     return TS_OK;
@@ -252,6 +254,16 @@ static void report_on(struct scoring *sc, ts_score_report *report) {
     report->checked_format = sc->set.n_checks > 0;
 }
 
+static void order_rules(struct scoring *sc) {
+    size_t n = ts_rule_count() + sc->set.n_own;
+    for (size_t i = 0; i < n; i++) {
+        size_t at = i;
+        for (; at > 0 && strcmp(name_of(sc, sc->by_name[at - 1]), name_of(sc, i)) > 0; at--)
+            sc->by_name[at] = sc->by_name[at - 1];
+        sc->by_name[at] = i;
+    }
+}
+
 static ts_status read_checks(struct scoring *sc, ts_err *err) {
     ts_buf path = TS_BUF_INIT;
     ts_status status = TS_OK;
@@ -287,6 +299,7 @@ ts_status ts_score_all(ts_store *st, ts_progress *progress, ts_score_report *rep
     sc->progress = progress;
     TS_GOTO(ts_score_set_init(&sc->set, err));
     TS_GOTO(read_checks(sc, err));
+    order_rules(sc);
     TS_GOTO(pass(sc, "surveying", survey_row, err));
     conclude_survey(sc);
     TS_GOTO(pass(sc, "scoring", score_row, err));

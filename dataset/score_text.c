@@ -233,19 +233,25 @@ static bool is_digit(const ts_look *l, size_t i) {
     return i < l->text.n && l->text.s[i] >= '0' && l->text.s[i] <= '9';
 }
 
-bool ts_look_may_have_phone(const ts_look *l) {
-    bool named = ts_look_may_have(l, "tel\nphone\ncall\nmobile\nfax");
-    size_t run = 0;             /* of digits before i */
-    if (!l->ascii) return true; /* digits of other scripts */
-    if (l->digits < 5) return false;
-    for (size_t i = 0; i < l->text.n; i++) {
-        char c = l->text.s[i];
-        if (c == '+' && is_digit(l, i + 1)) return true;
-        if (c == '0' && named && run == 0 && is_digit(l, i + 1)) return true;
-        if ((c == '-' || c == '.') && run >= 3 && is_digit(l, i + 1) && is_digit(l, i + 4)) return true;
-        run = is_digit(l, i) ? run + 1 : 0;
+/* Does the sign c stand where a telephone number could have it? */
+static bool has_sign(const ts_look *l, char c) {
+    if (!l->bytes[(unsigned char)c]) return false;
+    const char *s = l->text.s, *end = s + l->text.n;
+    for (const char *p = s; (p = memchr(p, c, (size_t)(end - p))) != NULL; p++) {
+        size_t i = (size_t)(p - s);
+        if (!is_digit(l, i + 1)) continue;
+        if (c == '+' || (c == '0' && (i == 0 || !is_digit(l, i - 1)))) return true;
+        if (c != '0' && i >= 3 && is_digit(l, i - 1) && is_digit(l, i - 2) && is_digit(l, i - 3) && is_digit(l, i + 4))
+            return true;
     }
     return false;
+}
+
+bool ts_look_may_have_phone(const ts_look *l) {
+    if (!l->ascii) return true; /* digits of other scripts */
+    if (l->digits < 5) return false;
+    return has_sign(l, '+') || has_sign(l, '-') || has_sign(l, '.') ||
+           (has_sign(l, '0') && ts_look_may_have(l, "tel\nphone\ncall\nmobile\nfax"));
 }
 
 void ts_look_for_words(ts_look *l, ts_text t, ts_words *w) {

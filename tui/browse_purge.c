@@ -68,7 +68,7 @@ static void ask(struct purging *p) {
     const char *lines[LINES + 3] = {NULL};
     size_t n = 0;
     ts_purge_words(&p->costs, &words);
-    for (char *line = ts_buf_str(&words) ? words.data : NULL; line && n < LINES;) {
+    for (char *line = words.data; line && n < LINES;) {
         char *end = strchr(line, '\n');
         if (end) *end = 0;
         lines[n++] = line;
