@@ -1,4 +1,5 @@
 /* What the workspace tells of the questions: its examples, and the comparisons that were kept. */
+#include "core/text/cells.h"
 #include "dataset/stats.h"
 #include "eval/advise.h"
 #include "eval/report_private.h"
@@ -84,7 +85,7 @@ static size_t best_of(const ts_report *r, enum kind kind) {
 }
 
 static void side_words(const ts_report *r, size_t side, int id, ts_buf *out) {
-    ts_report_visible(out, r->sides[side], strlen(r->sides[side]));
+    ts_report_visible(out, r->sides[side], ts_cells_fit(r->sides[side], strlen(r->sides[side]), 40, NULL));
     ts_buf_printf(out, " %s ", ts_metrics[id].label);
     ts_report_measure((ts_metric_id)id, &r->metrics[side].m[id], out);
 }

@@ -19,6 +19,7 @@ static ts_status keep_answer(ts_store *st, const ts_compare *c, size_t prompt, s
     ts_jw_kstr(&w, "stop", a->stop);
     ts_jw_kint(&w, "tokens", a->tokens);
     if (a->context) ts_jw_kstr(&w, "context", a->context);
+    if (a->cost > 0) ts_jw_knum(&w, "cost", a->cost);
     ts_jw_kstr(&w, "model", c->model);
     if (isfinite(a->reference_nll)) {
         ts_jw_knum(&w, "reference_nll", a->reference_nll);

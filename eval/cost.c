@@ -1,6 +1,7 @@
 /* What ways to tune cost, and when they pay. */
 #include "eval/cost.h"
 
+#include "core/base/file.h"
 #include "core/engine/net.h"
 
 #include <math.h>
@@ -162,8 +163,9 @@ static void add_pair(ts_cost *c, const ts_serving *tuned, const ts_serving *larg
 
 void ts_cost_make(ts_cost *c, const ts_prices *p, const ts_run_settings *s, const ts_train_plan *plan,
                   const ts_demand *demand, const char *large) {
-    const char *slash = s->model ? strrchr(s->model, '/') : NULL, *model = slash ? slash + 1 : s->model ? s->model : "";
+    const char *model = c->model = ts_strdup(ts_path_base(s->model ? s->model : ""));
     double params = (double)(plan->all_params - plan->trainable_params);
+    if (!(params > 0)) params = (double)plan->all_params; /* all of them are trained */
     double batch = (double)(s->batch_size * s->grad_accum), rows = (double)TS_MAX(plan->examples, 1);
     c->tokens = (double)plan->tokens * (s->max_steps ? (double)s->max_steps * batch / rows : s->epochs);
     add_local(c, model, params);
@@ -178,6 +180,7 @@ void ts_cost_make(ts_cost *c, const ts_prices *p, const ts_run_settings *s, cons
 }
 
 void ts_cost_release(ts_cost *c) {
+    free(c->model);
     free(c->rows);
     free(c->pairs);
     *c = (ts_cost){0};

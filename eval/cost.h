@@ -91,6 +91,7 @@ typedef struct ts_break_even {
 
 typedef struct ts_cost {
     double tokens; /* trained: rows x epochs */
+    char *model;   /* the base's name */
     ts_local_cost local[TS_COST_METHODS];
     ts_cost_row *rows;
     size_t n_rows, cap_rows;
@@ -101,8 +102,8 @@ typedef struct ts_cost {
 
 /* What each method takes here, from rows in `train_file`; s is as it was afterwards. */
 void ts_cost_local(ts_cost *c, const char *ws, ts_run_settings *s, const char *train_file, ts_progress *progress);
-/* Rows and pairs from the plan of `s`; call ts_cost_local first. demand may be NULL. `large`: part of the name of the
- * large model to compare with; NULL: all of the list. */
+/* Rows and pairs from the plan of `s`, which borrow from `p`; call ts_cost_local first. demand may be NULL. `large`:
+ * part of the name of the large model to compare with; NULL: all of the list. */
 void ts_cost_make(ts_cost *c, const ts_prices *p, const ts_run_settings *s, const ts_train_plan *plan,
                   const ts_demand *demand, const char *large);
 void ts_cost_release(ts_cost *c);

@@ -81,7 +81,7 @@ static ts_status find_sides(ts_report *r, ts_store *st, const ts_report_options 
 }
 
 /* What compare kept beside the text (eval/compare_keep.c). */
-static void take_detail(ts_answer *a, ts_text detail) {
+static void take_detail(ts_report *r, ts_answer *a, ts_text detail) {
     ts_json *root = detail.s ? ts_json_parse(detail.s, detail.n, NULL) : NULL;
     const ts_json *passed = ts_json_get(root, "passed");
     int64_t n;
@@ -89,9 +89,12 @@ static void take_detail(ts_answer *a, ts_text detail) {
     a->tokens = ts_json_int(ts_json_get(root, "tokens"), 0, INT32_MAX, &n) ? n : -1;
     a->reference_nll = ts_json_num(ts_json_get(root, "reference_nll"), NAN);
     a->reference_tokens = ts_json_int(ts_json_get(root, "reference_tokens"), 1, INT32_MAX, &n) ? n : 0;
+    a->cost = ts_json_num(ts_json_get(root, "cost"), 0);
     a->checked = ts_json_is_bool(passed);
     a->passed = ts_json_is_true(passed);
     a->failed_line = ts_json_int(ts_json_get(root, "failed_line"), 1, INT32_MAX, &n) ? (size_t)n : 0;
+    const char *context = ts_json_str(ts_json_get(root, "context"), NULL);
+    if (context) a->context = ts_arena_strndup(&r->arena, context, strlen(context));
     ts_json_free(root);
 }
 
@@ -107,7 +110,7 @@ static ts_status take_answers(ts_report *r, ts_store *st, size_t prompt, ts_err 
         ts_answer *a = &r->answers[prompt * r->n_sides + side];
         a->text = ts_arena_strndup(&r->arena, kept[i].text.s, kept[i].text.n);
         a->repetition = ts_repetition(a->text, kept[i].text.n);
-        take_detail(a, kept[i].detail);
+        take_detail(r, a, kept[i].detail);
         r->answered[side]++;
         if (some && strcmp(some->text, a->text) != 0) r->prompts[prompt].differ = true;
         some = a;

@@ -34,7 +34,7 @@ typedef struct ts_report {
     size_t n_sides, cap_sides;
     ts_report_prompt *prompts; /* oldest first */
     size_t n_prompts, cap_prompts;
-    ts_answer *answers; /* [prompt * n_sides + side]; text NULL: that side was not asked */
+    ts_answer *answers;    /* [prompt * n_sides + side]; text NULL: that side was not asked */
     ts_compare_metrics *metrics;
     ts_side_votes *votes; /* by side, over the whole workspace */
     size_t *answered;     /* prompts that a side answered */

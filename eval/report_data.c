@@ -103,6 +103,7 @@ static void write_metrics(const ts_report *r, ts_jw *w) {
 static void write_answer(const ts_answer *a, ts_jw *w) {
     ts_jw_obj(w);
     ts_jw_kstr(w, "text", a->text);
+    kfact(w, "context", a->context);
     kfact(w, "stop", a->stop);
     ts_jw_key(w, "passed");
     if (a->checked)

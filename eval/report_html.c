@@ -27,7 +27,8 @@ static const char style[] =
     "nav{display:flex;flex-wrap:wrap;gap:.3rem 1.1rem;margin:.8rem 0 0}\n"
     ".wide{overflow-x:auto;margin:.5rem 0}table{border-collapse:collapse;font-size:.92rem;min-width:min(100%,20rem)}"
     "th,td{padding:.3rem .7rem .3rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}"
-    "th{font-weight:600}td.n{font-variant-numeric:tabular-nums;white-space:nowrap}td.best{font-weight:700}"
+    "th{font-weight:600;overflow-wrap:anywhere;min-width:6rem;max-width:22rem}td.n{font-variant-numeric:tabular-nums;"
+    "white-space:nowrap}td.best{font-weight:700}"
     "td small{display:block;color:var(--soft);font-weight:400}table.facts td:first-child{color:var(--soft);"
     "white-space:nowrap}table.facts td{overflow-wrap:anywhere}\n"
     "pre,code{font:.86rem/1.45 ui-monospace,Consolas,Menlo,monospace}pre{white-space:pre-wrap;overflow-wrap:anywhere;"
@@ -55,7 +56,8 @@ static const char style[] =
     "border-bottom:1px solid var(--line)}}\n"
     "@media print{:root{--ink:#000;--soft:#444;--paper:#fff;--panel:#fff;--line:#bbb;--add:#fff;--add-ink:#000;"
     "--accent:#0b4f95;--held:#8f3a0c;--good:#000;--bad:#000}body{max-width:none;padding:0;font-size:10.5pt}nav,label{"
-    "display:none}.side{border-color:var(--line)}.side.chosen{border:1.5pt solid #000}h2,h3,h4{break-after:avoid}"
+    "display:none}.side{border-color:var(--line)}.side.chosen{border:1.5pt solid "
+    "#000}h2,h3,h4,.prompt{break-after:avoid}"
     "figure,.side,tr{break-inside:avoid}mark{text-decoration:underline 1.2pt}}\n";
 
 static void text(ts_buf *out, const char *s) {
@@ -191,6 +193,14 @@ static void put_marked(ts_buf *out, const char *s, const ts_spans *marks) {
     text(out, s + at);
 }
 
+/* What a side was shown besides the question: examples, passages. */
+static void put_context(const char *context, ts_buf *out) {
+    if (!context) return;
+    ts_buf_puts(out, "<details><summary>what it was shown</summary><div class=\"text soft\" dir=\"auto\">");
+    text(out, context);
+    ts_buf_puts(out, "</div></details>\n");
+}
+
 static void put_answer(const ts_report *r, size_t prompt, size_t side, ts_buf *out) {
     const ts_answer *a = &r->answers[prompt * r->n_sides + side];
     ts_spans marks = {0};
@@ -209,7 +219,9 @@ static void put_answer(const ts_report *r, size_t prompt, size_t side, ts_buf *o
         ts_buf_puts(out, *a->text ? "</div>\n<p class=\"" : "(empty)</div>\n<p class=\"");
         ts_buf_puts(out, a->checked && !a->passed ? "soft bad\">" : "soft\">");
         text(out, ts_buf_str(&facts));
-        ts_buf_puts(out, "</p></div>\n");
+        ts_buf_puts(out, "</p>\n");
+        put_context(a->context, out);
+        ts_buf_puts(out, "</div>\n");
     }
     ts_spans_release(&marks);
     ts_buf_release(&facts);

@@ -164,6 +164,10 @@ static void put_answer(const ts_report *r, size_t prompt, size_t side, ts_buf *o
     ts_buf_printf(out, "** (%s)%s\n\n", ts_buf_str(&facts),
                   strcmp(r->prompts[prompt].vote, r->sides[side]) == 0 ? " voted best" : "");
     put_fenced(out, &shown);
+    if (a->context) {
+        ts_buf_puts(out, "What it was shown:\n\n");
+        put_text_block(out, a->context);
+    }
     ts_spans_release(&marks);
     ts_buf_release(&shown);
     ts_buf_release(&facts);

@@ -59,7 +59,8 @@ static const char *workspace(void) {
          "{\"stop\":\"eos\",\"tokens\":8,\"passed\":false,\"failed_line\":2,\"reference_nll\":16,\"reference_tokens\":"
          "8}");
     keep(st, id, "run:10", "It is on the left of the door.",
-         "{\"stop\":\"eos\",\"tokens\":8,\"passed\":true,\"reference_nll\":4,\"reference_tokens\":8}");
+         "{\"stop\":\"eos\",\"context\":\"passage "
+         "<b>\",\"tokens\":8,\"passed\":true,\"reference_nll\":4,\"reference_tokens\":8}");
     assert_ok(ts_vote_set(st, id, "run:10", true, "note <i>" RLO, NULL, &err));
     id = ask(st, HOSTILE, NULL);
     keep(st, id, "base", HOSTILE, "{\"stop\":\"length\",\"tokens\":3}");
@@ -91,6 +92,7 @@ static void gathers(void **state) {
     assert_near(r.metrics[0].m[TS_M_EXACT].value, 0, 1e-12, "left is not right");
     assert_int_equal(r.metrics[1].m[TS_M_PASS_RATE].n, 1);
     assert_true(r.prompts[0].differ && r.prompts[0].blind);
+    assert_string_equal(r.answers[1].context, "passage <b>");
     assert_int_equal(r.votes[1].wins, 1);
     assert_int_equal(r.votes[0].losses, 1);
     assert_int_equal(r.votes[0].none, 1);
@@ -157,6 +159,7 @@ static void page(void **state) {
     assert_int_equal(count(out.data, "<div"), count(out.data, "</div>"));
     assert_non_null(strstr(out.data, "did not answer the same prompts"));
     assert_non_null(strstr(out.data, "was not asked"));
+    assert_non_null(strstr(out.data, "passage &lt;b&gt;"));
     ts_buf_release(&out);
     ts_report_release(&r);
 }
