@@ -4,6 +4,7 @@
 #include "dataset/apart.h"
 #include "dataset/db.h"
 #include "dataset/scan.h"
+#include "dataset/vecnear.h"
 
 #include <sqlite3.h>
 #include <stdlib.h>
@@ -197,6 +198,21 @@ static ts_status leave_out_apart(ts_store *st, const struct rows *r, ts_near *ne
     return status;
 }
 
+static ts_status find_near(const ts_dedupe_options *options, const struct rows *rows, const ts_near_options *how,
+                           ts_progress *progress, ts_near *near, ts_err *err) {
+    float *vectors = NULL;
+    size_t dims = 0;
+    if (!options->vectors) return ts_near_find(rows->texts, rows->n, how, progress, near, err);
+    if (rows->n > TS_VECNEAR_MOST)
+        return ts_fail(err, TS_LIMIT, "%zu rows are too many to be compared by meaning; %d are the most", rows->n,
+                       TS_VECNEAR_MOST);
+    TS_TRY(options->vectors(options->vectors_ctx, rows->texts, rows->n, &vectors, &dims, progress, err));
+    ts_progress_what(progress, "comparing");
+    ts_status status = ts_near_of_vectors(vectors, rows->n, dims, how, progress, near, err);
+    free(vectors);
+    return status;
+}
+
 ts_status ts_dedupe(ts_store *st, const ts_dedupe_options *options, ts_progress *progress,
                     void (*pair)(void *ctx, int64_t a, int64_t b, double similarity), void *ctx, ts_dedupe_report *out,
                     ts_err *err) {
@@ -211,7 +227,7 @@ ts_status ts_dedupe(ts_store *st, const ts_dedupe_options *options, ts_progress 
     ts_near_options how = options->near;
     bool apart = ts_apart_any(st);
     how.keep_pairs |= apart;
-    TS_GOTO(ts_near_find(rows.texts, rows.n, &how, progress, &near, err));
+    TS_GOTO(find_near(options, &rows, &how, progress, &near, err));
     if (apart) TS_GOTO(leave_out_apart(st, &rows, &near, err));
     keepers = choose_keepers(&rows, &near, options->keep);
     out->rows = (int64_t)rows.n;

@@ -12,11 +12,17 @@ typedef enum ts_dup_field { TS_DUP_PROMPT, TS_DUP_ANSWER, TS_DUP_BOTH } ts_dup_f
  * score, longer answer, lower id. */
 typedef enum ts_dup_keep { TS_KEEP_BEST, TS_KEEP_LONGEST, TS_KEEP_FIRST } ts_dup_keep;
 
+/* Vectors of texts by whoever has a model: *out [n, *dims], the caller's (free); zeros: no text. */
+typedef ts_status ts_vectors_fn(void *ctx, const ts_text *texts, size_t n, float **out, size_t *dims,
+                                ts_progress *progress, ts_err *err);
+
 typedef struct ts_dedupe_options {
     ts_near_options near;
     ts_dup_field field;
     ts_dup_keep keep;
-    bool apply; /* rejects all but the kept row of each group, one undoable step */
+    bool apply;             /* rejects all but the kept row of each group, one undoable step */
+    ts_vectors_fn *vectors; /* compare these (dataset/vecnear.h) instead of shared words; NULL: words */
+    void *vectors_ctx;
 } ts_dedupe_options;
 #define TS_DEDUPE_DEFAULTS                                                                                             \
     { .near = TS_NEAR_DEFAULTS }

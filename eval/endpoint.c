@@ -84,6 +84,10 @@ ts_status ts_endpoint_read(ts_endpoint *e, const char *spec, ts_err *err) {
     char host[160];
     ts_http_host(e->url ? e->url : "", host);
     if (!*host) return ts_fail(err, TS_INVALID, "an endpoint needs url=https://.. (or http://..)");
+    if (strchr(e->url, '?') || strstr(e->url, "@"))
+        return ts_fail(err, TS_INVALID,
+                       "an endpoint's url holds no ? and no name or password (@): sides are kept with the answers; the "
+                       "key comes by key-env or key-file");
     if (!e->model) return ts_fail(err, TS_INVALID, "an endpoint needs model=NAME, the name that %s has for it", host);
     if (e->key_env && e->key_file) return ts_fail(err, TS_INVALID, "an endpoint takes key-env or key-file, not both");
     if ((e->key_env || e->key_file) && !ts_http_safe_for_keys(e->url))

@@ -308,6 +308,16 @@ int64_t ts_engine_ifd(ts_engine *e, const ts_ask *ask, ts_err *err) {
     return id;
 }
 
+int64_t ts_engine_embed(ts_engine *e, const ts_ask *ask, ts_err *err) {
+    int64_t id = prepare(e, ask, err);
+    if (!id) return 0;
+    ts_jw w = begin(e, "embed", id);
+    ts_jw_key(&w, "rows");
+    ts_jw_raw(&w, ask->items, strlen(ask->items));
+    end(e, &w);
+    return id;
+}
+
 void ts_engine_cancel(ts_engine *e, int64_t request) {
     if (e->child.pid <= 0) return;
     for (size_t i = 0; i < e->n_open; i++) {
@@ -329,9 +339,11 @@ static void on_answer(ts_engine *e, const ts_json *json) {
     static const struct {
         const char *name;
         ts_engine_kind kind;
-    } kinds[] = {{"progress", TS_ENGINE_PROGRESS}, {"loaded", TS_ENGINE_LOADED}, {"token", TS_ENGINE_TOKEN},
-                 {"answer", TS_ENGINE_ANSWER},     {"nll", TS_ENGINE_NLL},       {"ifd", TS_ENGINE_IFD},
-                 {"refused", TS_ENGINE_REFUSED},   {"done", TS_ENGINE_DONE}};
+    } kinds[] = {{"progress", TS_ENGINE_PROGRESS}, {"loaded", TS_ENGINE_LOADED},
+                 {"token", TS_ENGINE_TOKEN},       {"answer", TS_ENGINE_ANSWER},
+                 {"nll", TS_ENGINE_NLL},           {"ifd", TS_ENGINE_IFD},
+                 {"refused", TS_ENGINE_REFUSED},   {"embedding", TS_ENGINE_EMBEDDING},
+                 {"done", TS_ENGINE_DONE}};
     const char *name = ts_json_str(ts_json_get(json, "event"), "");
     int64_t id = 0;
     ts_json_int(ts_json_get(json, "id"), 0, 9007199254740991, &id);
@@ -345,6 +357,7 @@ static void on_answer(ts_engine *e, const ts_json *json) {
                           .ids = ts_json_get(json, "ids"),
                           .nlls = ts_json_get(json, "nlls"),
                           .turns = ts_json_get(json, "turns"),
+                          .values = ts_json_get(json, "values"),
                           .nll = ts_json_num(ts_json_get(json, "nll"), NAN)};
     ts_json_int(ts_json_get(json, "tokens"), 0, INT64_MAX / 2, &ev.tokens);
     ts_json_int(ts_json_get(json, "done"), 0, INT64_MAX / 2, &ev.done);

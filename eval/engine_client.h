@@ -12,15 +12,16 @@
 typedef struct ts_engine ts_engine;
 
 typedef enum ts_engine_kind {
-    TS_ENGINE_PROGRESS, /* what, done, total */
-    TS_ENGINE_LOADED,   /* text: the model's name; kernel, params */
-    TS_ENGINE_TOKEN,    /* prompt, side, text: appended to that answer */
-    TS_ENGINE_ANSWER,   /* prompt, side, text, ids, stop */
-    TS_ENGINE_REFUSED,  /* prompt, side, text: why it gets no answer */
-    TS_ENGINE_NLL,      /* prompt (the row), side, nll, tokens, nlls */
-    TS_ENGINE_IFD,      /* prompt (the row), turns; or text: why the row was left out */
-    TS_ENGINE_DONE,     /* the request is over */
-    TS_ENGINE_ERROR,    /* the request is over: status, text */
+    TS_ENGINE_PROGRESS,  /* what, done, total */
+    TS_ENGINE_LOADED,    /* text: the model's name; kernel, params */
+    TS_ENGINE_TOKEN,     /* prompt, side, text: appended to that answer */
+    TS_ENGINE_ANSWER,    /* prompt, side, text, ids, stop */
+    TS_ENGINE_REFUSED,   /* prompt, side, text: why it gets no answer */
+    TS_ENGINE_NLL,       /* prompt (the row), side, nll, tokens, nlls */
+    TS_ENGINE_IFD,       /* prompt (the row), turns; or text: why the row was left out */
+    TS_ENGINE_EMBEDDING, /* prompt (the row), values */
+    TS_ENGINE_DONE,      /* the request is over */
+    TS_ENGINE_ERROR,     /* the request is over: status, text */
 } ts_engine_kind;
 
 /* Borrowed until the callback returns. */
@@ -29,7 +30,7 @@ typedef struct ts_engine_event {
     int64_t request;
     size_t prompt, side;
     const char *text, *what, *stop, *kernel;
-    const ts_json *ids, *nlls, *turns; /* arrays; NULL: none */
+    const ts_json *ids, *nlls, *turns, *values; /* arrays; NULL: none */
     double nll;
     int64_t tokens, done, total, params;
     ts_status status;
@@ -69,7 +70,8 @@ typedef struct ts_ask {
 int64_t ts_engine_load(ts_engine *e, const char *model, const char *template, ts_err *err);
 int64_t ts_engine_generate(ts_engine *e, const ts_ask *ask, ts_err *err);
 int64_t ts_engine_nll(ts_engine *e, const ts_ask *ask, ts_err *err);
-int64_t ts_engine_ifd(ts_engine *e, const ts_ask *ask, ts_err *err); /* the first side alone */
+int64_t ts_engine_embed(ts_engine *e, const ts_ask *ask, ts_err *err); /* items: [{"text"}..]; the base */
+int64_t ts_engine_ifd(ts_engine *e, const ts_ask *ask, ts_err *err);   /* the first side alone */
 /* The request ends soon with an ERROR event of status TS_CANCELLED. */
 void ts_engine_cancel(ts_engine *e, int64_t request);
 bool ts_engine_busy(const ts_engine *e); /* some request is open */

@@ -29,7 +29,7 @@ struct shown_prompt {
     size_t leak;           /* words in a row that it shares with a row that was trained on; 0: none known */
     int64_t leak_row;      /* that row */
     int64_t example, kept; /* kept: what a vote is about; 0: it cannot be voted on */
-    char vote[64];         /* the side that is best for the person, TS_VOTE_TIE or TS_VOTE_NONE; "" */
+    char vote[512];        /* the side that is best for the person, TS_VOTE_TIE or TS_VOTE_NONE; "" */
     char note[256];        /* to the vote */
     struct shown_answer answers[SIDES_MAX];
 };

@@ -7,6 +7,7 @@
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
+#include "core/engine/embed.h"
 #include "core/engine/examples.h"
 #include "core/engine/ifd.h"
 #include "core/engine/net.h"
@@ -563,6 +564,41 @@ static ts_status do_ifd(struct server *s, const struct request *r, ts_err *err) 
     return status;
 }
 
+/* --- embed --- */
+
+static void send_embedding(struct server *s, int64_t id, size_t row, const float *v, size_t h) {
+    ts_buf line = TS_BUF_INIT;
+    ts_jw w = begin(&line, id, "embedding");
+    ts_jw_kint(&w, "row", (int64_t)row);
+    ts_jw_key(&w, "values");
+    ts_jw_arr(&w);
+    for (size_t i = 0; i < h; i++)
+        ts_jw_num(&w, (double)v[i]);
+    ts_jw_end_arr(&w);
+    send(s, &w);
+}
+
+static ts_status do_embed(struct server *s, const struct request *r, ts_err *err) {
+    const ts_json *list = ts_json_get(r->json, "rows");
+    size_t n = ts_json_count(list), i = 0, h = s->model ? s->model->config.hidden : 0;
+    TS_TRY(need_model(s, err));
+    TS_TRY(ts_encoder_tokenizer(&s->encoder, err));
+    ts_ids *ids = ts_calloc(n, sizeof *ids);
+    float *out = ts_calloc(n * h, sizeof *out);
+    for (const ts_json *p = ts_json_child(list); p; p = ts_json_next(p), i++) {
+        const char *text = ts_json_str(ts_json_get(p, "text"), "");
+        if (*text) ts_tokenizer_encode(s->encoder.tokenizer, text, strlen(text), true, &ids[i], NULL);
+    }
+    ts_status status = ts_net_embed(s->net, ids, n, out, &s->progress, err);
+    for (i = 0; i < n; i++) {
+        if (status == TS_OK) send_embedding(s, r->id, i, out + i * h, h);
+        ts_ids_release(&ids[i]);
+    }
+    free(ids);
+    free(out);
+    return status;
+}
+
 /* --- the two threads --- */
 
 struct op {
@@ -581,8 +617,11 @@ static ts_status in_turn(struct server *s, const struct op *op, const struct req
 }
 
 static void work_off(struct server *s, const struct request *r) {
-    static const struct op ops[] = {
-        {"load", do_load, false}, {"generate", do_generate, true}, {"nll", do_nll, true}, {"ifd", do_ifd, true}};
+    static const struct op ops[] = {{"load", do_load, false},
+                                    {"generate", do_generate, true},
+                                    {"nll", do_nll, true},
+                                    {"ifd", do_ifd, true},
+                                    {"embed", do_embed, true}};
     const char *op = ts_json_str(ts_json_get(r->json, "op"), "");
     double begun = ts_now();
     ts_err err = {0};

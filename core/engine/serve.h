@@ -12,6 +12,7 @@
  *        rows are called in errors (lines of a file)
  *   {"op":"ifd","id":4,"rows":[{"messages":[..]}..],"sides":[one],"alone":true,"max_length":1024}
  *        losses of the answers with and, if asked for, without what stands before them (ifd.h)
+ *   {"op":"embed","id":5,"rows":[{"text":".."}..]}      the mean of the base's last hidden states (embed.h)
  *   {"op":"cancel","id":2}      {"op":"quit"}
  * Answers:
  *   {"id","event":"progress","what","done","total"}
@@ -24,6 +25,7 @@
  *   {"id":3,"event":"nll","row":0,"side":1,"nll":12.5,"tokens":30,"nlls":[..]}
  *   {"id":4,"event":"ifd","row":0,"turns":[[given,alone,n]..]}        sums of NLL over n tokens; alone null: not asked
  *        for. {"row","text"}: the row was left out, and why; longer than max_length, or refused by the template
+ *   {"id":5,"event":"embedding","row":0,"values":[..]}
  *   {"id","event":"done","seconds"}      or {"id","event":"error","code":"..","text":".."}
  * Requests are worked off in order; cancel overtakes. Adapters are kept while they do not change on disk. All sides of
  * a generate request are one batch. Generating and scoring take turns with trainings (core/work/turns.h). The process

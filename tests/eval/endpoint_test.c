@@ -179,6 +179,8 @@ static const struct {
     {"url=http://x.org", "needs model="},
     {"model=m", "needs url="},
     {"url=ftp://x.org,model=m", "needs url="},
+    {"url=https://me:sk-1@x.org,model=m", "no name or password"},
+    {"url=https://x.org/v1?key=sk-1,model=m", "holds no ?"},
     {"url=https://x.org,model=m,key=sk-1", "not given on the command line"},
     {"url=http://x.org,model=m,key-env=HOME", "unencrypted"},
     {"url=https://x.org,model=m,key-env=A,key-file=B", "not both"},

@@ -68,6 +68,7 @@ static void on_event(void *ctx, const ts_engine_event *e) {
         break;
     case TS_ENGINE_IFD:
     case TS_ENGINE_REFUSED:
+    case TS_ENGINE_EMBEDDING:
         break;
     case TS_ENGINE_DONE:
         s->done++;
