@@ -30,7 +30,7 @@ struct shown_prompt {
     int64_t leak_row;      /* that row */
     int64_t example, kept; /* kept: what a vote is about; 0: it cannot be voted on */
     char vote[512];        /* the side that is best for the person, TS_VOTE_TIE or TS_VOTE_NONE; "" */
-    char note[256];        /* to the vote */
+    char note[256];        /* to the vote; its beginning */
     struct shown_answer answers[SIDES_MAX];
 };
 

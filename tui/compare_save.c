@@ -127,13 +127,15 @@ static void note_entered(ts_app *app, void *ctx, const char *text) {
 }
 
 void compare_ask_note(struct compare *k, const char *arg) {
-    const struct shown_prompt *p = compare_here(k);
+    ts_buf now = TS_BUF_INIT; /* all of it, to be changed */
+    ts_vote_note_get(k->screen.app->reader, compare_here(k)->kept, &now);
     if (arg)
         note_entered(k->screen.app, k, arg);
     else
         ts_prompt_open(k->screen.app, &(ts_prompt_options){.label = "note:",
-                                                           .initial = p->note,
+                                                           .initial = ts_buf_str(&now),
                                                            .hint = "why you voted so; empty: no note",
                                                            .done = note_entered,
                                                            .ctx = k});
+    ts_buf_release(&now);
 }

@@ -381,28 +381,23 @@ static const char *why_no_vote(const struct compare *k) {
     return answered(k, p) ? NULL : "not all sides have answered yet";
 }
 
-struct shown_vote {
-    ts_act act;     /* first; text: the side, on: blind */
-    char note[256]; /* of the vote before it, which stays */
-};
-
+/* The note stays when the vote changes. */
 static ts_status run_vote(ts_act *a, ts_store *st, ts_err *err) {
-    struct shown_vote *v = (struct shown_vote *)a;
-    return ts_vote_set(st, a->id, a->text, a->on, *v->note ? v->note : NULL, &a->done, err);
+    ts_buf note = TS_BUF_INIT;
+    bool noted = ts_vote_note_get(st, a->id, &note);
+    ts_status status = ts_vote_set(st, a->id, a->text, a->on, noted ? ts_buf_str(&note) : NULL, &a->done, err);
+    ts_buf_release(&note);
+    return status;
 }
 
 /* side NULL: takes the vote away. */
 static void vote(struct compare *k, const char *side) {
     const struct shown_prompt *p = compare_here(k);
-    ts_act *plain = ts_act_new(k->screen.app, run_vote);
-    struct shown_vote *v = ts_calloc(1, sizeof *v);
-    v->act = *plain;
-    free(plain);
-    v->act.id = p->kept;
-    v->act.text = side ? ts_strdup(side) : NULL;
-    v->act.on = !compare_named(k, p);
-    snprintf(v->note, sizeof v->note, "%s", p->note);
-    ts_act_push(&v->act);
+    ts_act *a = ts_act_new(k->screen.app, run_vote);
+    a->id = p->kept;
+    a->text = side ? ts_strdup(side) : NULL;
+    a->on = !compare_named(k, p); /* blind */
+    ts_act_push(a);
     if (side) go(k, 1);
 }
 
