@@ -1,4 +1,5 @@
-/* Choosing the sides from a list of the workspace's runs: all are adapters over one base. */
+/* Choosing the sides from a list: the base, the workspace's runs, the base with examples in its prompt, and sides that
+ * were typed. */
 #include "eval/runs.h"
 #include "tui/compare.h"
 
@@ -37,6 +38,15 @@ static void add_run(struct choices *c, const ts_run_info *r, bool best) {
                          loss, r->note));
 }
 
+/* What needs no run; the others are typed (p), since they name a folder, a text, a model or an address. */
+static void add_prompted(struct choices *c) {
+    static const char *const prompted[][2] = {
+        {"few-shot", "few-shot    the model, shown the 4 accepted examples nearest to the question"},
+        {"retrieval:examples", "retrieval   the model, shown the 3 accepted examples that BM25 ranks first"}};
+    for (size_t i = 0; i < TS_COUNT(prompted); i++)
+        add_choice(c, ts_strdup(prompted[i][0]), ts_strdup(prompted[i][1]));
+}
+
 static void list_run(ts_job *job) {
     struct choices *c = (struct choices *)job;
     ts_runs runs;
@@ -50,6 +60,7 @@ static void list_run(ts_job *job) {
         if (isfinite(r->follow.best_valid_loss)) add_run(c, r, true);
     }
     ts_runs_release(&runs);
+    add_prompted(c);
 }
 
 static void free_choices(struct choices *c) {
@@ -82,6 +93,17 @@ static void side_chosen(ts_app *app, void *ctx, size_t index) {
     ts_buf_release(&text);
 }
 
+/* Sides that were typed stand in the list too, to be taken away. */
+static void add_typed(struct choices *c) {
+    const struct compare *k = c->screen;
+    for (size_t i = 0; i < k->n_sides; i++) {
+        bool listed = false;
+        for (size_t n = 0; n < c->n; n++)
+            listed |= strcmp(c->sides[n], k->sides[i]) == 0;
+        if (!listed) add_choice(c, ts_strdup(k->sides[i]), ts_strdup(k->sides[i]));
+    }
+}
+
 static void list_done(ts_job *job) {
     struct choices *c = (struct choices *)job;
     struct compare *k = c->screen;
@@ -91,6 +113,7 @@ static void list_done(ts_job *job) {
         free_choices(c);
         return;
     }
+    add_typed(c);
     for (size_t i = 0; i < c->n; i++) {
         char *line = ts_printf("%s %s", is_side(k, c->sides[i]) ? "*" : " ", c->lines[i]);
         free(c->lines[i]);
