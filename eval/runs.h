@@ -59,6 +59,9 @@ void ts_runs_plan_time(const char *ws, const ts_run_settings *s, ts_train_plan *
  * status=accepted. */
 TS_MUST_USE ts_status ts_runs_export_all(const char *ws, const char *where, const char *file, ts_progress *progress,
                                          ts_err *err);
+/* The same, with the row of each line of the file in *ids (n of them; the caller frees). */
+TS_MUST_USE ts_status ts_runs_export_ids(const char *ws, const char *where, const char *file, int64_t **ids, size_t *n,
+                                         ts_progress *progress, ts_err *err);
 /* The chat template to ask a model with: `chosen` (--template; "": the model's own); else what the first adapter was
  * trained with (a run that chose none: the model's own); else the setting `template` of the workspace (NULL: no
  * workspace); else *out is NULL, the model's own. dirs: adapter folders, NULL entries are the base. The caller frees.

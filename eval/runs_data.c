@@ -28,7 +28,8 @@ ts_status ts_runs_export(const char *ws, const ts_run_settings *s, bool preview,
 }
 
 /* All rows of the view as lines of run data. */
-static ts_status write_rows(ts_store *st, const ts_view *v, ts_out *out, ts_progress *progress, ts_err *err) {
+static ts_status write_rows(ts_store *st, const ts_view *v, ts_out *out, int64_t *ids, size_t *n, ts_progress *progress,
+                            ts_err *err) {
     enum { ROWS_AT_ONCE = 256 };
     ts_arena arena = TS_ARENA_INIT;
     ts_buf line = TS_BUF_INIT;
@@ -43,6 +44,7 @@ static ts_status write_rows(ts_store *st, const ts_view *v, ts_out *out, ts_prog
         TS_GOTO(ts_rows_read(st, ts_view_ids(v) + at, piece, rows, &arena, err));
         for (size_t i = 0; i < piece; i++) {
             if (rows[i].gone) continue;
+            ids[(*n)++] = ts_view_ids(v)[at + i];
             ts_row_messages_line(&rows[i], &line);
             ts_buf_putc(&line, '\n');
         }
@@ -56,6 +58,17 @@ out:
 }
 
 ts_status ts_runs_export_all(const char *ws, const char *where, const char *file, ts_progress *progress, ts_err *err) {
+    int64_t *ids;
+    size_t n;
+    ts_status status = ts_runs_export_ids(ws, where, file, &ids, &n, progress, err);
+    free(ids);
+    return status;
+}
+
+ts_status ts_runs_export_ids(const char *ws, const char *where, const char *file, int64_t **ids, size_t *n,
+                             ts_progress *progress, ts_err *err) {
+    *ids = NULL;
+    *n = 0;
     ts_store *st = NULL;
     ts_view *v = NULL;
     ts_out out = {.fd = -1};
@@ -66,7 +79,8 @@ ts_status ts_runs_export_all(const char *ws, const char *where, const char *file
     if (ts_view_count(v) == 0)
         TS_GOTO(ts_fail(err, TS_INVALID, "no row of %s fits \"%s\"; accept some first, or say --where", ws, where));
     TS_GOTO(ts_out_open(&out, file, err));
-    TS_GOTO(write_rows(st, v, &out, progress, err));
+    *ids = ts_calloc(ts_view_count(v), sizeof **ids);
+    TS_GOTO(write_rows(st, v, &out, *ids, n, progress, err));
     TS_GOTO(ts_out_commit(&out, err));
 out:
     ts_out_drop(&out);

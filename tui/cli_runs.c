@@ -1,5 +1,6 @@
 /* runs: the training runs of a workspace. */
 #include "core/base/clock.h"
+#include "eval/runs_diff.h"
 #include "eval/runs_queue.h"
 #include "tui/cli_data.h"
 
@@ -10,7 +11,7 @@
 #include <time.h>
 
 struct runs_opts {
-    const char *note, *tag, *rename, *delete, *stop, *resume, *hold, *release, *up, *down, *samples;
+    const char *note, *tag, *rename, *delete, *stop, *resume, *hold, *release, *up, *down, *samples, *diff;
     bool queue;
 };
 
@@ -51,6 +52,8 @@ static void print_json(const ts_run_info *r, size_t number) {
     put_loss(&w, "valid_loss", f->valid_loss);
     ts_jw_knum(&w, "best_step", f->best_step < 0 ? NAN : (double)f->best_step);
     put_loss(&w, "best_valid_loss", f->best_valid_loss);
+    put_loss(&w, "general_before", f->general_before);
+    put_loss(&w, "general_loss", f->general_loss);
     ts_jw_knum(&w, "seconds", f->seconds);
     ts_jw_knum(&w, "tokens_per_second", f->n_points ? f->tokens_per_second : NAN);
     ts_jw_knum(&w, "eta", f->state == TS_RUN_RUNNING ? f->eta : NAN);
@@ -162,6 +165,46 @@ static ts_status samples(const ts_cmd *cmd, const char *dir, ts_err *err) {
     return status;
 }
 
+static void print_diff_row(const ts_cmd *cmd, const ts_diff *d, const ts_diff_row *row) {
+    ts_buf line = TS_BUF_INIT;
+    ts_jw w = ts_jw_to(&line);
+    (void)cmd;
+    ts_jw_obj(&w);
+    ts_jw_kstr(&w, "name", row->name);
+    ts_jw_kstr(&w, "kind", row->result ? "result" : "setting");
+    ts_jw_key(&w, "values");
+    ts_jw_arr(&w);
+    for (size_t i = 0; i < d->n_runs; i++)
+        ts_jw_str(&w, row->values[i]);
+    ts_jw_end_arr(&w);
+    ts_jw_end_obj(&w);
+    ts_cmd_print_line(&line);
+    ts_buf_release(&line);
+}
+
+/* This run beside the one that is named behind the workspace. */
+static ts_status diff(const ts_cmd *cmd, const char *dir, ts_err *err) {
+    enum { WIDTH = 100 };
+    ts_diff d = {0};
+    ts_buf table = TS_BUF_INIT, shown = TS_BUF_INIT;
+    char *other = NULL;
+    TS_TRY(ts_runs_find(cmd->args[0], cmd->args[1], &other, err));
+    const char *const dirs[] = {dir, other};
+    ts_status status = ts_runs_diff(dirs, 2, &d, err);
+    for (size_t i = 0; i < d.n && status == TS_OK && cmd->json; i++)
+        print_diff_row(cmd, &d, &d.rows[i]);
+    if (status == TS_OK && !cmd->json) {
+        ts_diff_table(&d, WIDTH, &table);
+        ts_cmd_safe(&shown, ts_buf_str(&table), table.len, true, 0);
+        fputs(ts_buf_str(&shown), stdout);
+    }
+    ts_diff_release(&d);
+    ts_buf_release(&table);
+    ts_buf_release(&shown);
+    free(other);
+    return status;
+}
+
 /* Stops the run, or takes it out of the queue. */
 static ts_status stop(const ts_cmd *cmd, const char *dir, ts_err *err) {
     if (!ts_run_place_read(dir).place || ts_run_pid(dir)) return ts_run_stop(dir, err);
@@ -185,6 +228,7 @@ static ts_status act(const ts_cmd *cmd, const struct runs_opts *o, const char *d
     if (o->stop) return stop(cmd, dir, err);
     if (o->resume) return resume(cmd, dir, err);
     if (o->samples) return samples(cmd, dir, err);
+    if (o->diff) return diff(cmd, dir, err);
     if (o->hold || o->release) return ts_runs_hold(ws, dir, o->hold, err);
     if (o->up || o->down) return ts_runs_move(ws, dir, o->up ? -1 : 1, err);
     return ts_runs_rename(ws, strtoll(id, NULL, 10), text, err);
@@ -214,8 +258,8 @@ static bool is_workspace(const char *ws, ts_err *err) {
 
 static int run_runs(const ts_cmd *cmd, const void *opts) {
     const struct runs_opts *o = opts;
-    const char *all[] = {o->note, o->tag,     o->rename, o->delete, o->stop,   o->resume,
-                         o->hold, o->release, o->up,     o->down,   o->samples};
+    const char *all[] = {o->note, o->tag,     o->rename, o->delete, o->stop,    o->resume,
+                         o->hold, o->release, o->up,     o->down,   o->samples, o->diff};
     const char *id = NULL;
     size_t given = 0;
     ts_err err;
@@ -228,7 +272,8 @@ static int run_runs(const ts_cmd *cmd, const void *opts) {
     if (!is_workspace(cmd->args[0], &err)) return ts_cmd_fail(cmd, &err);
     if (given + o->queue > 1)
         return ts_cmd_usage(cmd, "one thing at a time: --queue, or one of the options that take a run");
-    if (!o->note && !o->tag && !o->rename && cmd->n_args > 1)
+    if (o->diff && cmd->n_args < 2) return ts_cmd_usage(cmd, "--diff needs the other run behind the workspace");
+    if (!o->note && !o->tag && !o->rename && !o->diff && cmd->n_args > 1)
         return ts_cmd_usage(cmd, "\"%s\" is one argument too many", cmd->args[1]);
     if (o->rename && cmd->n_args < 2) return ts_cmd_usage(cmd, "--rename needs the new name behind the workspace");
     if (o->tag && cmd->n_args < 2) return ts_cmd_usage(cmd, "--tag needs the tag behind the workspace");
@@ -251,6 +296,7 @@ static const ts_opt runs_table[] = {
     {"stop", TS_OPT_TEXT, AT(stop), "ID", "stop a run with a checkpoint, or take it out of the queue"},
     {"resume", TS_OPT_TEXT, AT(resume), "ID", "go on with a run in the background, when it is its turn"},
     {"samples", TS_OPT_TEXT, AT(samples), "ID", "what it answered to its sample prompts, step by step"},
+    {"diff", TS_OPT_TEXT, AT(diff), "ID", "its settings and results beside those of run TEXT, as far as they differ"},
     {"queue", TS_OPT_FLAG, AT(queue), NULL, "only the runs that wait, in the order in which they will train"},
     {"hold", TS_OPT_TEXT, AT(hold), "ID|all", "pass a waiting run over until it is released"},
     {"release", TS_OPT_TEXT, AT(release), "ID|all", "let it train again when it is its turn"},

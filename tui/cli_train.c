@@ -3,6 +3,7 @@
 #include "core/model/adapter.h"
 #include "core/work/child.h"
 #include "core/work/turns.h"
+#include "eval/plan_check.h"
 #include "eval/runs_queue.h"
 #include "tui/cli.h"
 #include "tui/cli_cost.h"
@@ -425,26 +426,18 @@ const ts_verb ts_verb_train = {
 
 /* --- plan --- */
 
-static void put_warnings(ts_jw *w, const ts_train_plan *p, const ts_run_settings *s, ts_buf *text) {
-    char line[160];
+static void put_warnings(ts_jw *w, const ts_names *warnings, ts_buf *text) {
     ts_jw_key(w, "warnings");
     ts_jw_arr(w);
-    for (int i = 0; i < 2; i++) {
-        int64_t n = i == 0 ? p->truncated : p->unsupervised;
-        if (n == 0) continue;
-        if (i == 0)
-            snprintf(line, sizeof line, "%lld examples are longer than %lld tokens: cut at the end", (long long)n,
-                     (long long)s->max_length);
-        else
-            snprintf(line, sizeof line, "%lld examples have no supervised token: left out", (long long)n);
-        ts_jw_str(w, line);
-        ts_buf_printf(text, "warning    %s\n", line);
+    for (size_t i = 0; i < warnings->n; i++) {
+        ts_jw_str(w, warnings->items[i]);
+        ts_buf_printf(text, "warning    %s\n", warnings->items[i]);
     }
     ts_jw_end_arr(w);
 }
 
 /* cost: NULL without --providers. */
-static void print_plan(const ts_cmd *cmd, const ts_train_plan *p, const ts_run_settings *s, const ts_cost *cost,
+static void print_plan(const ts_cmd *cmd, const ts_train_plan *p, const ts_names *warnings, const ts_cost *cost,
                        const ts_prices *prices) {
     ts_buf json = TS_BUF_INIT, text = TS_BUF_INIT;
     char line[160], time[64];
@@ -470,7 +463,7 @@ static void print_plan(const ts_cmd *cmd, const ts_train_plan *p, const ts_run_s
     ts_jw_kint(&w, "all_params", p->all_params);
     ts_jw_kint(&w, "memory_bytes", p->memory_bytes);
     ts_jw_knum(&w, "seconds", p->seconds);
-    put_warnings(&w, p, s, &text);
+    put_warnings(&w, warnings, &text);
     if (cost) {
         ts_cost_write_json(cost, prices, &w);
         ts_cost_write_text(cost, prices, &text);
@@ -485,10 +478,13 @@ static void print_plan(const ts_cmd *cmd, const ts_train_plan *p, const ts_run_s
 }
 
 static ts_status plan(const ts_cmd *cmd, const struct train_opts *o, ts_run_settings *s, ts_progress *progress,
-                      ts_train_plan *out, ts_cost *cost, ts_err *err) {
+                      ts_train_plan *out, ts_names *warnings, ts_cost *cost, ts_err *err) {
     ts_err ignored;
+    ts_plan_data data = {.train = o->data, .valid = o->valid_data};
+    int64_t *ids = NULL;
     if (o->data) {
         TS_TRY(ts_train_plan_make(s, o->data, progress, out, err));
+        TS_TRY(ts_plan_check(s, out, &data, warnings, err));
         if (o->cost.providers) ts_cost_local(cost, NULL, s, o->data, progress);
         return TS_OK;
     }
@@ -498,17 +494,21 @@ static ts_status plan(const ts_cmd *cmd, const struct train_opts *o, ts_run_sett
     ts_status status = ts_runs_model(cmd->args[0], s, err);
     if (status == TS_OK) status = ts_run_settings_check(s, err);
     if (status == TS_OK) status = ts_mkdirs(temp, err);
-    if (status == TS_OK) status = ts_runs_export_all(cmd->args[0], s->where, train, progress, err);
+    if (status == TS_OK) status = ts_runs_export_ids(cmd->args[0], s->where, train, &ids, &data.n_ids, progress, err);
     if (status == TS_OK) status = ts_train_plan_make(s, train, progress, out, err);
     if (status == TS_OK && s->valid_fraction > 0 &&
         out->examples > 0) { /* the run will hold about this share of the rows out */
         int64_t held = (int64_t)((double)out->examples * s->valid_fraction + 0.5);
         out->steps = ts_train_steps(s, TS_MAX(out->examples - held, 1));
     }
+    data.train = train;
+    data.ids = ids;
+    if (status == TS_OK) status = ts_plan_check(s, out, &data, warnings, err);
     if (status == TS_OK) ts_runs_plan_time(cmd->args[0], s, out);
     if (status == TS_OK && o->cost.providers) ts_cost_local(cost, cmd->args[0], s, train, progress);
     ts_status removed = ts_remove_tree(temp, &ignored);
     (void)removed;
+    free(ids);
     free(temp);
     free(train);
     return status;
@@ -516,10 +516,10 @@ static ts_status plan(const ts_cmd *cmd, const struct train_opts *o, ts_run_sett
 
 /* After a plan that was made. */
 static int show_plan(const ts_cmd *cmd, const struct train_opts *o, const ts_run_settings *s, const ts_train_plan *p,
-                     ts_cost *cost, const ts_prices *prices) {
+                     const ts_names *warnings, ts_cost *cost, const ts_prices *prices) {
     ts_demand demand = ts_cost_opts_demand(&o->cost);
     if (o->cost.providers) ts_cost_make(cost, prices, s, p, &demand, o->cost.large);
-    print_plan(cmd, p, s, o->cost.providers ? cost : NULL, prices);
+    print_plan(cmd, p, warnings, o->cost.providers ? cost : NULL, prices);
     if (p->examples > 0) return TS_EXIT_OK;
     ts_cmd_note(cmd,
                 "nothing to learn: no row has a supervised token (an assistant answer within the first %lld tokens)",
@@ -533,6 +533,7 @@ static int run_plan(const ts_cmd *cmd, const void *opts) {
     ts_train_plan p;
     ts_cost cost = {0};
     ts_prices prices = {0};
+    ts_names warnings = {0};
     ts_progress progress = {0};
     ts_err err;
     int code = ts_cost_opts_check(cmd, &o->cost);
@@ -545,12 +546,13 @@ static int run_plan(const ts_cmd *cmd, const void *opts) {
     } else {
         ts_status status = ts_cost_opts_prices(&o->cost, o->data ? NULL : cmd->args[0], &prices, &err);
         ts_meter *meter = ts_meter_start(cmd, &progress, "counting tokens", "bytes");
-        if (status == TS_OK) status = plan(cmd, o, &s, &progress, &p, &cost, &err);
+        if (status == TS_OK) status = plan(cmd, o, &s, &progress, &p, &warnings, &cost, &err);
         ts_meter_stop(meter);
-        code = status == TS_OK ? show_plan(cmd, o, &s, &p, &cost, &prices) : ts_cmd_fail(cmd, &err);
+        code = status == TS_OK ? show_plan(cmd, o, &s, &p, &warnings, &cost, &prices) : ts_cmd_fail(cmd, &err);
     }
     ts_cost_release(&cost);
     ts_prices_release(&prices);
+    ts_names_release(&warnings);
     ts_run_settings_release(&s);
     return code;
 }
@@ -559,6 +561,7 @@ static const ts_opt plan_table[] = {
     {"model", TS_OPT_TEXT, offsetof(struct train_opts, model), "MODEL",
      "base model: folder, GGUF file or name (the workspace's)"},
     {"data", TS_OPT_TEXT, offsetof(struct train_opts, data), "FILE", "JSONL to train on, instead of a workspace"},
+    {"valid-data", TS_OPT_TEXT, offsetof(struct train_opts, valid_data), "FILE", "with --data: JSONL held out"},
     TS_COST_OPTS(offsetof(struct train_opts, cost)) TS_RUN_OPTIONS(ROW) /* */
 };
 

@@ -99,6 +99,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(RUN_EARLIER, "run-earlier", TS_IN_RUNS, "K", TS_G_RUN, 0, "earlier", "one place earlier in the queue")           \
     X(RUN_LATER, "run-later", TS_IN_RUNS, "J", TS_G_RUN, 0, "later", "one place later in the queue")                   \
     X(RENAME_RUN, "rename-run", TS_IN_RUNS, "e", TS_G_RUN, 0, "name", "give this run another name")                    \
+    X(DIFF_RUNS, "diff-runs", TS_IN_RUNS, "d", TS_G_VIEW, 0, "differ", "this run beside those drawn with Space")       \
     X(DELETE_RUN, "delete-run", TS_IN_RUNS, "D", TS_G_RUN, 0, "delete", "delete this run for good (asks)")             \
     X(REPORT, "report", TS_IN_LISTS, "W", TS_G_RUN, 0, "", "write a report to read or pass on")                        \
     X(ADVISE, "advise", TS_IN_LISTS, "", TS_G_RUN, 0, "", "prompting, retrieval or fine-tuning? a form")               \

@@ -152,6 +152,7 @@ static void draw_chart(const struct runs *s, const ts_run_view *v, ts_canvas *c,
     if (weight > 0) curves[n++] = (ts_curve){v->step_x, v->loss_y, v->n_points, TS_R_DIM, false, NULL};
     curves[n++] = (ts_curve){v->step_x, smooth, v->n_points, TS_R_TRAIN, false, "train"};
     curves[n++] = (ts_curve){v->eval_x, v->eval_y, v->n_evals, TS_R_EVAL, true, "held out"};
+    if (v->n_generals) curves[n++] = (ts_curve){v->general_x, v->general_y, v->n_generals, TS_R_WARN, false, "general"};
     ts_chart_draw(c, r, curves, n, x_max, s->log_scale);
 }
 

@@ -3,6 +3,7 @@
  * change that matters. Start makes the run folder and a detached process that trains it. */
 #include "core/base/clock.h"
 #include "core/base/json.h"
+#include "eval/plan_check.h"
 #include "tui/form.h"
 #include "tui/row.h"
 #include "tui/runs.h"
@@ -58,6 +59,7 @@ struct train_form {
     bool planned, starting;
     bool from_filter; /* `where` is Browse's filter, and nobody has typed another since */
     ts_train_plan plan;
+    char warning[500]; /* the gravest one, and how many more there are; "" */
     int64_t n_valid;
     char problem[600];
 };
@@ -96,6 +98,7 @@ struct plan_job {
     unsigned number;
     ts_run_settings settings;
     ts_train_plan plan;
+    ts_names warnings;
     int64_t n_train, n_valid;
 };
 
@@ -116,6 +119,8 @@ static void plan_run(ts_job *job) {
                                  &job->progress, &job->err);
     if (job->status == TS_OK)
         job->status = ts_train_plan_make(&p->settings, train, &job->progress, &p->plan, &job->err);
+    ts_plan_data data = {.train = train, .valid = p->n_valid > 0 ? valid : NULL};
+    if (job->status == TS_OK) job->status = ts_plan_check(&p->settings, &p->plan, &data, &p->warnings, &job->err);
     if (job->status == TS_OK) ts_runs_plan_time(p->app->folder, &p->settings, &p->plan);
     ts_err ignored;
     if (ts_remove_tree(dir, &ignored) != TS_OK && job->status == TS_OK)
@@ -137,6 +142,12 @@ static bool took_accepted(struct train_form *t, const struct plan_job *p) {
     return true;
 }
 
+static void tell_warnings(struct train_form *t, const ts_names *w) {
+    char more[64] = "";
+    if (w->n > 1) snprintf(more, sizeof more, "  (%zu more: tunesmith plan)", w->n - 1);
+    snprintf(t->warning, sizeof t->warning, "%s%s", w->n ? w->items[0] : "", more);
+}
+
 static void plan_done(ts_job *job) {
     struct plan_job *p = (struct plan_job *)job;
     struct train_form *t = form_of(p->app);
@@ -144,9 +155,11 @@ static void plan_done(ts_job *job) {
     if (current && !took_accepted(t, p)) {
         t->planned = job->status == TS_OK;
         t->plan = p->plan;
+        tell_warnings(t, &p->warnings);
         t->n_valid = p->n_valid;
         snprintf(t->problem, sizeof t->problem, "%s", job->status == TS_OK ? "" : job->err.text);
     }
+    ts_names_release(&p->warnings);
     ts_run_settings_release(&p->settings);
     free(p);
 }
@@ -317,9 +330,12 @@ static void draw_plan(const struct train_form *t, ts_canvas *c, ts_rect r) {
             p->all_params ? 100.0 * (double)p->trainable_params / (double)p->all_params : 0.0);
     ts_putf(c, r.x, y++, r.w, TS_R_TEXT, "about %.2f GB of memory, %s", (double)p->memory_bytes / 1e9,
             plan_time(p, time));
-    if (p->truncated || p->unsupervised)
-        ts_putf(c, r.x, y, r.w, TS_R_WARN, "%s examples are longer than that and cut at the end, %s teach nothing",
-                ts_thousands(p->truncated, n[0]), ts_thousands(p->unsupervised, n[1]));
+    if (!*t->warning) return;
+    ts_doc d = ts_doc_new(&t->layer.app->frame, r.w);
+    size_t scroll = 0;
+    ts_doc_text(&d, 0, TS_R_WARN, t->warning, strlen(t->warning), NULL, TS_R_WARN);
+    ts_doc_draw(&d, c, (ts_rect){r.x, y, r.w, 2}, &scroll);
+    ts_doc_release(&d);
 }
 
 static void draw_command(const struct train_form *t, ts_canvas *c, ts_rect r) {

@@ -36,6 +36,8 @@ static void release_run(ts_run_view *v) {
     free(v->rate_y);
     free(v->eval_x);
     free(v->eval_y);
+    free(v->general_x);
+    free(v->general_y);
     for (size_t i = 0; i < v->n_log; i++)
         free(v->log[i]);
     free(v->log);
@@ -74,6 +76,13 @@ static void copy_points(ts_run_view *v, const ts_follow *f) {
         v->eval_y[i] = f->evals[i].loss;
     }
     v->n_evals = f->n_evals;
+    v->general_x = ts_calloc(f->n_generals + 1, sizeof *v->general_x);
+    v->general_y = ts_calloc(f->n_generals + 1, sizeof *v->general_y);
+    for (size_t i = 0; i < f->n_generals; i++) {
+        v->general_x[i] = (double)f->generals[i].step;
+        v->general_y[i] = f->generals[i].loss;
+    }
+    v->n_generals = f->n_generals;
     v->log = ts_calloc(f->n_log + 1, sizeof *v->log);
     for (size_t i = 0; i < f->n_log; i++)
         v->log[i] = ts_strdup(f->log[i]);

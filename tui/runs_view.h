@@ -25,6 +25,8 @@ typedef struct ts_run_view {
     size_t n_points;
     double *eval_x, *eval_y;
     size_t n_evals;
+    double *general_x, *general_y;
+    size_t n_generals;
     char **log;
     size_t n_log;
     char **prompts;

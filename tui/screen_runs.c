@@ -1,6 +1,7 @@
 /* Runs: the training runs of the workspace, the loss of the chosen one as it comes, and what to do with them. The runs
  * are processes of their own; this screen only looks at their folders and starts or stops them. */
 #include "core/base/clock.h"
+#include "eval/runs_diff.h"
 #include "tui/runs.h"
 
 #include <stdio.h>
@@ -338,6 +339,52 @@ static void toggle_overlay(struct runs *r) {
     chose(r);
 }
 
+/* ---- runs beside each other ---- */
+
+struct diff_job {
+    ts_job job;
+    struct runs *runs;
+    char *dirs[TS_DIFF_RUNS];
+    size_t n, width;
+    ts_buf table;
+};
+
+static void diff_run(ts_job *job) {
+    struct diff_job *d = (struct diff_job *)job;
+    ts_diff diff = {0};
+    job->status = ts_runs_diff((const char *const *)d->dirs, d->n, &diff, &job->err);
+    if (job->status == TS_OK) ts_diff_table(&diff, d->width, &d->table);
+    ts_diff_release(&diff);
+}
+
+static void diff_done(ts_job *job) {
+    struct diff_job *d = (struct diff_job *)job;
+    if (job->status == TS_OK)
+        ts_pager_open(d->runs->screen.app, "Where the runs differ", ts_buf_str(&d->table));
+    else if (job->status != TS_CANCELLED)
+        ts_app_say(d->runs->screen.app, TS_R_ERROR, "%s", job->err.text);
+    for (size_t i = 0; i < d->n; i++)
+        free(d->dirs[i]);
+    ts_buf_release(&d->table);
+    free(d);
+}
+
+/* The chosen run beside those that are drawn with it, or the one below where none is. */
+static void diff_runs(struct runs *r) {
+    struct diff_job *d = ts_calloc(1, sizeof *d);
+    d->job = (ts_job){.run = diff_run, .done = diff_done};
+    d->runs = r;
+    d->width = (size_t)TS_MAX(r->list_rect.w - 8, 40);
+    d->dirs[d->n++] = ts_strdup(runs_chosen(r)->dir);
+    for (size_t i = 0; i < r->view.n && d->n < TS_DIFF_RUNS; i++)
+        for (size_t k = 0; k < r->n_overlays; k++)
+            if (r->view.items[i].id == r->overlays[k] && r->view.items[i].id != r->chosen)
+                d->dirs[d->n++] = ts_strdup(r->view.items[i].dir);
+    size_t beside = r->list.cursor + 1 < r->view.n ? r->list.cursor + 1 : r->list.cursor - 1;
+    if (d->n == 1) d->dirs[d->n++] = ts_strdup(r->view.items[beside].dir);
+    ts_queue_push(r->screen.app->watch, &d->job);
+}
+
 /* ---- the screen ---- */
 
 static ts_screen *runs_create(ts_app *app) {
@@ -381,6 +428,7 @@ static const char *runs_why_not(ts_screen *s, ts_command_id id) {
     const ts_run_view *v = runs_chosen(r);
     if (id == TS_DO_RELOAD) return NULL;
     if (needs_run(id) && !v) return "there is no run yet; T trains one";
+    if (id == TS_DO_DIFF_RUNS && r->view.n < 2) return "there is one run only";
     if ((id == TS_DO_NEXT || id == TS_DO_PREV) && v->n_prompts == 0) return "this run answers no sample prompts";
     if (of_queue(id) && !v->number) return "this run does not wait in the queue";
     if (id == TS_DO_CANCEL && v->state != TS_RUN_RUNNING && !v->number) return "this run is not going on";
@@ -434,6 +482,9 @@ static bool look_command(struct runs *r, ts_command_id id) {
         return true;
     case TS_DO_OVERLAY:
         toggle_overlay(r);
+        return true;
+    case TS_DO_DIFF_RUNS:
+        diff_runs(r);
         return true;
     case TS_DO_RELOAD:
         r->fresh = true;

@@ -160,10 +160,12 @@ static void keep(ts_examples *all, ts_example *x, size_t max_length, int64_t lin
     all->rows++;
     all->longest = TS_MAX(all->longest, (int64_t)x->ids.n);
     if (ts_example_truncate(x, max_length)) {
+        if (all->truncated < TS_LINES_NAMED) all->truncated_lines[all->truncated] = line;
         all->truncated++;
         if (!all->first_truncated) all->first_truncated = line;
     }
     if (x->supervised == 0) {
+        if (all->unsupervised < TS_LINES_NAMED) all->unsupervised_lines[all->unsupervised] = line;
         all->unsupervised++;
         if (!all->first_unsupervised) all->first_unsupervised = line;
         ts_example_release(x);

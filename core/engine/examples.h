@@ -36,14 +36,17 @@ TS_MUST_USE ts_status ts_encoder_prompt(ts_encoder *e, const ts_json *row, ts_id
 /* Cuts at max_length; true when something was cut. `supervised` is counted anew. */
 bool ts_example_truncate(ts_example *x, size_t max_length);
 
+enum { TS_LINES_NAMED = 8 };
+
 typedef struct ts_examples {
     ts_example *items;
     int64_t *lines; /* of the file, from 1 */
     size_t n, cap, cap_lines;
     int64_t rows; /* of the file: n + unsupervised */
     int64_t tokens, supervised, truncated, unsupervised;
-    int64_t longest;                             /* before the cut */
-    int64_t first_unsupervised, first_truncated; /* line numbers; 0: none */
+    int64_t longest;                                                             /* before the cut */
+    int64_t first_unsupervised, first_truncated;                                 /* line numbers; 0: none */
+    int64_t unsupervised_lines[TS_LINES_NAMED], truncated_lines[TS_LINES_NAMED]; /* the first ones */
 } ts_examples;
 
 /* Reads a JSONL file. Rows without a supervised token (after the cut) are left out and counted. A row that cannot be

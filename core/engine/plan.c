@@ -2,12 +2,14 @@
 #include "core/base/rand.h"
 #include "core/engine/examples.h"
 #include "core/engine/net.h"
+#include "core/engine/replay.h"
 #include "core/engine/train.h"
 #include "core/model/nf4.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int64_t ts_train_steps(const ts_run_settings *s, int64_t examples) {
     int64_t batch = s->batch_size * s->grad_accum;
@@ -44,12 +46,23 @@ static size_t largest_part(const ts_run_settings *s, const ts_examples *x) {
     return largest;
 }
 
+/* The rows as the run will have them, in a temporary file whose name the caller frees. */
+static ts_status mix(const ts_run_settings *s, const char *train_file, char **out, int64_t *added, ts_err *err) {
+    const char *tmp = getenv("TMPDIR");
+    *out = ts_printf("%s/tunesmith-mixed-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    int fd = mkstemp(*out);
+    if (fd < 0) return ts_fail_errno(err, "cannot make a file for counting in %s", tmp && *tmp ? tmp : "/tmp");
+    close(fd);
+    return ts_replay_mix(s, train_file, *out, added, err);
+}
+
 ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, ts_progress *progress,
                              ts_train_plan *out, ts_err *err) {
     ts_model *m = NULL;
     ts_examples x = {0};
     ts_encoder e = {0};
     size_t trainable = 0;
+    char *mixed = NULL;
     ts_status status = TS_OK;
     const ts_method_facts *method = ts_run_method(s);
     *out = (ts_train_plan){.seconds = NAN};
@@ -58,13 +71,17 @@ ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, t
     TS_GOTO(ts_run_params(s, m, &trainable, err));
     ts_encoder_init(&e, m->path, m->config.vocab);
     TS_GOTO(ts_encoder_template(&e, s->template, err));
-    TS_GOTO(ts_examples_read(&x, train_file, &e, (size_t)s->max_length, progress, err));
+    if (ts_replay_wanted(s)) TS_GOTO(mix(s, train_file, &mixed, &out->replayed, err));
+    TS_GOTO(ts_examples_read(&x, mixed ? mixed : train_file, &e, (size_t)s->max_length, progress, err));
     out->examples = (int64_t)x.n;
     out->tokens = x.tokens;
     out->supervised_tokens = x.supervised;
     out->truncated = x.truncated;
     out->unsupervised = x.unsupervised;
     out->longest = x.longest;
+    out->context = (int64_t)m->config.context;
+    memcpy(out->truncated_lines, x.truncated_lines, sizeof x.truncated_lines);
+    memcpy(out->unsupervised_lines, x.unsupervised_lines, sizeof x.unsupervised_lines);
     out->steps = ts_train_steps(s, (int64_t)x.n);
     if (x.n == 0) out->steps = 0;
     out->trainable_params = (int64_t)trainable;
@@ -74,6 +91,8 @@ ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, t
                                          16 * (double)out->trainable_params +
                                          (double)ts_net_train_bytes(m, largest_part(s, &x)) + 8 * (double)x.tokens));
 out:
+    if (mixed) unlink(mixed);
+    free(mixed);
     ts_examples_release(&x);
     ts_encoder_release(&e);
     ts_model_close(m);

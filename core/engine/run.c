@@ -2,6 +2,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/hash.h"
+#include "core/engine/replay.h"
 #include "core/engine/train_samples.h"
 #include "core/model/adapter.h"
 #include "core/model/chat_templates.h"
@@ -202,20 +203,50 @@ out:
     return status;
 }
 
+/* The path in *member becomes absolute: run.json tells people where something came from. */
+static void settle_path(char **member) {
+    char *absolute = ts_path_absolute(*member);
+    ts_run_set(member, absolute);
+    free(absolute);
+}
+
+static ts_status take_training(const char *run_dir, ts_run_settings *s, const char *train_file, ts_err *err) {
+    ts_err ignored;
+    char *mixed = ts_path_join(run_dir, "mixed.jsonl");
+    ts_status status = TS_OK;
+    s->replay_rows = 0;
+    if (ts_replay_wanted(s)) {
+        TS_GOTO(ts_replay_mix(s, train_file, mixed, &s->replay_rows, err));
+        settle_path(&s->replay);
+    }
+    TS_GOTO(
+        take_data(run_dir, "train.jsonl", s->replay_rows ? mixed : train_file, &s->train_hash, &s->train_rows, err));
+out:
+    if (ts_remove_tree(mixed, &ignored) != TS_OK && status == TS_OK) status = ts_fail(err, TS_IO, "%s", ignored.text);
+    free(mixed);
+    return status;
+}
+
+static ts_status take_general(const char *run_dir, ts_run_settings *s, ts_err *err) {
+    const char *from = s->general && *s->general ? s->general : NULL;
+    TS_TRY(take_data(run_dir, "general.jsonl", from, &s->general_hash, &s->general_rows, err));
+    if (from) settle_path(&s->general);
+    return TS_OK;
+}
+
 static ts_status fill(const char *run_dir, ts_run_settings *s, const char *train_file, const char *valid_file,
                       ts_progress *progress, ts_err *err) {
     ts_buf text = TS_BUF_INIT;
     char *path = ts_path_join(run_dir, "run.json");
     ts_status status = TS_OK;
     ts_progress_what(progress, "copying the examples");
-    TS_GOTO(take_data(run_dir, "train.jsonl", train_file, &s->train_hash, &s->train_rows, err));
+    TS_GOTO(take_training(run_dir, s, train_file, err));
+    TS_GOTO(take_general(run_dir, s, err));
     TS_GOTO(take_data(run_dir, "valid.jsonl", valid_file, &s->valid_hash, &s->valid_rows, err));
     if (s->template && *s->template) TS_GOTO(take_template(run_dir, s->template, err));
     if (s->sample_prompts && *s->sample_prompts) {
         TS_GOTO(ts_train_prompts_take(run_dir, s->sample_prompts, err));
-        char *absolute = ts_path_absolute(s->sample_prompts);
-        ts_run_set(&s->sample_prompts, absolute);
-        free(absolute);
+        settle_path(&s->sample_prompts);
     }
     ts_progress_what(progress, "reading the model");
     TS_GOTO(take_model(run_dir, s, err));

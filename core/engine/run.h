@@ -3,6 +3,7 @@
  *   run.json                   every setting after defaults, hashes of model and data, version, kernel, precision
  *   train.jsonl valid.jsonl    the examples: {"messages":[..]} or {"ids":[..],"labels":[..]} a line
  *   init/                      adapter to start from, if one was given
+ *   general.jsonl              rows that show what is forgotten, if there are any
  *   prompts.jsonl              prompts that are answered now and then, if there are any
  *   chat_template.jinja        the chat template, if one was chosen instead of the model's
  *   events.jsonl               append-only, one JSON object a line (run_events.h)
@@ -63,6 +64,14 @@ typedef struct ts_run_settings {
     char *sample_prompts;      /* where prompts.jsonl came from; NULL: none are answered */
     int64_t sample_every;      /* steps; 0: as often as validation */
     int64_t sample_tokens;
+    /* against forgetting */
+    char *general;      /* where general.jsonl came from: its loss is measured with the validation; NULL: none */
+    char *general_hash; /* of general.jsonl */
+    int64_t general_rows;
+    char *replay; /* where the general rows in train.jsonl came from; NULL: there are none */
+    double replay_fraction;
+    int64_t replay_rows; /* how many there are */
+    double l2_delta;     /* penalty.h; 0: none */
     /* how it is calculated: part of "the same bits" */
     char *precision; /* "f32" */
     int64_t micro_tokens, threads;
@@ -121,6 +130,11 @@ typedef struct ts_run_settings {
     X("sample-prompts", sample_prompts, TEXT, "FILE", "prompts to answer while it trains, one a line", NULL, 0, 0)     \
     X("sample-every", sample_every, INT, "N", "steps between the answers; 0: as validation", "0", 0, 1000000000)       \
     X("sample-tokens", sample_tokens, INT, "N", "tokens such an answer may have", "64", 1, 100000)                     \
+    X("general", general, TEXT, "FILE", "general rows whose loss is measured before, during and after", NULL, 0, 0)    \
+    X("replay", replay, TEXT, "FILE", "general rows to mix among those that are trained on", NULL, 0, 0)               \
+    X("replay-fraction", replay_fraction, NUM, "SHARE", "with --replay: their share of all rows", "0.1", 0, 0.9)       \
+    X("l2-delta", l2_delta, NUM, "X", "penalty X times the squares of the change that LoRA makes to the weights", "0", \
+      0, 1e6)                                                                                                          \
     X("precision", precision, TEXT, "NAME", "f32, or auto (f32 until bf16 is there)", "auto", 0, 0)                    \
     X("gradient-checkpointing", gradient_checkpointing, BOOL, NULL,                                                    \
       "calculate layers twice instead of keeping them: less memory, the same bits", "no", 0, 0)                        \
@@ -244,6 +258,8 @@ typedef struct ts_follow {
     size_t n_prompts, cap_prompts;
     ts_run_sample *samples; /* what was answered, oldest first, at most 1,000 */
     size_t n_samples, cap_samples;
+    ts_eval_point *generals; /* loss on general rows; best is false */
+    size_t n_generals, cap_generals;
     /* the start event */
     int64_t steps, examples, tokens_per_epoch, supervised_per_epoch, truncated, unsupervised;
     int64_t trainable_params, all_params;
@@ -257,6 +273,7 @@ typedef struct ts_follow {
     double tokens_per_second, supervised_per_second; /* over the last 20 steps */
     double train_loss;                               /* token-weighted over the last epoch's worth of steps; NAN */
     double valid_loss, best_valid_loss;              /* NAN: none */
+    double general_loss, general_before;             /* now and before the first step; NAN: not measured */
     int64_t best_step;                               /* -1 */
     int64_t peak_rss;                                /* bytes; 0: not known yet */
     /* the latest lines for people ("09:58:12 step 230 loss 1.842 ..."), oldest first, at most 200 */

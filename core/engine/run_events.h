@@ -2,8 +2,8 @@
  *
  *   {"event":"start","time","step","steps","epochs","examples","tokens","supervised_tokens","truncated","unsupervised",
  *        "trainable_params","all_params","pid","host","kernel","threads","resumed"}
- *   {"event":"step","step","loss","lr","grad_norm","tokens","supervised_tokens","seconds","time","peak_rss_bytes"}
- *   {"event":"eval","step","valid_loss","best","seconds","time"}      {"event":"checkpoint","step","time"}
+ *   {"event":"step","step","loss","penalty"?,"lr","grad_norm","tokens","supervised_tokens","seconds","time","peak_rss_bytes"}
+ *   {"event":"eval","step","valid_loss"?,"general_loss"?,"best","seconds","time"} {"event":"checkpoint","step","time"}
  *   {"event":"sample","step","index","prompt","text","ids","stop","time"}
  *   {"event":"warning","step","text","time"}
  *   {"event":"end","state":"done|stopped|failed","step","reason","train_loss","valid_loss","best_step",

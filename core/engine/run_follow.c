@@ -24,13 +24,13 @@ static void forget(ts_follow *f) {
         free(f->prompts[i]);
     for (size_t i = 0; i < f->n_samples; i++)
         free(f->samples[i].text);
-    f->n_log = f->n_points = f->n_evals = f->n_prompts = f->n_samples = 0;
+    f->n_log = f->n_points = f->n_evals = f->n_generals = f->n_prompts = f->n_samples = 0;
     f->offset = 0;
     f->ended = false;
     f->steps = f->examples = f->tokens_per_epoch = f->supervised_per_epoch = f->truncated = f->unsupervised = 0;
     f->trainable_params = f->all_params = f->step = f->peak_rss = 0;
     f->epochs = f->seconds = f->tokens_per_second = f->supervised_per_second = 0;
-    f->eta = f->train_loss = f->valid_loss = f->best_valid_loss = NAN;
+    f->eta = f->train_loss = f->valid_loss = f->best_valid_loss = f->general_loss = f->general_before = NAN;
     f->best_step = -1;
     f->kernel[0] = f->host[0] = f->reason[0] = 0;
     f->threads = 0;
@@ -46,6 +46,7 @@ void ts_follow_release(ts_follow *f) {
     free(f->dir);
     free(f->points);
     free(f->evals);
+    free(f->generals);
     free(f->prompts);
     free(f->samples);
     free(f->log);
@@ -116,10 +117,20 @@ static void on_step(ts_follow *f, const ts_json *e) {
         p.seconds > 0 ? p.tokens / p.seconds : 0);
 }
 
+static void on_general(ts_follow *f, const ts_json *e) {
+    ts_eval_point p = {f->step, num(e, "general_loss"), false};
+    TS_PUSH(f->generals, f->n_generals, f->cap_generals, p);
+    if (f->n_generals == 1) f->general_before = p.loss;
+    f->general_loss = p.loss;
+    say(f, e, "general loss %.3f, %+.3f since the start", p.loss, p.loss - f->general_before);
+}
+
 static void on_eval(ts_follow *f, const ts_json *e) {
     ts_eval_point p = {f->step, num(e, "valid_loss"), ts_json_is_true(ts_json_get(e, "best"))};
-    TS_PUSH(f->evals, f->n_evals, f->cap_evals, p);
     f->seconds += ts_json_num(ts_json_get(e, "seconds"), 0);
+    if (ts_json_get(e, "general_loss")) on_general(f, e);
+    if (!ts_json_get(e, "valid_loss")) return; /* a run without held-out rows */
+    TS_PUSH(f->evals, f->n_evals, f->cap_evals, p);
     f->valid_loss = p.loss;
     if (p.best) {
         f->best_valid_loss = p.loss;

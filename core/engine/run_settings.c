@@ -31,6 +31,9 @@ static const struct field fields[] = {
     FACT(model_hash, TEXT, NULL),
     FACT(train_hash, TEXT, NULL),
     FACT(valid_hash, TEXT, NULL),
+    FACT(general_hash, TEXT, NULL),
+    FACT(general_rows, INT, "0"),
+    FACT(replay_rows, INT, "0"),
     FACT(train_rows, INT, "0"),
     FACT(valid_rows, INT, "0"),
     TS_RUN_OPTIONS(OPTION) /* */
@@ -173,6 +176,9 @@ ts_status ts_run_settings_check(ts_run_settings *s, ts_err *err) {
         return ts_fail(err, TS_INVALID,
                        "no model is named; say --model with a GGUF file, a Hugging Face folder or a "
                        "name in the models folder");
+    if (s->l2_delta > 0 && (s->use_dora || ts_run_method(s)->whole))
+        return ts_fail(err, TS_INVALID, "--l2-delta holds plain LoRA near its base; it does not go with %s",
+                       s->use_dora ? "--use-dora" : "--method full");
     return check_precision(s, err);
 }
 

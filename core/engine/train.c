@@ -110,9 +110,13 @@ static ts_status read_split(ts_trainer *t, const char *name, ts_examples *out, t
 static ts_status open_data(ts_trainer *t, ts_err *err) {
     TS_TRY(check_data(t, "train.jsonl", t->s.train_hash, err));
     TS_TRY(read_split(t, "train.jsonl", &t->train, err));
-    if (!t->s.valid_hash) return TS_OK;
-    TS_TRY(check_data(t, "valid.jsonl", t->s.valid_hash, err));
-    return read_split(t, "valid.jsonl", &t->valid, err);
+    if (t->s.valid_hash) {
+        TS_TRY(check_data(t, "valid.jsonl", t->s.valid_hash, err));
+        TS_TRY(read_split(t, "valid.jsonl", &t->valid, err));
+    }
+    if (!t->s.general_hash) return TS_OK;
+    TS_TRY(check_data(t, "general.jsonl", t->s.general_hash, err));
+    return read_split(t, "general.jsonl", &t->general, err);
 }
 
 static ts_status open_adapter(ts_trainer *t, ts_err *err) {
@@ -156,7 +160,7 @@ static void plan_steps(ts_trainer *t) {
     t->sample_every = t->s.sample_every ? t->s.sample_every : t->eval_every;
     t->order = ts_calloc(n, sizeof *t->order);
     t->epoch_of_order = -1;
-    t->seqs = ts_calloc(TS_MAX(TS_MIN(t->batch, n), t->valid.n), sizeof *t->seqs);
+    t->seqs = ts_calloc(TS_MAX(TS_MIN(t->batch, n), TS_MAX(t->valid.n, t->general.n)), sizeof *t->seqs);
 }
 
 /* How it is calculated is written down at the first start and kept. A different kernel only changes the last bits. */
@@ -248,19 +252,20 @@ static ts_status find_place(ts_trainer *t, ts_err *err) {
 
 /* --- validation --- */
 
-static ts_status validation_loss(ts_trainer *t, double *loss, ts_err *err) {
+/* Of rows that are not trained on; NAN: there are none. */
+static ts_status loss_of(ts_trainer *t, const ts_examples *x, double *loss, ts_err *err) {
     double sum = 0;
-    size_t total = 0, n = t->valid.n;
+    size_t total = 0, n = x->n;
     double *nll = ts_calloc(n, sizeof *nll);
     size_t *count = ts_calloc(n, sizeof *count);
     for (size_t i = 0; i < n; i++)
-        t->seqs[i] = ts_train_seq(&t->valid.items[i]);
+        t->seqs[i] = ts_train_seq(&x->items[i]);
     ts_status status = ts_net_nll(t->net, t->adapter, t->seqs, n, nll, count, NULL, t->progress, err);
     for (size_t i = 0; i < n; i++) {
         sum += nll[i];
         total += count[i];
     }
-    *loss = sum / (double)TS_MAX(total, 1);
+    *loss = n ? sum / (double)TS_MAX(total, 1) : NAN;
     free(nll);
     free(count);
     return status;
@@ -268,30 +273,35 @@ static ts_status validation_loss(ts_trainer *t, double *loss, ts_err *err) {
 
 /* The adapter at step 0 is no candidate for the best: it is the base model. */
 static ts_status evaluate(ts_trainer *t, ts_err *err) {
-    double begun = ts_now(), loss;
-    TS_TRY(validation_loss(t, &loss, err));
-    bool best = t->at.step > 0 && isfinite(loss) && !(loss >= t->at.best_valid_loss);
+    double begun = ts_now(), loss, general;
+    TS_TRY(loss_of(t, &t->valid, &loss, err));
+    TS_TRY(loss_of(t, &t->general, &general, err));
+    bool best = t->valid.n && t->at.step > 0 && isfinite(loss) && !(loss >= t->at.best_valid_loss);
     if (best) {
         TS_TRY(ts_train_save(t, "best", err));
         t->at.best_valid_loss = loss;
         t->at.best_step = t->at.step;
     }
-    t->at.bad_evals = best || t->at.step == 0 ? 0 : t->at.bad_evals + 1;
+    t->at.bad_evals = best || t->at.step == 0 || !t->valid.n ? 0 : t->at.bad_evals + 1;
     t->at.evaluated = t->at.step;
     t->at.valid_loss = loss;
     double seconds = ts_now() - begun;
     t->at.seconds += seconds;
     ts_jw w = ts_events_begin(&t->line, "eval", t->at.step);
-    ts_jw_knum(&w, "valid_loss", loss);
+    if (t->valid.n) ts_jw_knum(&w, "valid_loss", loss);
+    if (t->general.n) ts_jw_knum(&w, "general_loss", general);
     ts_jw_kbool(&w, "best", best);
     ts_jw_knum(&w, "seconds", seconds);
-    ts_train_say(t, "step %lld/%lld  validation loss %.4f%s", (long long)t->at.step, (long long)t->steps, loss,
-                 best ? ", the best so far" : "");
+    if (t->valid.n)
+        ts_train_say(t, "step %lld/%lld  validation loss %.4f%s", (long long)t->at.step, (long long)t->steps, loss,
+                     best ? ", the best so far" : "");
+    if (t->general.n)
+        ts_train_say(t, "step %lld/%lld  general loss %.4f", (long long)t->at.step, (long long)t->steps, general);
     return ts_events_add(&t->events, &w, err);
 }
 
 static bool evaluation_due(const ts_trainer *t) {
-    if (t->valid.n == 0 || t->at.evaluated == t->at.step) return false;
+    if (t->valid.n + t->general.n == 0 || t->at.evaluated == t->at.step) return false;
     return t->at.step % t->eval_every == 0 || t->at.step == t->steps;
 }
 
@@ -419,6 +429,7 @@ static void release(ts_trainer *t) {
     ts_adapter_free(t->v);
     ts_examples_release(&t->train);
     ts_examples_release(&t->valid);
+    ts_examples_release(&t->general);
     ts_train_samples_free(t->samples);
     ts_encoder_release(&t->encoder);
     ts_model_close(t->model);

@@ -7,6 +7,7 @@
 #ifndef TS_ENGINE_TRAIN_H
 #define TS_ENGINE_TRAIN_H
 
+#include "core/engine/examples.h"
 #include "core/engine/run.h"
 
 typedef struct ts_train_result {
@@ -42,6 +43,10 @@ typedef struct ts_train_plan {
     int64_t trainable_params, all_params, memory_bytes;
     double seconds; /* NAN: not measured */
     int64_t longest;
+    int64_t replayed; /* of the examples: general rows that --replay mixes in */
+    int64_t context;  /* tokens the model was made for */
+    /* the first lines of the file that are cut, and that teach nothing */
+    int64_t truncated_lines[TS_LINES_NAMED], unsupervised_lines[TS_LINES_NAMED];
 } ts_train_plan;
 /* Optimiser steps that a run on so many examples takes. */
 int64_t ts_train_steps(const ts_run_settings *s, int64_t examples);

@@ -28,7 +28,7 @@ typedef struct ts_trainer {
     ts_model *model;
     ts_net *net;
     ts_encoder encoder;
-    ts_examples train, valid;
+    ts_examples train, valid, general;
     ts_train_samples *samples;          /* NULL: no prompts are answered */
     ts_adapter *adapter, *grad, *m, *v; /* what is trained, its gradient, AdamW's two means */
     ts_checkpoint at;                   /* where the run is; its arrays are those of adapter, m and v */

@@ -3,6 +3,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/rand.h"
+#include "core/engine/penalty.h"
 
 #include <math.h>
 #include <string.h>
@@ -92,10 +93,11 @@ static void update(ts_trainer *t, double lr, double norm, double scale) {
     ts_adapter_refresh(t->adapter);
 }
 
-static ts_status report_step(ts_trainer *t, double loss, double lr, double norm, size_t tokens, size_t supervised,
-                             double seconds, ts_err *err) {
+static ts_status report_step(ts_trainer *t, double loss, double penalty, double lr, double norm, size_t tokens,
+                             size_t supervised, double seconds, ts_err *err) {
     ts_jw w = ts_events_begin(&t->line, "step", t->at.step);
     ts_jw_knum(&w, "loss", loss);
+    if (t->s.l2_delta > 0) ts_jw_knum(&w, "penalty", penalty);
     ts_jw_knum(&w, "lr", lr);
     ts_jw_knum(&w, "grad_norm", norm);
     ts_jw_kint(&w, "tokens", (int64_t)tokens);
@@ -108,7 +110,7 @@ static ts_status report_step(ts_trainer *t, double loss, double lr, double norm,
 }
 
 ts_status ts_train_step(ts_trainer *t, ts_err *err) {
-    double begun = ts_now(), nll = 0;
+    double begun = ts_now(), nll = 0, penalty = 0;
     size_t count = 0, first, tokens = 0, n = make_batch(t, t->at.step, &first);
     ts_dropout dropout = {.p = t->adapter->dropout,
                           .seed =
@@ -118,6 +120,8 @@ ts_status ts_train_step(ts_trainer *t, ts_err *err) {
         tokens += t->seqs[i].n;
     memset(t->grad->block, 0, t->grad->n_params * sizeof(float));
     TS_TRY(ts_net_backward(t->net, t->adapter, t->seqs, n, dropout, t->grad, &nll, &count, t->progress, err));
+    /* the gradient is still the sum over `count` tokens: so is the penalty's, before the norm and its clipping */
+    if (t->s.l2_delta > 0) penalty = ts_penalty_l2(t->adapter, t->s.l2_delta, (double)count, t->grad);
     double scale = 1 / (double)TS_MAX(count, 1), norm = ts_grad_norm(t->grad->block, t->grad->n_params) * scale;
     double factor = ts_schedule_factor(t->schedule, (size_t)t->at.step, (size_t)t->steps, (size_t)t->warmup);
     if (!isfinite(nll) || !isfinite(norm)) return name_culprit(t, first, n, err);
@@ -127,5 +131,5 @@ ts_status ts_train_step(ts_trainer *t, ts_err *err) {
     t->at.seconds += seconds;
     if (count == 0)
         return ts_train_warn(t, err, "step %lld has no supervised token and changed nothing", (long long)t->at.step);
-    return report_step(t, nll * scale, t->s.learning_rate * factor, norm, tokens, count, seconds, err);
+    return report_step(t, nll * scale, penalty, t->s.learning_rate * factor, norm, tokens, count, seconds, err);
 }

@@ -1,6 +1,7 @@
 /* Training on a tiny model: it learns, it resumes to the bit, and bad input ends with a sentence. */
 #include "core/base/rand.h"
 #include "core/engine/net.h"
+#include "core/engine/penalty.h"
 #include "core/engine/train.h"
 #include "core/model/adapter.h"
 #include "tests/support.h"
@@ -242,6 +243,113 @@ static void samples_change_no_bit(void **state) {
     for (size_t i = 0; i < TS_COUNT(names); i++)
         free(dirs[i]);
     free(prompts);
+}
+
+static double change_of(const char *dir, const char *model) {
+    ts_model *m = NULL;
+    ts_adapter *a = NULL, *grad = NULL;
+    char *path = ts_path_join(dir, "adapter");
+    assert_ok(ts_model_open(&m, model, &err));
+    assert_ok(ts_adapter_load(&a, path, m, &err));
+    assert_ok(ts_adapter_hold(a, &err));
+    assert_ok(ts_adapter_trainable(a, &err));
+    assert_ok(ts_adapter_zero_like(&grad, a, &err));
+    double change = ts_penalty_l2(a, 1, 0, grad);
+    ts_adapter_free(a);
+    ts_adapter_free(grad);
+    ts_model_close(m);
+    free(path);
+    return change;
+}
+
+/* General rows are measured before, during and after, with and without held-out rows, and change no bit; the penalty
+ * keeps the change of the weights small, is not part of the loss, and goes through a stop to the bit. */
+static void forgetting_is_measured_and_held(void **state) {
+    (void)state;
+    static const char *const penalties[] = {"0", "0", "5", "5"};
+    ts_run_settings s;
+    ts_train_result r;
+    char *dirs[4], *general = path_of("general.jsonl"), *model = path_of("tiny");
+    write_rows("train.jsonl", 11, 3);
+    write_rows("general.jsonl", 4, 17);
+    for (size_t i = 0; i < TS_COUNT(penalties); i++) {
+        char name[8] = {(char)('a' + i), 0};
+        int starts = 0;
+        settings(&s);
+        if (i > 0) ts_run_set(&s.general, general);
+        set(&s, "l2-delta", penalties[i]);
+        dirs[i] = create(name, &s, false);
+        do {
+            struct stopper st = {.at = i == 3 ? 3 : 1000};
+            ts_train_options o = {.on_line = stop_after, .ctx = &st};
+            assert_ok(ts_train_run(dirs[i], &o, &st.progress, &r, &err));
+            assert_true(++starts < 40);
+        } while (r.state == TS_RUN_STOPPED);
+    }
+    assert_same_file(dirs[0], dirs[1], "adapter/adapter_model.safetensors");
+    assert_same_file(dirs[2], dirs[3], "adapter/adapter_model.safetensors");
+    assert_true(change_of(dirs[2], model) < 0.5 * change_of(dirs[1], model));
+    ts_follow plain = follow(dirs[1]), held = follow(dirs[3]);
+    assert_int_equal(plain.n_evals, 0);
+    assert_int_equal(plain.n_generals, 6); /* before, every second of 9 steps, after */
+    assert_int_equal(held.n_generals, 6);
+    assert_true(plain.general_before == held.general_before && plain.general_before == plain.generals[0].loss);
+    assert_true(plain.general_loss == plain.generals[5].loss && isfinite(plain.general_loss));
+    assert_true(plain.points[0].loss == held.points[0].loss); /* the penalty is reported beside it */
+    ts_follow_release(&plain);
+    ts_follow_release(&held);
+    settings(&s);
+    set(&s, "use-dora", "yes");
+    set(&s, "l2-delta", "1");
+    assert_int_equal(ts_run_settings_check(&s, &err), TS_INVALID);
+    ts_run_settings_release(&s);
+    for (size_t i = 0; i < TS_COUNT(dirs); i++)
+        free(dirs[i]);
+    free(general);
+    free(model);
+}
+
+/* So many general rows that they are the share of all, spread evenly, the same ones for a seed; a run has them in its
+ * own copy, and a plan counts them. */
+static void general_rows_are_mixed_in(void **state) {
+    (void)state;
+    ts_run_settings s;
+    ts_train_plan p;
+    char *general = path_of("general.jsonl"), *train = path_of("train.jsonl");
+    ts_buf mixed = TS_BUF_INIT, again = TS_BUF_INIT, out = TS_BUF_INIT;
+    for (int i = 0; i < 30; i++)
+        ts_buf_printf(&out, "{\"ids\":[1,7,9],\"labels\":[-100,7,%d]}\n", 10 + i); /* the only rows with [1,7,9] */
+    write_file("general.jsonl", out.data);
+    write_rows("train.jsonl", 12, 3);
+    settings(&s);
+    ts_run_set(&s.replay, general);
+    set(&s, "replay-fraction", "0.25");
+    assert_ok(ts_train_plan_make(&s, train, NULL, &p, &err));
+    assert_int_equal(p.examples, 16);
+    assert_int_equal(p.replayed, 4);
+    char *dir = path_of("run"), *twin = path_of("twin"), *data = ts_path_join(dir, "train.jsonl");
+    char *other = ts_path_join(twin, "train.jsonl"), *rest, *line;
+    assert_ok(ts_run_create(dir, &s, train, NULL, NULL, &err));
+    assert_int_equal(s.train_rows, 16);
+    assert_int_equal(s.replay_rows, 4);
+    assert_ok(ts_run_create(twin, &s, train, NULL, NULL, &err));
+    assert_ok(ts_file_read(data, 1 << 20, &mixed, &err));
+    assert_ok(ts_file_read(other, 1 << 20, &again, &err));
+    assert_string_equal(ts_buf_str(&mixed), ts_buf_str(&again));
+    int number = 0;
+    for (line = strtok_r(mixed.data, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+        assert_int_equal(strstr(line, "[1,7,9]") != NULL, ++number % 4 == 0);
+    assert_int_equal(number, 16);
+    ts_run_settings_release(&s);
+    ts_buf_release(&mixed);
+    ts_buf_release(&again);
+    ts_buf_release(&out);
+    free(general);
+    free(train);
+    free(dir);
+    free(twin);
+    free(data);
+    free(other);
 }
 
 static void strange_prompts_are_named(void **state) {
@@ -815,6 +923,8 @@ int main(void) {
         cmocka_unit_test_setup(resumes_to_the_bit, fresh),
         cmocka_unit_test_setup(samples_change_no_bit, fresh),
         cmocka_unit_test_setup(strange_prompts_are_named, fresh),
+        cmocka_unit_test_setup(forgetting_is_measured_and_held, fresh),
+        cmocka_unit_test_setup(general_rows_are_mixed_in, fresh),
         cmocka_unit_test_setup(accumulation_equals_a_big_batch, fresh),
         cmocka_unit_test_setup(patience_ends_the_run, fresh),
         cmocka_unit_test_setup(one_row_is_enough, fresh),

@@ -296,6 +296,23 @@ static void workspace_runs(void **state) {
     expect("import ws data.jsonl", 0, NULL);
     expect("train ws", 1, "status=accepted");
     expect("plan ws --where 'status=new' --r 4 --json", 0, "\"examples\":4");
+    expect("plan ws --where 'status=new' --r 4 --learning-rate 0.5", 0,
+           "--learning-rate 0.5 is higher than is usual for lora (1e-05 to 0.002)");
+    expect("plan ws --where 'status=new' --r 4", 0, "4 examples to learn from: the model will repeat them");
+    file("twice.jsonl",
+         "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"}]}\n"
+         "{\"ids\":[1,2,3],\"labels\":[-100,-100,-100]}\n"
+         "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"b\"}]}\n");
+    file("held.jsonl",
+         "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"},{\"role\":\"assistant\",\"content\":\"c\"}]}\n");
+    static const char *const said[] = {"1 example is there a second time: line 3",
+                                       "1 of 1 held-out examples have a prompt",
+                                       "1 example without a supervised token, left out: line 2",
+                                       "2 examples longer than 4 tokens, cut at the end: lines 1, 3"};
+    for (size_t i = 0; i < TS_COUNT(said); i++)
+        expect(i < 3 ? "plan --data twice.jsonl --valid-data held.jsonl --model m --json"
+                     : "plan --data twice.jsonl --model m --max-length 4",
+               i < 3 ? 0 : 3, said[i]);
     expect("train ws --where status=new --r 4 --epochs 1 --valid 0 --json --quiet", 0, "\"run\":1");
     expect("runs ws --json", 0, "\"state\":\"done\"");
     expect("runs ws --note 1 'a remark'", 0, NULL);

@@ -1,0 +1,14 @@
+/* Replay against forgetting (engine research 2.13): general rows mixed among the rows that are trained on. */
+#ifndef TS_ENGINE_REPLAY_H
+#define TS_ENGINE_REPLAY_H
+
+#include "core/engine/run.h"
+
+/* Writes `out`: the lines of train_file and, spread evenly among them, so many of s->replay (chosen by s->seed) that
+ * they are s->replay_fraction of all; where the file has fewer, all of them. *added: how many. */
+TS_MUST_USE ts_status ts_replay_mix(const ts_run_settings *s, const char *train_file, const char *out, int64_t *added,
+                                    ts_err *err);
+/* The settings ask for it. */
+bool ts_replay_wanted(const ts_run_settings *s);
+
+#endif
