@@ -282,7 +282,7 @@ void ts_side_votes_print(const ts_side_votes *v, ts_buf *out) {
     ts_buf_printf(out, " = %.0f%% [%.0f%%, %.0f%%]", 100 * (double)v->wins / decided, 100 * w.low, 100 * w.high);
 }
 
-enum { LABEL = 16, CELL = 25 };
+enum { LABEL = 16, CELL = 27 };
 
 static void end_line(ts_buf *out) {
     while (out->len && out->data[out->len - 1] == ' ')
@@ -307,7 +307,7 @@ static void put_table(const ts_compare *c, size_t first, size_t last, ts_buf *ou
     ts_buf cell = TS_BUF_INIT;
     put_cell(out, "side", 4, LABEL);
     for (size_t i = first; i < last; i++)
-        put_cell(out, c->sides[i], strlen(c->sides[i]), i + 1 < last ? CELL - 1 : CELL), ts_buf_putc(out, ' ');
+        put_cell(out, c->sides[i], strlen(c->sides[i]), CELL - 1), ts_buf_putc(out, ' ');
     end_line(out);
     for (int id = 0; id < TS_METRIC_COUNT; id++) {
         if (!measured(c, id)) continue;
@@ -315,7 +315,8 @@ static void put_table(const ts_compare *c, size_t first, size_t last, ts_buf *ou
         for (size_t i = first; i < last; i++) {
             ts_buf_reset(&cell);
             put_measure(&cell, (ts_metric_id)id, &c->metrics[i].m[id]);
-            put_cell(out, ts_buf_str(&cell), cell.len, CELL);
+            put_cell(out, ts_buf_str(&cell), cell.len, CELL - 1);
+            ts_buf_putc(out, ' ');
         }
         end_line(out);
     }
@@ -323,7 +324,8 @@ static void put_table(const ts_compare *c, size_t first, size_t last, ts_buf *ou
     for (size_t i = first; i < last && voted(c); i++) {
         ts_buf_reset(&cell);
         ts_side_votes_print(&c->votes[i], &cell);
-        put_cell(out, ts_buf_str(&cell), cell.len, CELL);
+        put_cell(out, ts_buf_str(&cell), cell.len, CELL - 1);
+        ts_buf_putc(out, ' ');
     }
     if (voted(c)) end_line(out);
     ts_buf_release(&cell);

@@ -76,7 +76,7 @@ void ts_metric_print(ts_metric_id id, double value, ts_buf *out) {
     else if (ts_metrics[id].percent)
         ts_buf_printf(out, "%.0f%%", 100 * value);
     else
-        ts_buf_printf(out, "%.*f", fabs(value) >= 10 ? 1 : id == TS_M_COST ? 6 : 3, value);
+        ts_buf_printf(out, id == TS_M_COST ? "%.3g" : fabs(value) >= 10 ? "%.1f" : "%.3f", value);
 }
 
 /* ---- tools ---- */
