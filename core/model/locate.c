@@ -2,11 +2,42 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+enum { MAX_UP = 5 }; /* build/release/tests/x and one more */
 
 char *ts_models_dir(void) {
     const char *set = getenv("TUNESMITH_MODELS"), *home = getenv("HOME");
     if (set && *set) return ts_strdup(set);
     return ts_printf("%s/.cache/tunesmith/models", home ? home : "");
+}
+
+static char *if_model(char *dir) {
+    char *config = ts_path_join(dir, "config.json");
+    bool there = ts_is_file(config);
+    free(config);
+    if (there) return dir;
+    free(dir);
+    return NULL;
+}
+
+char *ts_sample_model(void) {
+    char self[4096];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n <= 0) return NULL;
+    self[n] = 0;
+    char *folder = ts_path_dir(self), *found = if_model(ts_printf("%s/../share/tunesmith/model", folder));
+    for (int up = 0; up < MAX_UP && !found; up++) {
+        char *above = ts_path_dir(folder);
+        free(folder);
+        folder = above;
+        found = if_model(ts_path_join(folder, "samples/model"));
+    }
+    free(folder);
+    if (!found) return NULL;
+    char *absolute = ts_path_absolute(found);
+    free(found);
+    return absolute;
 }
 
 static bool ends_with(const char *s, const char *end) {
@@ -70,7 +101,8 @@ ts_status ts_model_locate(const char *spec, ts_model_place *out, ts_err *err) {
     if (!*spec) return ts_fail(err, TS_INVALID, "the model's name is empty");
     if (ts_is_dir(spec)) return locate_dir(spec, out, err);
     if (ts_is_file(spec)) return locate_file(spec, out, err);
-    char *models = ts_models_dir(), *named = ts_path_join(models, spec);
+    char *models = ts_models_dir(), *named = ts_path_join(models, spec),
+         *sample = strcmp(spec, "sample") == 0 ? ts_sample_model() : NULL;
     ts_status status;
     if (*spec == '/')
         status = ts_fail(err, TS_NOT_FOUND, "there is no model at %s", spec);
@@ -78,6 +110,8 @@ ts_status ts_model_locate(const char *spec, ts_model_place *out, ts_err *err) {
         status = locate_dir(named, out, err);
     else if (ts_is_file(named))
         status = locate_file(named, out, err);
+    else if (sample)
+        status = locate_dir(sample, out, err);
     else
         status =
             ts_fail(err, TS_NOT_FOUND,
@@ -86,6 +120,7 @@ ts_status ts_model_locate(const char *spec, ts_model_place *out, ts_err *err) {
                     spec, models);
     free(models);
     free(named);
+    free(sample);
     return status;
 }
 

@@ -87,8 +87,17 @@ static void names_are_looked_up_among_the_models(void **state) {
     free(before);
 }
 
+/* The model that comes with the program: above the test program in the source tree. */
+static void the_sample_model_is_found(void **state) {
+    (void)state;
+    char *want = ts_path_absolute(ts_test_source("samples/model"));
+    found("sample", TS_MODEL_HF, want, "");
+    free(want);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_sample_model_is_found),
         cmocka_unit_test(folders_and_files),
         cmocka_unit_test(two_gguf_files_are_named),
         cmocka_unit_test(a_tokenizer_alone_is_a_folder_too),
