@@ -89,7 +89,7 @@ static inline void golden_batch_release(golden_batch *b) {
 static inline float *golden_nll(ts_net *n, const ts_adapter *a, const int32_t *ids, size_t len, double *sum) {
     float *each = ts_malloc(len * sizeof *each);
     size_t count;
-    ts_seq s = {ids, ids, len};
+    ts_seq s = {ids, ids, len, NULL};
     assert_ok(ts_net_nll(n, a, &s, 1, sum, &count, each, NULL, &err));
     assert_int_equal(count, len - 1);
     return each;

@@ -25,6 +25,7 @@
 struct train_opts {
     const char *model, *run, *data, *valid_data, *out, *name;
     bool detach, now;
+    bool time;         /* plan */
     ts_cost_opts cost; /* plan */
     TS_RUN_OPTIONS(DECLARE)
 };
@@ -51,9 +52,10 @@ static ts_status set_text(ts_run_settings *s, const char *option, const char *va
 static ts_status set_flag(ts_run_settings *s, const char *option, bool value, ts_err *err) {
     return value ? ts_run_settings_set(s, option, "yes", err) : TS_OK;
 }
-#define SET_TEXT(option, member) set_text(s, option, o->member, err)
-#define SET_INT(option, member) set_text(s, option, o->member, err)
-#define SET_NUM(option, member) set_text(s, option, o->member, err)
+/* What was not typed stays what it is: a preset may have set it. */
+#define SET_TEXT(option, member) (o->member == defaults.member ? TS_OK : set_text(s, option, o->member, err))
+#define SET_INT(option, member) SET_TEXT(option, member)
+#define SET_NUM(option, member) SET_TEXT(option, member)
 #define SET_BOOL(option, member) set_flag(s, option, o->member, err)
 #define SET(option, member, kind, value, help, otherwise, least, most)                                                 \
     if (status == TS_OK) status = SET_##kind(option, member);
@@ -437,11 +439,13 @@ static void put_warnings(ts_jw *w, const ts_names *warnings, ts_buf *text) {
 }
 
 /* cost: NULL without --providers. */
-static void print_plan(const ts_cmd *cmd, const ts_train_plan *p, const ts_names *warnings, const ts_cost *cost,
-                       const ts_prices *prices) {
+static void print_plan(const ts_cmd *cmd, const ts_train_plan *p, const ts_run_settings *s, const ts_names *warnings,
+                       const ts_cost *cost, const ts_prices *prices) {
     ts_buf json = TS_BUF_INIT, text = TS_BUF_INIT;
     char line[160], time[64];
     ts_trainable_line((size_t)p->trainable_params, (size_t)(p->all_params - p->trainable_params), line, sizeof line);
+    const ts_preset *preset = ts_preset_named(s->preset);
+    if (preset) ts_buf_printf(&text, "preset     %s: %s (%s)\n", preset->name, preset->purpose, preset->why);
     ts_buf_printf(&text,
                   "examples   %lld\ntokens     %lld, %lld supervised, the longest example %lld\nsteps      %lld\n",
                   (long long)p->examples, (long long)p->tokens, (long long)p->supervised_tokens, (long long)p->longest,
@@ -449,8 +453,10 @@ static void print_plan(const ts_cmd *cmd, const ts_train_plan *p, const ts_names
     if (isfinite(p->seconds))
         ts_format_duration(p->seconds, time);
     else
-        snprintf(time, sizeof time, "not known before the first run here");
-    ts_buf_printf(&text, "memory     about %.2f GB\ntime       %s\n%s\n", (double)p->memory_bytes / 1e9, time, line);
+        snprintf(time, sizeof time, "not known before the first run here (--time tries a step)");
+    ts_buf_printf(&text,
+                  "memory     about %.2f GB\ndisk       at most %.2f GB in the run's folder\ntime       %s\n%s\n",
+                  (double)p->memory_bytes / 1e9, (double)p->disk_bytes / 1e9, time, line);
     ts_jw w = ts_jw_to(&json);
     ts_jw_obj(&w);
     ts_jw_kint(&w, "examples", p->examples);
@@ -462,6 +468,7 @@ static void print_plan(const ts_cmd *cmd, const ts_train_plan *p, const ts_names
     ts_jw_kint(&w, "trainable_params", p->trainable_params);
     ts_jw_kint(&w, "all_params", p->all_params);
     ts_jw_kint(&w, "memory_bytes", p->memory_bytes);
+    ts_jw_kint(&w, "disk_bytes", p->disk_bytes);
     ts_jw_knum(&w, "seconds", p->seconds);
     put_warnings(&w, warnings, &text);
     if (cost) {
@@ -484,6 +491,7 @@ static ts_status plan(const ts_cmd *cmd, const struct train_opts *o, ts_run_sett
     int64_t *ids = NULL;
     if (o->data) {
         TS_TRY(ts_train_plan_make(s, o->data, progress, out, err));
+        if (o->time) TS_TRY(ts_train_plan_time(s, o->data, 0, progress, out, err));
         TS_TRY(ts_plan_check(s, out, &data, warnings, err));
         if (o->cost.providers) ts_cost_local(cost, NULL, s, o->data, progress);
         return TS_OK;
@@ -504,7 +512,10 @@ static ts_status plan(const ts_cmd *cmd, const struct train_opts *o, ts_run_sett
     data.train = train;
     data.ids = ids;
     if (status == TS_OK) status = ts_plan_check(s, out, &data, warnings, err);
-    if (status == TS_OK) ts_runs_plan_time(cmd->args[0], s, out);
+    if (status == TS_OK && o->time)
+        status = ts_train_plan_time(s, train, s->valid_fraction, progress, out, err);
+    else if (status == TS_OK)
+        ts_runs_plan_time(cmd->args[0], s, out);
     if (status == TS_OK && o->cost.providers) ts_cost_local(cost, cmd->args[0], s, train, progress);
     ts_status removed = ts_remove_tree(temp, &ignored);
     (void)removed;
@@ -519,7 +530,7 @@ static int show_plan(const ts_cmd *cmd, const struct train_opts *o, const ts_run
                      const ts_names *warnings, ts_cost *cost, const ts_prices *prices) {
     ts_demand demand = ts_cost_opts_demand(&o->cost);
     if (o->cost.providers) ts_cost_make(cost, prices, s, p, &demand, o->cost.large);
-    print_plan(cmd, p, warnings, o->cost.providers ? cost : NULL, prices);
+    print_plan(cmd, p, s, warnings, o->cost.providers ? cost : NULL, prices);
     if (p->examples > 0) return TS_EXIT_OK;
     ts_cmd_note(cmd,
                 "nothing to learn: no row has a supervised token (an assistant answer within the first %lld tokens)",
@@ -558,6 +569,7 @@ static int run_plan(const ts_cmd *cmd, const void *opts) {
 }
 
 static const ts_opt plan_table[] = {
+    {"time", TS_OPT_FLAG, offsetof(struct train_opts, time), NULL, "try a step and tell how long the run would take"},
     {"model", TS_OPT_TEXT, offsetof(struct train_opts, model), "MODEL",
      "base model: folder, GGUF file or name (the workspace's)"},
     {"data", TS_OPT_TEXT, offsetof(struct train_opts, data), "FILE", "JSONL to train on, instead of a workspace"},

@@ -16,6 +16,7 @@
 enum { KIND_PLAN = 3, COLUMNS = 3 };
 
 static const char *const methods[] = {"lora", "qlora", "full", NULL};
+static const char *const presets[] = {"none", "style", "hundreds", "thousands", NULL};
 static const char *const schedules[] = {"cosine", "linear", "constant", "wsd", NULL};
 
 /* One row: the field of the form and the option of `train` it is. */
@@ -28,6 +29,7 @@ static const struct setting {
     {"rows", "where", "where", NULL, true, NULL},
     {"model", NULL, "model", NULL, true, NULL},
     {"template", "template", "template", NULL, true, "the model's own"},
+    {"preset", "preset", "preset", presets, true, NULL},
     {"targets", "target-modules", "target_modules", NULL, true, NULL},
     {"rank r", "r", "r", NULL, false, NULL},
     {"alpha", "lora-alpha", "lora_alpha", NULL, false, NULL},
@@ -47,7 +49,7 @@ static const struct setting {
     {"samples", "sample-prompts", "sample_prompts", NULL, false, "a file"},
     {"every", "sample-every", "sample_every", NULL, false, NULL},
 };
-enum { SETTINGS = sizeof settings / sizeof *settings, START = SETTINGS, CANCEL, WHERE = 0 };
+enum { SETTINGS = sizeof settings / sizeof *settings, START = SETTINGS, CANCEL, WHERE = 0, PRESET = 3 };
 static const char accepted[] = "status=accepted";
 
 struct train_form {
@@ -240,6 +242,27 @@ static void start(struct train_form *t) {
 
 /* ---- the layer ---- */
 
+static size_t field_of(const char *option) {
+    size_t k = 0;
+    while (k < SETTINGS && (!settings[k].option || strcmp(settings[k].option, option) != 0))
+        k++;
+    return k;
+}
+
+/* What a preset sets for the method is shown in the fields, and may be changed there. */
+static void take_preset(struct train_form *t) {
+    const char *options[8][2];
+    ts_run_settings s;
+    const ts_preset *preset = ts_preset_named(ts_form_value(&t->form, PRESET));
+    if (!preset) return;
+    ts_run_settings_init(&s);
+    ts_run_set(&s.method, ts_form_value(&t->form, field_of("method")));
+    size_t n = ts_preset_options(preset, &s, options);
+    for (size_t i = 0; i < n; i++)
+        if (field_of(options[i][0]) < SETTINGS) ts_form_set(&t->form, field_of(options[i][0]), options[i][1]);
+    ts_run_settings_release(&s);
+}
+
 static bool train_input(ts_layer *l, const ts_input *in) {
     struct train_form *t = (struct train_form *)l;
     if (t->starting) return true;
@@ -254,6 +277,7 @@ static bool train_input(ts_layer *l, const ts_input *in) {
     switch (ts_form_input(&t->form, in)) {
     case TS_FORM_CHANGED:
         if (t->form.focus == WHERE) t->from_filter = false;
+        if (t->form.focus == PRESET) take_preset(t);
         t->planned = false;
         t->number++;
         t->plan_at = ts_now() + 0.4;
@@ -371,7 +395,9 @@ static void train_draw(ts_layer *l, ts_canvas *c) {
     ts_form_draw(&t->form, c, r.x + 3, r.y + 1);
     int below = r.y + 1 + t->form.fields[START].y;
     ts_put_right(c, r.x + 28, below, r.w - 31, TS_R_DIM, "Tab next field  ^S start  Esc leave");
-    draw_plan(t, c, (ts_rect){r.x + 3, below + 2, r.w - 6, 4});
+    const ts_preset *preset = ts_preset_named(ts_form_value(&t->form, PRESET));
+    if (preset) ts_put(c, r.x + 29, r.y + 1 + PRESET, r.w - 32, TS_R_DIM, preset->purpose);
+    draw_plan(t, c, (ts_rect){r.x + 3, below + 2, r.w - 6, TS_MAX(TS_MIN(r.y + r.h - below - 3, 4), 0)});
     draw_command(t, c, (ts_rect){r.x + 3, below + 7, r.w - 6, r.y + r.h - below - 8});
 }
 

@@ -227,7 +227,7 @@ static void plan(attention *t, ts_net *n, const ts_batch *b, size_t window, cons
     t->window = window;
     t->scale = c->attn_scale;
     t->cap = c->attn_cap;
-    t->at = ts_malloc(b->n_runs * sizeof *t->at);
+    t->at = ts_malloc((b->n_runs + 1) * sizeof *t->at);
     for (size_t r = 0; r < b->n_runs; r++) {
         t->at[r] = t->keys;
         t->keys += padded(run_keys(&b->runs[r]));
@@ -238,12 +238,16 @@ static size_t packed_floats(const attention *t) {
     return t->keys * t->kv_heads * (t->d + t->dp);
 }
 
-ts_status ts_attention_need(ts_net *n, const ts_batch *b, bool backward, ts_err *err) {
+size_t ts_attention_floats(ts_net *n, const ts_batch *b, bool backward) {
     attention t;
     plan(&t, n, b, 0, NULL);
     free(t.at);
-    size_t floats = packed_floats(&t) + (backward ? t.keys * 2 * n->hd : 0);
-    return ts_need_floats(&n->kv, &n->kv_floats, floats, "attention's keys and values", err);
+    return packed_floats(&t) + (backward ? t.keys * 2 * n->hd : 0);
+}
+
+ts_status ts_attention_need(ts_net *n, const ts_batch *b, bool backward, ts_err *err) {
+    return ts_need_floats(&n->kv, &n->kv_floats, ts_attention_floats(n, b, backward), "attention's keys and values",
+                          err);
 }
 
 void ts_attention_forward(ts_net *n, const ts_batch *b, size_t window, const float *qkv, float *o, float *lse) {
@@ -275,6 +279,13 @@ typedef struct back_memory {
 
 static size_t back_floats(const attention *t, size_t keys) {
     return padded(keys) * (t->d + t->dp) + 2 * QUERIES * t->dp + 2 * QUERIES * KEYS;
+}
+
+size_t ts_attention_scratch(ts_net *n, size_t keys) {
+    attention t;
+    plan(&t, n, &(ts_batch){0}, 0, NULL);
+    free(t.at);
+    return back_floats(&t, keys);
 }
 
 static back_memory split_memory(const attention *t, size_t keys, float *p) {

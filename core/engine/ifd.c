@@ -68,7 +68,7 @@ static void lay_out(struct work *w, const ts_example *rows, size_t n, bool alone
     w->ids = ts_calloc(tokens, sizeof *w->ids);
     w->labels = ts_calloc(tokens, sizeof *w->labels);
     for (size_t i = 0; i < n; i++)
-        w->seqs[i] = (ts_seq){rows[i].ids.items, rows[i].labels.items, rows[i].ids.n};
+        w->seqs[i] = (ts_seq){rows[i].ids.items, rows[i].labels.items, rows[i].ids.n, NULL};
     for (size_t i = 0; alone && i < w->n_turns; i++) {
         const struct turn *t = &w->turns[i];
         const int32_t *answer = rows[t->row].ids.items + t->first;
@@ -78,7 +78,7 @@ static void lay_out(struct work *w, const ts_example *rows, size_t n, bool alone
         }
         memcpy(w->ids + at + lead, answer, t->n * sizeof *answer);
         memcpy(w->labels + at + lead, answer, t->n * sizeof *answer);
-        w->seqs[n + i] = (ts_seq){w->ids + at, w->labels + at, lead + t->n};
+        w->seqs[n + i] = (ts_seq){w->ids + at, w->labels + at, lead + t->n, NULL};
         at += lead + t->n;
     }
 }

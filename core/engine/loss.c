@@ -26,7 +26,7 @@ static void gather_rows(void *ctx, size_t first, size_t end, int worker) {
     }
 }
 
-/* Softmax minus one at the label, in place of the logits. */
+/* Softmax minus one at the label, times the label's weight, in place of the logits. */
 static void loss_rows(void *ctx, size_t first, size_t end, int worker) {
     const loss_job *j = ctx;
     const ts_kernels *kn = ts_kernels_get();
@@ -47,8 +47,9 @@ static void loss_rows(void *ctx, size_t first, size_t end, int worker) {
             sum += kn->exp_sum(row + k, TS_MIN(vocab - k, (size_t)BLOCK), 1, top);
         j->nll[j->first + i] = (float)((double)top + log(sum) - (double)at_label);
         if (!j->grad) continue;
-        kn->scale(row, vocab, (float)(1 / sum));
-        row[label] -= 1;
+        float weight = j->p->batch->targets[j->first + i].weight;
+        kn->scale(row, vocab, (float)((double)weight / sum));
+        row[label] -= weight;
         if (cap > 0) kn->softcap_back(capped, row, vocab, 1 / cap, cap);
     }
 }

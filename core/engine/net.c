@@ -1,5 +1,7 @@
 #include "core/engine/net_impl.h"
 
+#include "core/work/pool.h"
+
 #include <math.h>
 #include <stdlib.h>
 
@@ -80,6 +82,13 @@ static bool supervised(const ts_seq *s, size_t t) {
     return t > 0 && s->labels && s->labels[t] != TS_NO_LABEL;
 }
 
+double ts_seq_weight(const ts_seq *s) {
+    double sum = 0;
+    for (size_t t = 1; t < s->n; t++)
+        if (supervised(s, t)) sum += s->weights ? (double)s->weights[t] : 1;
+    return sum;
+}
+
 /* Tokens that must be calculated: those before the last supervised one (nothing looks back at the rest). */
 static size_t used_tokens(const ts_seq *s) {
     size_t t = s->n;
@@ -123,6 +132,7 @@ static void add_sequence(ts_batch *b, const ts_seq *s, size_t index, size_t toke
     for (size_t t = 1; t <= n; t++) {
         if (!supervised(s, t)) continue;
         ts_target target = {.row = b->runs[run].first + t - 1 - shared, .label = s->labels[t], .seq = index, .at = t};
+        target.weight = s->weights ? s->weights[t] : 1;
         TS_PUSH(b->targets, b->n_targets, b->cap_targets, target);
     }
 }
@@ -203,7 +213,7 @@ typedef struct sums {
 static void add_up(const ts_batch *b, const float *nll, const sums *to) {
     for (size_t i = 0; i < b->n_targets; i++) {
         const ts_target *t = &b->targets[i];
-        to->nll[t->seq] += (double)nll[i];
+        to->nll[t->seq] += (double)t->weight * (double)nll[i];
         to->count[t->seq]++;
         if (to->per_token) to->per_token[to->offset[t->seq] + t->at] = nll[i];
     }
@@ -221,12 +231,18 @@ out:
     return status;
 }
 
+/* Draws differ from sequence to sequence, and so do stretched positions. */
+static bool may_share(const ts_net *n, const ts_seq *seqs, size_t n_seqs, bool drawn) {
+    bool share = !drawn;
+    for (size_t s = 0; s < n_seqs; s++)
+        share = share && !ts_rope_stretched(n->m, seqs[s].n);
+    return share;
+}
+
 static ts_status all_batches(ts_pass *p, cutting c, const sums *to, ts_err *err) {
     const ts_seq *seqs = c.seqs;
     size_t n_seqs = c.n_seqs;
-    c.share = !(p->dropout.p > 0 || p->dropout.neftune > 0);
-    for (size_t s = 0; s < n_seqs; s++)
-        c.share = c.share && !ts_rope_stretched(p->net->m, seqs[s].n);
+    c.share = may_share(p->net, seqs, n_seqs, p->dropout.p > 0 || p->dropout.neftune > 0);
     TS_TRY(check_ids(p->net, seqs, n_seqs, err));
     aim_at_equal_sizes(&c, p->net->micro_tokens);
     for (size_t s = 0; s < n_seqs; s++) {
@@ -322,14 +338,27 @@ ts_status ts_net_logits(ts_net *n, const ts_adapter *adapter, const int32_t *ids
     return TS_OK;
 }
 
-/* The same sums as ts_bufs_need, loss_memory and attention's; a rank of 16 on all projections. */
-size_t ts_net_train_bytes(const ts_model *m, size_t micro_tokens) {
-    const ts_config *c = &m->config;
-    size_t hd = c->heads * c->head_dim, kd = c->kv_heads * c->head_dim, ranks = 7 * 16;
-    size_t layer = 2 * c->hidden + 2 * hd + 2 * kd + 2 * c->heads + 2 * c->ffn + ranks;
-    if (m->layer[0].q_norm) layer += hd + kd;
-    if (m->layer[0].attn_post_norm) layer += 2 * c->hidden;
-    size_t shared = 6 * c->hidden + hd + 2 * kd + hd + 4 * c->ffn + ranks, attention = 2 * hd + 4 * kd;
-    size_t tokens = micro_tokens ? micro_tokens : 1024;
-    return (tokens * (c->layers * layer + shared + attention) + TS_LOGIT_ROWS * (c->vocab + 64)) * sizeof(float);
+void ts_net_measure(ts_net *n, const ts_seq *seqs, size_t n_seqs, bool drawn, ts_net_load *most) {
+    cutting c = {.seqs = seqs, .n_seqs = n_seqs, .share = may_share(n, seqs, n_seqs, drawn)};
+    aim_at_equal_sizes(&c, n->micro_tokens);
+    while (c.next < n_seqs) {
+        cut_batch(n, &c);
+        const ts_batch *b = &n->batch;
+        if (!b->n_targets) continue;
+        most->rows = TS_MAX(most->rows, b->rows);
+        most->targets = TS_MAX(most->targets, b->n_targets);
+        most->attention = TS_MAX(most->attention, ts_attention_floats(n, b, true));
+        for (size_t r = 0; r < b->n_runs; r++)
+            most->longest = TS_MAX(most->longest, b->runs[r].before + b->runs[r].n);
+    }
+}
+
+/* As ts_forward, ts_loss and ts_backward ask for it. */
+size_t ts_net_train_bytes(const ts_net *n, const ts_net_load *most, size_t ranks, bool dora) {
+    enum { PRODUCTS = (1536 + 128) * TS_PANEL }; /* a worker's memory in gemm.c */
+    size_t widest = TS_MAX(TS_MAX(n->qkv, 2 * n->f), n->h), threads = (size_t)ts_pool_threads();
+    size_t floats = ts_bufs_floats(n, most->rows, ranks, true) + most->attention;
+    floats += TS_MIN(most->targets, (size_t)TS_LOGIT_ROWS) * n->m->config.vocab + 2 * most->targets * n->h;
+    floats += threads * TS_MAX(ts_attention_scratch((ts_net *)(uintptr_t)n, most->longest), (size_t)PRODUCTS);
+    return (floats + (dora ? most->rows * widest : 0)) * sizeof(float);
 }

@@ -35,7 +35,10 @@ const char *ts_net_kernel(void);
 typedef struct ts_seq {
     const int32_t *ids, *labels;
     size_t n;
+    const float *weights; /* [n] of each label's NLL in sums and gradients, from 0 on; NULL: 1 */
 } ts_seq;
+/* Sum of the weights of what is supervised: what a mean divides by. */
+double ts_seq_weight(const ts_seq *s);
 
 /* Sum of natural-log NLL over the supervised tokens of each sequence into nll[i] and their number into count[i]; with
  * `per_token` not NULL also each single NLL, at the position of its label (0 where unsupervised), laid end to end as
@@ -99,8 +102,16 @@ TS_MUST_USE ts_status ts_net_generate(ts_net *n, ts_gen_item *items, size_t n_it
                                       ts_progress *progress, ts_err *err);
 void ts_gen_release(ts_gen_item *items, size_t n);
 
-/* Bytes a net of these sizes needs for training (activations, logits chunk, scratch), for estimates. */
-size_t ts_net_train_bytes(const ts_model *m, size_t micro_tokens);
+/* What the largest micro-batches of some calls take: rows, supervised rows, floats of attention, and their longest
+ * sequence. Grows with every call, beginning with zeros. */
+typedef struct ts_net_load {
+    size_t rows, targets, attention, longest;
+} ts_net_load;
+/* Cuts the sequences of a ts_net_backward (drawn: with dropout or noise) into micro-batches, and calculates nothing. */
+void ts_net_measure(ts_net *n, const ts_seq *seqs, size_t n_seqs, bool drawn, ts_net_load *most);
+/* Bytes that training then takes beside weights, adapter and optimiser: activations, logits, scratch. ranks: the
+ * largest sum of the ranks of a layer. */
+size_t ts_net_train_bytes(const ts_net *n, const ts_net_load *most, size_t ranks, bool dora);
 /* What loading, generating and each way of training take, for `inspect`; returns the number of rows. */
 size_t ts_net_memory(const ts_model *m, ts_memory_row rows[TS_MEMORY_ROWS]);
 

@@ -31,6 +31,7 @@ typedef struct ts_target {
     size_t row;
     int32_t label;
     size_t seq, at; /* which sequence, which of its labels */
+    float weight;
 } ts_target;
 
 typedef struct ts_batch {
@@ -140,6 +141,9 @@ size_t ts_group_out(const ts_net *n, int group);
 size_t ts_rank_column(const ts_adapter *a, size_t layer, size_t proj);
 
 /* attention.c: o and lse from qkv; dqkv (before rope's inverse) from dout. */
+/* Floats for both, of a pass over b, and of the workers' memory for a sequence of `keys` tokens. */
+size_t ts_attention_floats(ts_net *n, const ts_batch *b, bool backward);
+size_t ts_attention_scratch(ts_net *n, size_t keys);
 /* Memory for both, of a pass over b. */
 TS_MUST_USE ts_status ts_attention_need(ts_net *n, const ts_batch *b, bool backward, ts_err *err);
 /* window: as in ts_layer; tiles of keys that no query of a block sees are not calculated. */

@@ -1,10 +1,13 @@
 /* What a run would be, before it is started. */
+#include "core/base/clock.h"
 #include "core/base/rand.h"
 #include "core/engine/examples.h"
 #include "core/engine/net.h"
+#include "core/engine/optim.h"
 #include "core/engine/replay.h"
 #include "core/engine/train.h"
 #include "core/model/nf4.h"
+#include "core/work/pool.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -26,75 +29,212 @@ void ts_train_order(const ts_run_settings *s, int64_t epoch, size_t *order, size
     ts_rand_permutation(&r, order, n);
 }
 
-/* Tokens of the largest micro-batch of an epoch: a batch of more than micro_tokens is cut into parts of about one size.
- */
-static size_t largest_part(const ts_run_settings *s, const ts_examples *x) {
-    size_t batch = (size_t)(s->batch_size * s->grad_accum), limit = (size_t)s->micro_tokens, largest = 0;
-    size_t *order = ts_calloc(x->n + 1, sizeof *order);
-    ts_train_order(s, 0, order, x->n);
-    for (size_t first = 0; first < x->n; first += batch) {
-        size_t tokens = 0, longest = 0;
-        for (size_t i = first; i < TS_MIN(first + batch, x->n); i++) {
-            tokens += x->items[order[i]].ids.n;
-            longest = TS_MAX(longest, x->items[order[i]].ids.n);
-        }
-        size_t parts = (tokens + limit - 1) / limit;
-        size_t part = parts > 1 ? TS_MIN(tokens / parts + longest / 2, limit) : tokens;
-        largest = TS_MAX(largest, TS_MAX(part, longest));
-    }
-    free(order);
-    return largest;
-}
+/* The model and the rows, as a run has them. */
+typedef struct planning {
+    const ts_run_settings *s;
+    const ts_method_facts *method;
+    ts_model *m;
+    ts_net *net;
+    ts_encoder encoder;
+    ts_examples x;
+    size_t *order;
+    ts_seq *seqs; /* of a batch */
+    size_t batch;
+    char *mixed; /* file of the rows with those that are replayed; NULL: none are */
+    int64_t replayed;
+} planning;
 
-/* The rows as the run will have them, in a temporary file whose name the caller frees. */
-static ts_status mix(const ts_run_settings *s, const char *train_file, char **out, int64_t *added, ts_err *err) {
+/* The rows as the run will have them, in a temporary file. */
+static ts_status mix(planning *p, const char *train_file, ts_err *err) {
     const char *tmp = getenv("TMPDIR");
-    *out = ts_printf("%s/tunesmith-mixed-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    int fd = mkstemp(*out);
+    p->mixed = ts_printf("%s/tunesmith-mixed-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    int fd = mkstemp(p->mixed);
     if (fd < 0) return ts_fail_errno(err, "cannot make a file for counting in %s", tmp && *tmp ? tmp : "/tmp");
     close(fd);
-    return ts_replay_mix(s, train_file, *out, added, err);
+    return ts_replay_mix(p->s, train_file, p->mixed, &p->replayed, err);
+}
+
+static ts_status planning_open(planning *p, const ts_run_settings *s, const char *train_file, ts_progress *progress,
+                               ts_err *err) {
+    *p = (planning){.s = s, .method = ts_run_method(s), .batch = (size_t)(s->batch_size * s->grad_accum)};
+    if (!p->method) return ts_fail(err, TS_INVALID, "--method \"%.40s\" is not known", s->method ? s->method : "");
+    ts_net_options o = {.micro_tokens = (size_t)s->micro_tokens, .recompute = s->gradient_checkpointing};
+    TS_TRY(ts_model_open(&p->m, s->model, err));
+    TS_TRY(ts_net_new(&p->net, p->m, &o, err));
+    ts_encoder_init(&p->encoder, p->m->path, p->m->config.vocab);
+    TS_TRY(ts_encoder_template(&p->encoder, s->template, err));
+    if (ts_replay_wanted(s)) TS_TRY(mix(p, train_file, err));
+    if (p->mixed) train_file = p->mixed;
+    TS_TRY(ts_examples_read(&p->x, train_file, &p->encoder, (size_t)s->max_length, progress, err));
+    p->order = ts_calloc(p->x.n + 1, sizeof *p->order);
+    p->seqs = ts_calloc(TS_MIN(p->batch, p->x.n) + 1, sizeof *p->seqs);
+    return TS_OK;
+}
+
+static void planning_close(planning *p) {
+    if (p->mixed) unlink(p->mixed);
+    free(p->mixed);
+    ts_net_free(p->net);
+    ts_examples_release(&p->x);
+    ts_encoder_release(&p->encoder);
+    ts_model_close(p->m);
+    free(p->order);
+    free(p->seqs);
+}
+
+/* The batch that begins at `first` of p->order; how many sequences, and their tokens. */
+static size_t take_batch(planning *p, size_t first, size_t *tokens) {
+    size_t n = TS_MIN(p->batch, p->x.n - first);
+    *tokens = 0;
+    for (size_t i = 0; i < n; i++) {
+        const ts_example *x = &p->x.items[p->order[first + i]];
+        p->seqs[i] = (ts_seq){x->ids.items, x->labels.items, x->ids.n, x->weights};
+        *tokens += x->ids.n;
+    }
+    return n;
+}
+
+static bool draws(const ts_run_settings *s) {
+    return s->lora_dropout > 0 || s->neftune_noise_alpha > 0;
+}
+
+/* Over the steps of the first epochs: more bring nothing larger. */
+static ts_net_load largest_load(planning *p) {
+    enum { EPOCHS = 3 };
+    ts_net_load most = {0};
+    int64_t left = ts_train_steps(p->s, (int64_t)p->x.n);
+    for (int64_t epoch = 0; epoch < EPOCHS; epoch++) {
+        ts_train_order(p->s, epoch, p->order, p->x.n);
+        for (size_t first = 0; first < p->x.n && left > 0; first += p->batch, left--) {
+            size_t tokens, n = take_batch(p, first, &tokens);
+            ts_net_measure(p->net, p->seqs, n, draws(p->s), &most);
+        }
+    }
+    return most;
+}
+
+/* Mapped weights count while they are read: all of them, of a head of its own the embedding's rows in use only, and of
+ * full fine-tuning those that are not trained. A trained parameter takes 16 bytes: itself, its gradient, AdamW's means.
+ */
+static double memory_of(planning *p, size_t trainable, size_t ranks) {
+    const ts_model *m = p->m;
+    ts_net_load most = largest_load(p);
+    double base = (double)(p->method->four_bits ? ts_nf4_model_bytes(m) : m->file_bytes + ts_model_copied_bytes(m));
+    if (!m->config.tied) base -= (double)(m->embed.rows * m->embed.row_bytes);
+    if (p->method->whole) base *= 1 - (double)trainable / (double)m->params;
+    return base + 16 * (double)trainable + (double)ts_net_train_bytes(p->net, &most, ranks, p->s->use_dora) +
+           8 * (double)p->x.tokens + 300 * (double)p->x.n + TS_PROGRAM_BYTES;
+}
+
+static double disk_of(const planning *p, size_t trainable) {
+    double result = 4 * (p->method->whole ? (double)p->m->params : (double)trainable);
+    return 2 * result + 2 * 12 * (double)trainable + 2 * 8 * (double)p->x.tokens;
 }
 
 ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, ts_progress *progress,
                              ts_train_plan *out, ts_err *err) {
-    ts_model *m = NULL;
-    ts_examples x = {0};
-    ts_encoder e = {0};
-    size_t trainable = 0;
-    char *mixed = NULL;
-    ts_status status = TS_OK;
-    const ts_method_facts *method = ts_run_method(s);
+    planning p;
+    size_t trainable = 0, ranks = 0;
     *out = (ts_train_plan){.seconds = NAN};
-    if (!method) return ts_fail(err, TS_INVALID, "--method \"%.40s\" is not known", s->method ? s->method : "");
-    TS_GOTO(ts_model_open(&m, s->model, err));
-    TS_GOTO(ts_run_params(s, m, &trainable, err));
-    ts_encoder_init(&e, m->path, m->config.vocab);
-    TS_GOTO(ts_encoder_template(&e, s->template, err));
-    if (ts_replay_wanted(s)) TS_GOTO(mix(s, train_file, &mixed, &out->replayed, err));
-    TS_GOTO(ts_examples_read(&x, mixed ? mixed : train_file, &e, (size_t)s->max_length, progress, err));
-    out->examples = (int64_t)x.n;
-    out->tokens = x.tokens;
-    out->supervised_tokens = x.supervised;
-    out->truncated = x.truncated;
-    out->unsupervised = x.unsupervised;
-    out->longest = x.longest;
-    out->context = (int64_t)m->config.context;
-    memcpy(out->truncated_lines, x.truncated_lines, sizeof x.truncated_lines);
-    memcpy(out->unsupervised_lines, x.unsupervised_lines, sizeof x.unsupervised_lines);
-    out->steps = ts_train_steps(s, (int64_t)x.n);
-    if (x.n == 0) out->steps = 0;
+    ts_status status = planning_open(&p, s, train_file, progress, err);
+    if (status == TS_OK) status = ts_run_params(s, p.m, &trainable, &ranks, err);
+    if (status != TS_OK) goto out;
+    out->examples = (int64_t)p.x.n;
+    out->tokens = p.x.tokens;
+    out->supervised_tokens = p.x.supervised;
+    out->truncated = p.x.truncated;
+    out->unsupervised = p.x.unsupervised;
+    out->longest = p.x.longest;
+    out->context = (int64_t)p.m->config.context;
+    out->replayed = p.replayed;
+    memcpy(out->truncated_lines, p.x.truncated_lines, sizeof p.x.truncated_lines);
+    memcpy(out->unsupervised_lines, p.x.unsupervised_lines, sizeof p.x.unsupervised_lines);
+    out->steps = p.x.n ? ts_train_steps(s, (int64_t)p.x.n) : 0;
     out->trainable_params = (int64_t)trainable;
-    out->all_params = (int64_t)m->params + (method->whole ? 0 : out->trainable_params);
-    /* engine's formula: stored weights + 16 bytes a trained parameter + activations + the examples, and a tenth */
-    out->memory_bytes = (int64_t)(1.1 * ((double)(method->four_bits ? ts_nf4_model_bytes(m) : m->file_bytes) +
-                                         16 * (double)out->trainable_params +
-                                         (double)ts_net_train_bytes(m, largest_part(s, &x)) + 8 * (double)x.tokens));
+    out->all_params = (int64_t)p.m->params + (p.method->whole ? 0 : out->trainable_params);
+    out->memory_bytes = (int64_t)memory_of(&p, trainable, ranks);
+    out->disk_bytes = (int64_t)disk_of(&p, trainable);
 out:
-    if (mixed) unlink(mixed);
-    free(mixed);
-    ts_examples_release(&x);
-    ts_encoder_release(&e);
-    ts_model_close(m);
+    planning_close(&p);
+    return status;
+}
+
+/* ---- how long ---- */
+
+/* Where in p->order the batch begins whose tokens are nearest to the mean. */
+static size_t mean_batch(planning *p) {
+    double mean = (double)p->x.tokens / (double)p->x.n * (double)TS_MIN(p->batch, p->x.n), nearest = INFINITY;
+    size_t best = 0;
+    ts_train_order(p->s, 0, p->order, p->x.n);
+    for (size_t first = 0; first < p->x.n; first += p->batch) {
+        size_t tokens;
+        take_batch(p, first, &tokens);
+        if (fabs((double)tokens - mean) < nearest) {
+            nearest = fabs((double)tokens - mean);
+            best = first;
+        }
+    }
+    return best;
+}
+
+typedef struct trial {
+    ts_adapter *a, *grad, *m, *v;
+    double learning, updating, reading; /* seconds of: loss and gradient, AdamW, loss alone */
+    size_t tokens;
+} trial;
+
+static ts_status try_step(planning *p, trial *t, size_t n, ts_progress *progress, ts_err *err) {
+    double nll, begun = ts_now(), sums[2];
+    size_t count;
+    ts_dropout d = {.p = t->a->dropout, .seed = 1, .neftune = p->s->neftune_noise_alpha};
+    ts_adamw o = TS_ADAMW_DEFAULTS;
+    memset(t->grad->block, 0, t->grad->n_params * sizeof(float));
+    TS_TRY(ts_net_backward(p->net, t->a, p->seqs, n, d, t->grad, &nll, &count, progress, err));
+    t->learning = ts_now() - begun;
+    begun = ts_now();
+    sums[0] = ts_grad_norm(t->grad->block, t->grad->n_params);
+    for (size_t i = 0; i < t->grad->n_params; i++)
+        t->grad->block[i] *= (float)(1 / (1 + sums[0]));
+    ts_adamw_step(&o, 1, t->a->block, t->grad->block, t->m->block, t->v->block, t->a->n_params); /* at rate 0 */
+    ts_adapter_refresh(t->a);
+    t->updating = ts_now() - begun;
+    begun = ts_now();
+    TS_TRY(ts_net_nll(p->net, t->a, p->seqs, 1, sums, &count, NULL, progress, err));
+    t->reading = (ts_now() - begun) / (double)p->seqs[0].n;
+    return TS_OK;
+}
+
+static ts_status try_steps(planning *p, trial *t, ts_progress *progress, ts_err *err) {
+    size_t n = take_batch(p, mean_batch(p), &t->tokens);
+    ts_progress_what(progress, "trying a step");
+    if (p->method->four_bits) TS_TRY(ts_model_to_nf4(p->m, progress, err));
+    TS_TRY(ts_run_fresh(p->s, p->m, 1, &t->a, err));
+    TS_TRY(ts_adapter_zero_like(&t->grad, t->a, err));
+    TS_TRY(ts_adapter_zero_like(&t->m, t->a, err));
+    TS_TRY(ts_adapter_zero_like(&t->v, t->a, err));
+    TS_TRY(try_step(p, t, n, progress, err)); /* the first touches the memory */
+    return try_step(p, t, n, progress, err);
+}
+
+ts_status ts_train_plan_time(const ts_run_settings *s, const char *train_file, double held_out, ts_progress *progress,
+                             ts_train_plan *plan, ts_err *err) {
+    planning p;
+    trial t = {0};
+    ts_pool_set_threads((int)s->threads);
+    ts_status status = planning_open(&p, s, train_file, progress, err);
+    if (status == TS_OK && p.x.n > 0) status = try_steps(&p, &t, progress, err);
+    if (status == TS_OK && p.x.n > 0) {
+        double examples = (double)p.x.n * (1 - held_out), mean = (double)p.x.tokens / (double)p.x.n;
+        double an_epoch = TS_MAX(ceil(examples / (double)p.batch), 1), steps = (double)plan->steps;
+        double every = s->eval_every ? (double)s->eval_every : TS_MAX(1, floor(an_epoch / 4));
+        double evaluations = held_out > 0 ? 1 + ceil(steps / every) : 0;
+        plan->seconds = steps * (t.updating + t.learning / (double)t.tokens * mean * examples / an_epoch) +
+                        evaluations * held_out * (double)p.x.tokens * t.reading;
+    }
+    ts_adapter_free(t.a);
+    ts_adapter_free(t.grad);
+    ts_adapter_free(t.m);
+    ts_adapter_free(t.v);
+    planning_close(&p);
     return status;
 }

@@ -193,7 +193,7 @@ static ts_status take_model(const char *run_dir, ts_run_settings *s, ts_err *err
     if (s->init_adapter)
         TS_GOTO(take_adapter(run_dir, m, s, err));
     else
-        TS_GOTO(ts_run_params(s, m, &params, err)); /* before anything is copied: can it be trained? */
+        TS_GOTO(ts_run_params(s, m, &params, NULL, err)); /* before anything is copied: can it be trained? */
     char *absolute = ts_path_absolute(m->path);
     ts_run_set(&s->model, absolute);
     ts_run_set(&s->model_hash, hash);

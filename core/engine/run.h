@@ -32,6 +32,7 @@ typedef struct ts_run_settings {
     char *where; /* for people: which rows of the workspace; NULL */
     double valid_fraction;
     char *method;              /* a name of ts_methods */
+    char *preset;              /* a name of ts_presets, or "none" */
     char *train_modules;       /* full: which of the model's modules; NULL: all */
     char *layers_to_transform; /* "20-29": only these layers; NULL: all */
     /* LoRA, under PEFT's names */
@@ -87,6 +88,8 @@ typedef struct ts_run_settings {
 #define TS_RUN_OPTIONS(X)                                                                                              \
     X("method", method, TEXT, "NAME", "lora; qlora: over a base rounded to 4 bits (NF4); full: all weights", "lora",   \
       0, 0)                                                                                                            \
+    X("preset", preset, TEXT, "NAME",                                                                                  \
+      "settings for a purpose: style, hundreds, thousands (plan tells why); other options win", "none", 0, 0)          \
     X("train-modules", train_modules, TEXT, "WHAT",                                                                    \
       "full: only these: names (embed_tokens,norm), all-linear or a regular expression", NULL, 0, 0)                   \
     X("layers-to-transform", layers_to_transform, TEXT, "LAYERS", "only in these layers: 20-29 or 0,3,5", NULL, 0, 0)  \
@@ -178,10 +181,26 @@ extern const ts_method_facts ts_methods[TS_METHODS];
 /* NULL: settings.method names none. */
 const ts_method_facts *ts_run_method(const ts_run_settings *s);
 
+/* Settings that fit together, by how much there is to learn from. */
+typedef struct ts_preset {
+    const char *name, *purpose, *why;
+    const char *rank, *alpha, *dropout; /* of adapters */
+    const char *rate, *full_rate;       /* learning rate of adapters, and of the weights themselves */
+    const char *epochs, *batch, *patience;
+} ts_preset;
+enum { TS_PRESETS = 3 };
+extern const ts_preset ts_presets[TS_PRESETS];
+const ts_preset *ts_preset_named(const char *name); /* NULL: there is none */
+/* Every option that it sets for this method, as ts_run_settings_set takes them; how many (at most 8). Setting the
+ * option "preset" sets these too, so it comes after the method and before what is to win over it. */
+size_t ts_preset_options(const ts_preset *p, const ts_run_settings *s, const char *options[8][2]);
+
 struct ts_model;
 struct ts_adapter;
-/* How many parameters these settings train on m, without memory for them. TS_INVALID: what they name is not in m. */
-TS_MUST_USE ts_status ts_run_params(const ts_run_settings *s, const struct ts_model *m, size_t *out, ts_err *err);
+/* How many parameters these settings train on m, without memory for them, and the largest sum of the ranks of a layer
+ * (NULL: not asked). TS_INVALID: what they name is not in m. */
+TS_MUST_USE ts_status ts_run_params(const ts_run_settings *s, const struct ts_model *m, size_t *out, size_t *ranks,
+                                    ts_err *err);
 /* What a run starts from (not from an init_adapter): a fresh adapter, or the model's weights. */
 TS_MUST_USE ts_status ts_run_fresh(const ts_run_settings *s, const struct ts_model *m, uint64_t seed,
                                    struct ts_adapter **out, ts_err *err);

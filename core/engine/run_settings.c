@@ -111,6 +111,21 @@ static ts_status check_field(const ts_run_settings *s, const struct field *f, ts
     return ts_fail(err, TS_INVALID, "--%s is %.10g; it must be from %.10g to %.10g", f->option, v, f->least, f->most);
 }
 
+static ts_status check_preset(const ts_run_settings *s, ts_err *err) {
+    if (!s->preset || strcmp(s->preset, "none") == 0 || ts_preset_named(s->preset)) return TS_OK;
+    return ts_fail(err, TS_INVALID, "--preset \"%.40s\" is not known; it must be style, hundreds, thousands or none",
+                   s->preset);
+}
+
+static ts_status apply_preset(ts_run_settings *s, ts_err *err) {
+    const char *options[8][2];
+    const ts_preset *p = ts_preset_named(s->preset);
+    size_t n = p ? ts_preset_options(p, s, options) : 0;
+    for (size_t i = 0; i < n; i++)
+        TS_TRY(ts_run_settings_set(s, options[i][0], options[i][1], err));
+    return check_preset(s, err);
+}
+
 ts_status ts_run_settings_set(ts_run_settings *s, const char *option, const char *value, ts_err *err) {
     static const char *const wants[] = {"text", "a whole number", "a number", "yes or no"};
     for (size_t i = 0; i < TS_COUNT(fields); i++) {
@@ -118,7 +133,7 @@ ts_status ts_run_settings_set(ts_run_settings *s, const char *option, const char
         if (!f->option || strcmp(f->option, option) != 0) continue;
         if (!set_field(s, f, value))
             return ts_fail(err, TS_INVALID, "--%s takes %s, not \"%.60s\"", option, wants[f->kind], value ? value : "");
-        return check_field(s, f, err);
+        return strcmp(option, "preset") == 0 ? apply_preset(s, err) : check_field(s, f, err);
     }
     return ts_fail(err, TS_NOT_FOUND, "there is no training option --%s", option);
 }
@@ -165,6 +180,7 @@ ts_status ts_run_settings_check(ts_run_settings *s, ts_err *err) {
         TS_TRY(check_field(s, &fields[i], err));
     TS_TRY(ts_schedule_parse(s->schedule ? s->schedule : "", &schedule, err));
     TS_TRY(check_method(s, err));
+    TS_TRY(check_preset(s, err));
     char *pattern = NULL;
     ts_status status = ts_pattern_parse(&pattern, s->rank_pattern, err);
     free(pattern);

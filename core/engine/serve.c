@@ -446,7 +446,7 @@ static ts_status encode_rows(struct server *s, const ts_json *json, struct scori
     for (const ts_json *p = ts_json_child(ts_json_get(json, "rows")); p; p = ts_json_next(p), i++) {
         ts_status status = ts_encoder_row(&s->encoder, p, &c->rows[i], err);
         if (status != TS_OK) return ts_wrap(err, status, "line %.0f", ts_json_num(number_of, (double)i + 1));
-        c->seqs[i] = (ts_seq){c->rows[i].ids.items, c->rows[i].labels.items, c->rows[i].ids.n};
+        c->seqs[i] = (ts_seq){c->rows[i].ids.items, c->rows[i].labels.items, c->rows[i].ids.n, NULL};
         number_of = ts_json_next(number_of);
     }
     return TS_OK;

@@ -254,8 +254,8 @@ static ts_status find_place(ts_trainer *t, ts_err *err) {
 
 /* Of rows that are not trained on; NAN: there are none. */
 static ts_status loss_of(ts_trainer *t, const ts_examples *x, double *loss, ts_err *err) {
-    double sum = 0;
-    size_t total = 0, n = x->n;
+    double sum = 0, weight = 0;
+    size_t n = x->n;
     double *nll = ts_calloc(n, sizeof *nll);
     size_t *count = ts_calloc(n, sizeof *count);
     for (size_t i = 0; i < n; i++)
@@ -263,9 +263,9 @@ static ts_status loss_of(ts_trainer *t, const ts_examples *x, double *loss, ts_e
     ts_status status = ts_net_nll(t->net, t->adapter, t->seqs, n, nll, count, NULL, t->progress, err);
     for (size_t i = 0; i < n; i++) {
         sum += nll[i];
-        total += count[i];
+        weight += ts_seq_weight(&t->seqs[i]);
     }
-    *loss = n ? sum / (double)TS_MAX(total, 1) : NAN;
+    *loss = n ? sum / (weight > 0 ? weight : 1) : NAN;
     free(nll);
     free(count);
     return status;

@@ -41,13 +41,16 @@ void ts_train_result_write(const ts_train_result *r, int64_t run, const char *di
 typedef struct ts_train_plan {
     int64_t examples, tokens, supervised_tokens, truncated, unsupervised, steps;
     int64_t trainable_params, all_params, memory_bytes;
-    double seconds; /* NAN: not measured */
+    int64_t disk_bytes; /* of the run folder at its largest: results, two checkpoints */
+    double seconds;     /* NAN: not measured */
     int64_t longest;
     int64_t replayed; /* of the examples: general rows that --replay mixes in */
     int64_t context;  /* tokens the model was made for */
     /* the first lines of the file that are cut, and that teach nothing */
     int64_t truncated_lines[TS_LINES_NAMED], unsupervised_lines[TS_LINES_NAMED];
 } ts_train_plan;
+/* Program, libraries and a tokenizer in memory. */
+#define TS_PROGRAM_BYTES 40e6
 /* Optimiser steps that a run on so many examples takes. */
 int64_t ts_train_steps(const ts_run_settings *s, int64_t examples);
 /* In which order an epoch (from 0) takes its n examples. */
@@ -55,5 +58,10 @@ void ts_train_order(const ts_run_settings *s, int64_t epoch, size_t *order, size
 /* Reads the settings' model and the JSONL file as training would (all rows tokenised; nothing is held out of it). */
 TS_MUST_USE ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, ts_progress *progress,
                                          ts_train_plan *out, ts_err *err);
+/* How long the run that `plan` describes would take here: does a step of it on the batch that is nearest to the mean
+ * length (twice, the second one counts; nothing is kept) and scales it by tokens; steps and validation on a share of
+ * `held_out` of the examples, every epoch. Takes the memory that the run takes. Into plan->seconds. */
+TS_MUST_USE ts_status ts_train_plan_time(const ts_run_settings *s, const char *train_file, double held_out,
+                                         ts_progress *progress, ts_train_plan *plan, ts_err *err);
 
 #endif

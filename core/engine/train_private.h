@@ -48,7 +48,7 @@ void TS_PRINTF(2, 3) ts_train_say(const ts_trainer *t, const char *fmt, ...);
 ts_status TS_PRINTF(3, 4) ts_train_warn(ts_trainer *t, ts_err *err, const char *fmt, ...);
 int64_t ts_peak_rss(void);
 static inline ts_seq ts_train_seq(const ts_example *x) {
-    return (ts_seq){x->ids.items, x->labels.items, x->ids.n};
+    return (ts_seq){x->ids.items, x->labels.items, x->ids.n, x->weights};
 }
 
 /* One optimiser step and its event. */

@@ -110,19 +110,22 @@ static ts_status report_step(ts_trainer *t, double loss, double penalty, double 
 }
 
 ts_status ts_train_step(ts_trainer *t, ts_err *err) {
-    double begun = ts_now(), nll = 0, penalty = 0;
+    double begun = ts_now(), nll = 0, penalty = 0, weight = 0;
     size_t count = 0, first, tokens = 0, n = make_batch(t, t->at.step, &first);
     ts_dropout dropout = {.p = t->adapter->dropout,
                           .seed =
                               ts_rand_mix(ts_rand_mix((uint64_t)t->s.seed, TS_STREAM_DROPOUT), (uint64_t)t->at.step),
                           .neftune = t->s.neftune_noise_alpha};
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         tokens += t->seqs[i].n;
+        weight += ts_seq_weight(&t->seqs[i]);
+    }
     memset(t->grad->block, 0, t->grad->n_params * sizeof(float));
     TS_TRY(ts_net_backward(t->net, t->adapter, t->seqs, n, dropout, t->grad, &nll, &count, t->progress, err));
-    /* the gradient is still the sum over `count` tokens: so is the penalty's, before the norm and its clipping */
-    if (t->s.l2_delta > 0) penalty = ts_penalty_l2(t->adapter, t->s.l2_delta, (double)count, t->grad);
-    double scale = 1 / (double)TS_MAX(count, 1), norm = ts_grad_norm(t->grad->block, t->grad->n_params) * scale;
+    if (weight <= 0) weight = 1;
+    /* the gradient is still the sum over the tokens, by their weights: so is the penalty's, before norm and clipping */
+    if (t->s.l2_delta > 0) penalty = ts_penalty_l2(t->adapter, t->s.l2_delta, weight, t->grad);
+    double scale = 1 / weight, norm = ts_grad_norm(t->grad->block, t->grad->n_params) * scale;
     double factor = ts_schedule_factor(t->schedule, (size_t)t->at.step, (size_t)t->steps, (size_t)t->warmup);
     if (!isfinite(nll) || !isfinite(norm)) return name_culprit(t, first, n, err);
     if (count > 0) update(t, t->s.learning_rate * factor, norm, scale);

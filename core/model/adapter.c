@@ -119,13 +119,26 @@ static size_t count_params(const ts_adapter_settings *s, const ts_model *m, cons
     return n;
 }
 
-ts_status ts_lora_params(size_t *out, const ts_model *m, const ts_adapter_settings *s, ts_err *err) {
+/* Modules of a layer stand one behind the other. */
+static size_t most_ranks(const ts_model *m, const ts_shape *shapes) {
+    size_t most = 0;
+    for (size_t l = 0; l < m->config.layers; l++) {
+        size_t sum = 0;
+        for (size_t p = 0; p < TS_PROJS; p++)
+            sum += shapes[l * TS_PROJS + p].r;
+        most = TS_MAX(most, sum);
+    }
+    return most;
+}
+
+ts_status ts_lora_params(size_t *out, size_t *ranks, const ts_model *m, const ts_adapter_settings *s, ts_err *err) {
     ts_shape *shapes;
     size_t saved;
     TS_TRY(ts_adapter_select(&shapes, s, m, true, err));
     ts_status status = check_shapes(s, m, shapes, err);
     if (status == TS_OK) status = ts_saved_params(&saved, m, s, err);
     if (status == TS_OK) *out = count_params(s, m, shapes) + saved;
+    if (status == TS_OK && ranks) *ranks = most_ranks(m, shapes);
     free(shapes);
     return status;
 }

@@ -136,8 +136,10 @@ TS_MUST_USE ts_status ts_layers_set(ts_adapter_settings *s, const char *text, co
 /* "q_proj=8,.*down_proj=4" into {"q_proj": 8, ..}, new text (free); a comma in braces does not part. NULL for "". */
 TS_MUST_USE ts_status ts_pattern_parse(char **out, const char *text, ts_err *err);
 void ts_adapter_settings_release(ts_adapter_settings *s);
-/* Number of parameters that would be trained, without allocating. Checks the settings as ts_adapter_make does. */
-TS_MUST_USE ts_status ts_lora_params(size_t *out, const ts_model *m, const ts_adapter_settings *s, ts_err *err);
+/* Number of parameters that would be trained and the largest sum of the ranks of a layer (NULL: not asked), without
+ * allocating. Checks the settings as ts_adapter_make does. */
+TS_MUST_USE ts_status ts_lora_params(size_t *out, size_t *ranks, const ts_model *m, const ts_adapter_settings *s,
+                                     ts_err *err);
 /* TS_UNSUPPORTED with the name of what the adapter has that training cannot change: saved modules that are not held,
  * LoRA on embedding or head. */
 TS_MUST_USE ts_status ts_adapter_trainable(const ts_adapter *a, ts_err *err);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_WEIGHT 1e6
+
 struct ts_chat {
     const ts_tokenizer *t;
     ts_jinja *jinja;
@@ -25,6 +27,8 @@ void ts_rendered_release(ts_rendered *r) {
 void ts_example_release(ts_example *e) {
     ts_ids_release(&e->ids);
     ts_ids_release(&e->labels);
+    free(e->weights);
+    e->weights = NULL;
     e->supervised = 0;
 }
 
@@ -160,21 +164,58 @@ static bool holds_first_word(const ts_ids *starts, size_t first, const ts_chat_s
            !only_space(text->data + s->start, end - s->start);
 }
 
-static void label_span(ts_example *e, const ts_ids *starts, const ts_chat_span *s, const ts_buf *text) {
+static void label(ts_example *e, size_t i, float weight) {
+    e->labels.items[i] = e->ids.items[i];
+    if (e->weights) e->weights[i] = weight;
+}
+
+static void label_span(ts_example *e, const ts_ids *starts, const ts_chat_span *s, const ts_buf *text, float weight) {
     size_t first = token_at(starts, s->start), end = token_at(starts, s->end);
     first -= holds_first_word(starts, first, s, text);
     for (size_t i = first; i < end; i++)
-        e->labels.items[i] = e->ids.items[i];
+        label(e, i, weight);
 }
 
 /* The token that ends the turn: the first of its kind behind the message's last span and before other content. */
-static void label_end(const ts_chat *c, ts_example *e, const ts_ids *starts, const ts_rendered *r, size_t span) {
+static void label_end(const ts_chat *c, ts_example *e, const ts_ids *starts, const ts_rendered *r, size_t span,
+                      float weight) {
     size_t end = r->spans[span].end, limit = span + 1 < r->n_spans ? r->spans[span + 1].start : r->text.len;
     for (size_t i = token_at(starts, end); i < e->ids.n && (size_t)starts->items[i] < limit; i++) {
         if (e->ids.items[i] != c->end_of_turn) continue;
-        e->labels.items[i] = e->ids.items[i];
+        label(e, i, weight);
         return;
     }
+}
+
+/* The weight of message `index`: 1 unless it says another. */
+static ts_status weight_of(const ts_json *messages, int index, float *out, ts_err *err) {
+    const ts_json *m = ts_json_child(messages);
+    for (int i = 0; i < index && m; i++)
+        m = ts_json_next(m);
+    const ts_json *w = ts_json_get(m, "weight");
+    *out = 1;
+    if (!w || ts_json_is_null(w)) return TS_OK;
+    double value = ts_json_num(w, -1);
+    if (!ts_json_is_number(w) || !(value >= 0 && value <= MAX_WEIGHT))
+        return ts_fail(err, TS_FORMAT, "the weight of message %d is no number from 0 to %g", index + 1, MAX_WEIGHT);
+    *out = (float)value;
+    return TS_OK;
+}
+
+/* All ones, where a message has a weight that is neither 0 nor 1. */
+static ts_status make_weights(const ts_json *messages, ts_example *e, ts_err *err) {
+    bool any = false;
+    int index = 0;
+    for (const ts_json *m = ts_json_child(messages); m; m = ts_json_next(m), index++) {
+        float w;
+        TS_TRY(weight_of(messages, index, &w, err));
+        any = any || (w > 0 && w != 1);
+    }
+    if (!any) return TS_OK;
+    e->weights = ts_malloc((e->ids.n + 1) * sizeof *e->weights);
+    for (size_t i = 0; i < e->ids.n; i++)
+        e->weights[i] = 1;
+    return TS_OK;
 }
 
 static void label_all(const ts_chat *c, const ts_json *messages, const ts_rendered *r, const ts_ids *starts,
@@ -183,8 +224,10 @@ static void label_all(const ts_chat *c, const ts_json *messages, const ts_render
         const ts_chat_span *s = &r->spans[i];
         bool last = i + 1 == r->n_spans || r->spans[i + 1].message != s->message;
         if (!r->generation && strcmp(role_of(messages, s->message), "assistant") != 0) continue;
-        label_span(e, starts, s, &r->text);
-        if (last && !r->generation && c->end_of_turn >= 0) label_end(c, e, starts, r, i);
+        float weight = 1;
+        if (weight_of(messages, s->message, &weight, NULL) != TS_OK || weight <= 0) continue; /* checked before */
+        label_span(e, starts, s, &r->text, weight);
+        if (last && !r->generation && c->end_of_turn >= 0) label_end(c, e, starts, r, i, weight);
     }
     for (size_t i = 1; i < e->labels.n; i++)
         e->supervised += e->labels.items[i] != TS_NO_LABEL;
@@ -199,10 +242,12 @@ ts_status ts_chat_example(const ts_chat *c, const ts_json *messages, const ts_js
     ts_tokenizer_encode(c->t, ts_buf_str(&r.text), r.text.len, false, &out->ids, &starts);
     for (size_t i = 0; i < out->ids.n; i++)
         TS_PUSH(out->labels.items, out->labels.n, out->labels.cap, (int32_t)TS_NO_LABEL);
-    label_all(c, messages, &r, &starts, out);
+    ts_status status = make_weights(messages, out, err);
+    if (status == TS_OK) label_all(c, messages, &r, &starts, out);
     ts_ids_release(&starts);
     ts_rendered_release(&r);
-    return TS_OK;
+    if (status != TS_OK) ts_example_release(out);
+    return status;
 }
 
 ts_status ts_chat_prompt(const ts_chat *c, const ts_json *messages, const ts_json *vars, ts_ids *ids, ts_err *err) {

@@ -7,7 +7,8 @@
  * prompt ends before the space; left out, no answer's first word would be learnt. (transformers' assistant mask takes
  * the token that holds the first character of the answer too.) `{% generation %}` blocks, where a template has them,
  * replace that rule. Labels are aligned with ids (not shifted); -100 = not supervised. No marker is searched for in the
- * text. */
+ * text. A message may have a "weight" (OpenAI's 0 or 1, or any number from 0 on): with 0 it is not supervised, with
+ * another its tokens count so much in the loss, sum of w nll / sum of w. */
 #ifndef TS_MODEL_CHAT_H
 #define TS_MODEL_CHAT_H
 
@@ -43,6 +44,7 @@ TS_MUST_USE ts_status ts_chat_render(const ts_chat *c, const ts_json *messages, 
 /* One training or evaluation example. ids and labels have equal length; released with ts_example_release. */
 typedef struct ts_example {
     ts_ids ids, labels;
+    float *weights;    /* of each label in the loss; NULL: 1 */
     size_t supervised; /* labels that count after the shift */
 } ts_example;
 TS_MUST_USE ts_status ts_chat_example(const ts_chat *c, const ts_json *messages, const ts_json *vars, ts_example *out,

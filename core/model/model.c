@@ -75,6 +75,10 @@ static bool inside(const void *p, const void *block, size_t bytes) {
     return block && (uintptr_t)p >= (uintptr_t)block && (uintptr_t)p < (uintptr_t)block + bytes;
 }
 
+size_t ts_model_copied_bytes(const ts_model *m) {
+    return m->store->block_bytes;
+}
+
 /* The whole pages of it. */
 void ts_model_forget(const ts_model *m, const ts_weight *w) {
     const struct ts_model_store *s = m->store;

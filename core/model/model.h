@@ -119,6 +119,8 @@ const char *ts_proj_name(const ts_config *c, ts_proj p);
 void ts_rope_frequencies(const ts_rope *r, size_t length, float *out);
 /* Rows [first, first + n) of w as f32 into out [n, cols]. */
 void ts_weight_rows(const ts_weight *w, size_t first, size_t n, float *out);
+/* Bytes of the weights that were copied when the model was opened (GGUF: q and k in another row order). */
+size_t ts_model_copied_bytes(const ts_model *m);
 /* Gives the memory of w, a matrix of m, back where it is mapped from a file: it is read again when it is used again. */
 void ts_model_forget(const ts_model *m, const ts_weight *w);
 /* Hash of the hashes of config.json (folders) and the weights' file(s), 32 hex digits. The first call reads the files

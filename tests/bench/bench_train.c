@@ -65,7 +65,7 @@ static void bench_lora(const ts_model *m, ts_net *n, const char *targets, const 
     int32_t *ids = random_ids(m, SEQS * LEN);
     ts_seq seqs[SEQS];
     for (size_t i = 0; i < SEQS; i++)
-        seqs[i] = (ts_seq){ids + i * LEN, ids + i * LEN, LEN};
+        seqs[i] = (ts_seq){ids + i * LEN, ids + i * LEN, LEN, NULL};
     double wall = 1e30, cpu = 1e30;
     for (size_t step = 1; step <= STEPS; step++) {
         double nll, w = ts_now(), c = cpu_seconds();

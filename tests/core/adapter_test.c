@@ -69,7 +69,7 @@ static void a_new_one_starts_as_peft_does(void **state) {
     ts_adapter_settings settings = {.r = 8, .alpha = 16};
     size_t params;
     assert_ok(ts_targets_set(&settings, "q_proj,v_proj", m, &err));
-    assert_ok(ts_lora_params(&params, m, &settings, &err));
+    assert_ok(ts_lora_params(&params, NULL, m, &settings, &err));
     ts_adapter_settings_release(&settings);
     assert_int_equal(a->n_params, params);
     const ts_lora *q = &a->lora[1][TS_Q];

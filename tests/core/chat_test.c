@@ -3,6 +3,7 @@
 #include "core/model/chat_templates.h"
 #include "tests/support.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -377,6 +378,43 @@ static void variables_reach_the_template(void **state) {
     ts_json_free(vars);
 }
 
+/* A weight of 0 leaves an answer out of what is learnt, another is carried to its tokens and its end of turn. */
+static void weights_of_messages(void **state) {
+    (void)state;
+    static const char text[] = "[{\"role\":\"user\",\"content\":\"ask\",\"weight\":5},"
+                               "{\"role\":\"assistant\",\"content\":\"one\",\"weight\":0},"
+                               "{\"role\":\"user\",\"content\":\"ask\"},"
+                               "{\"role\":\"assistant\",\"content\":\"two\",\"weight\":0.25},"
+                               "{\"role\":\"user\",\"content\":\"ask\"},{\"role\":\"assistant\",\"content\":\"six\"}]";
+    static const char *const bad[] = {"-1", "\"1\"", "true", "1e9"};
+    ts_json *messages = parse(text);
+    ts_example e = {0};
+    ts_chat *c;
+    ts_err err;
+    size_t quarter = 0, one = 0;
+    assert_ok(ts_chat_open(&c, own_tokenizer, CHATML, &err));
+    assert_ok(ts_chat_example(c, messages, NULL, &e, &err));
+    assert_non_null(e.weights);
+    for (size_t i = 0; i < e.ids.n; i++)
+        if (e.labels.items[i] != TS_NO_LABEL) {
+            quarter += e.weights[i] == 0.25f;
+            one += e.weights[i] == 1;
+        }
+    assert_int_equal(quarter, 4); /* three letters and the end of turn */
+    assert_int_equal(one, 4);
+    assert_int_equal(e.supervised, 8);
+    ts_json_free(messages);
+    for (size_t i = 0; i < TS_COUNT(bad); i++) {
+        char one_message[120];
+        snprintf(one_message, sizeof one_message, "[{\"role\":\"assistant\",\"content\":\"x\",\"weight\":%s}]", bad[i]);
+        messages = parse(one_message);
+        assert_int_equal(ts_chat_example(c, messages, NULL, &e, &err), TS_FORMAT);
+        assert_non_null(strstr(err.text, "weight of message 1"));
+        ts_json_free(messages);
+    }
+    ts_chat_free(c);
+}
+
 static void bad_conversations(void **state) {
     static const struct {
         const char *messages, *words;
@@ -427,6 +465,7 @@ int main(void) {
         cmocka_unit_test(spans_of_a_rendering),
         cmocka_unit_test(prompts_end_with_the_header),
         cmocka_unit_test(variables_reach_the_template),
+        cmocka_unit_test(weights_of_messages),
         cmocka_unit_test(bad_conversations),
         cmocka_unit_test(templates_that_cannot_be_opened),
         cmocka_unit_test(golden_smollm2_gguf),

@@ -75,7 +75,7 @@ static void what_it_takes_to_use_it(void **state) {
     ts_tiny_hf(dir, NULL);
     has_lines(dir,
               (const char *[]){"274 tokens", "a turn ends with 2 ", " to load, mapped from the file",
-                               "512 bytes a token of an answer", "to train with lora", "with full (estimate)", NULL});
+                               "512 bytes a token of an answer", "to train with lora", "with full: all weights in f32", NULL});
     ts_json *j = as_json(dir);
     const ts_json *memory = ts_json_get(j, "memory"), *t = ts_json_get(j, "tokenizer");
     /* 2 layers x 2 heads x (keys, values) x 16 x 4 bytes */

@@ -47,7 +47,7 @@ static void make_seqs(fixture *f) {
             ids[t] = (int32_t)ts_rand_below(&rnd, f->m->config.vocab);
             labels[t] = s != SEQS - 1 && t >= lengths[s] / 3 && t % 5 != 4 ? ids[t] : TS_NO_LABEL;
         }
-        f->seqs[s] = (ts_seq){ids, labels, lengths[s]};
+        f->seqs[s] = (ts_seq){ids, labels, lengths[s], NULL};
     }
 }
 
@@ -468,6 +468,39 @@ static void recomputing_changes_nothing(void **state) {
         }
 }
 
+/* Weights of labels: gradients and sums follow them, also through a cap on the logits. */
+static void weights_scale_what_is_learnt(void **state) {
+    (void)state;
+    ts_tiny t = {.family = "gemma2"};
+    fixture f = open_tiny(&t, 0x7f);
+    float weights[30];
+    ts_adapter *grad;
+    size_t count;
+    double nll;
+    assert_ok(ts_adapter_zero_like(&grad, f.a, &err));
+    assert_ok(ts_net_backward(f.n, f.a, &f.seqs[2], 1, none, f.grad, &nll, &count, NULL, &err));
+    for (size_t i = 0; i < TS_COUNT(weights); i++)
+        weights[i] = 0.25f;
+    f.seqs[2].weights = f.seqs[3].weights = weights;
+    assert_near(ts_seq_weight(&f.seqs[2]), 0.25 * (double)count, 1e-9, "weight");
+    double quarter;
+    assert_ok(ts_net_backward(f.n, f.a, &f.seqs[2], 1, none, grad, &quarter, &count, NULL, &err));
+    assert_near(quarter, nll / 4, 1e-6 * nll, "nll");
+    for (size_t i = 0; i < f.a->n_params; i++)
+        f.grad->block[i] /= 4;
+    assert_close(f.grad, grad, 1e-6);
+    memset(weights, 0, sizeof weights); /* beside another that counts nothing */
+    f.seqs[2].weights = NULL;
+    memset(grad->block, 0, grad->n_params * sizeof *grad->block);
+    assert_ok(ts_net_backward(f.n, f.a, &f.seqs[2], 2, none, grad, &quarter, &count, NULL, &err));
+    assert_near(quarter, nll, 1e-6 * nll, "nll");
+    for (size_t i = 0; i < f.a->n_params; i++)
+        f.grad->block[i] *= 4;
+    assert_close(f.grad, grad, 1e-6);
+    ts_adapter_free(grad);
+    close_tiny(&f);
+}
+
 static void threads_do_not_matter_and_runs_repeat(void **state) {
     (void)state;
     ts_tiny t = {0};
@@ -578,7 +611,7 @@ static void long_sequence(size_t window) {
     int32_t *ids = ts_malloc(LONG * sizeof *ids);
     for (size_t i = 0; i < LONG; i++)
         ids[i] = (int32_t)ts_rand_below(&rnd, 261);
-    ts_seq s = {ids, ids, LONG};
+    ts_seq s = {ids, ids, LONG, NULL};
     size_t count;
     double nll;
     memset(f.grad->block, 0, f.grad->n_params * sizeof *f.grad->block);
@@ -623,7 +656,7 @@ static void shared_beginning(const ts_tiny *t) {
             ids[i] = i < START ? (int32_t)(i * 31 % 250) : (int32_t)ts_rand_below(&rnd, 250);
             labels[i] = i >= START + 2 - s ? ids[i] : TS_NO_LABEL; /* for the last ones inside the beginning */
         }
-        seqs[s] = (ts_seq){ids, labels, n};
+        seqs[s] = (ts_seq){ids, labels, n, NULL};
     }
     double together, alone, sum = 0, nll[MANY], single;
     size_t count, one, counts[MANY], total = 0;
@@ -659,7 +692,7 @@ static void impossible_ids_are_refused(void **state) {
     ts_tiny t = {0};
     fixture f = open_tiny(&t, 0x7f);
     int32_t ids[3] = {1, 2, 288}, labels[3] = {TS_NO_LABEL, 2, 5};
-    ts_seq s = {ids, labels, 3};
+    ts_seq s = {ids, labels, 3, NULL};
     double nll;
     size_t count;
     assert_int_equal(ts_net_nll(f.n, NULL, &s, 1, &nll, &count, NULL, NULL, &err), TS_INVALID);
@@ -693,6 +726,7 @@ int main(void) {
         cmocka_unit_test(saved_modules_have_gradients),
         cmocka_unit_test(the_cut_into_micro_batches_does_not_matter),
         cmocka_unit_test(recomputing_changes_nothing),
+        cmocka_unit_test(weights_scale_what_is_learnt),
         cmocka_unit_test(threads_do_not_matter_and_runs_repeat),
         cmocka_unit_test(kernels_agree),
         cmocka_unit_test(gradients_add_up_over_calls),

@@ -107,6 +107,37 @@ static void wrong_values_are_named(void **state) {
     ts_run_settings_release(&s);
 }
 
+/* A preset sets what fits the method; what is set after it wins; the command line repeats all of it. */
+static void presets_set_what_fits(void **state) {
+    (void)state;
+    ts_run_settings s;
+    ts_buf command = TS_BUF_INIT;
+    for (size_t i = 0; i < TS_PRESETS; i++)
+        for (int whole = 0; whole < 2; whole++) {
+            ts_run_settings_init(&s);
+            ts_run_set(&s.model, "x");
+            assert_ok(ts_run_settings_set(&s, "method", whole ? "full" : "lora", &err));
+            assert_ok(ts_run_settings_set(&s, "preset", ts_presets[i].name, &err));
+            assert_ok(ts_run_settings_check(&s, &err));
+            assert_near(s.learning_rate, atof(whole ? ts_presets[i].full_rate : ts_presets[i].rate), 1e-12, "rate");
+            assert_int_equal(s.r, whole ? 16 : atoi(ts_presets[i].rank));
+            assert_int_equal(s.batch_size, atoi(ts_presets[i].batch));
+            ts_run_settings_release(&s);
+        }
+    ts_run_settings_init(&s);
+    assert_ok(ts_run_settings_set(&s, "preset", "style", &err));
+    assert_ok(ts_run_settings_set(&s, "r", "12", &err));
+    assert_int_equal(s.r, 12);
+    assert_near(s.lora_alpha, 16, 0, "alpha");
+    ts_run_settings_command(&s, &command);
+    assert_non_null(strstr(command.data, "--preset style"));
+    assert_non_null(strstr(command.data, "--r 12"));
+    assert_int_equal(ts_run_settings_set(&s, "preset", "stile", &err), TS_INVALID);
+    assert_non_null(strstr(err.text, "stile"));
+    ts_buf_release(&command);
+    ts_run_settings_release(&s);
+}
+
 static void whole_settings_are_checked(void **state) {
     (void)state;
     static const struct {
@@ -335,6 +366,7 @@ int main(void) {
         cmocka_unit_test_setup(settings_survive_the_file, fresh),
         cmocka_unit_test_setup(command_repeats_what_differs, fresh),
         cmocka_unit_test_setup(wrong_values_are_named, fresh),
+        cmocka_unit_test_setup(presets_set_what_fits, fresh),
         cmocka_unit_test_setup(whole_settings_are_checked, fresh),
         cmocka_unit_test_setup(nothing_half_made_is_left, fresh),
         cmocka_unit_test_setup(follows_what_is_appended, fresh),

@@ -757,7 +757,7 @@ static void full_resumes_to_the_bit(void **state) {
 
 static double nll_of(const ts_model *m, const ts_adapter *a) {
     static const int32_t ids[] = {1, 40, 77, 20, 21, 22, 23, 24};
-    ts_seq s = {ids, ids, TS_COUNT(ids)};
+    ts_seq s = {ids, ids, TS_COUNT(ids), NULL};
     ts_net *n;
     double nll;
     size_t count;
@@ -895,6 +895,37 @@ static void saved_modules_are_trained_and_kept(void **state) {
     free(model), free(dir), free(result), free(again), free(second);
 }
 
+/* What plan says of steps and parameters is what the run has; a step is tried without leaving anything. */
+static void plan_tells_of_the_run(void **state) {
+    (void)state;
+    static const char *const methods[] = {"lora", "full"};
+    write_rows("train.jsonl", 11, 3);
+    char *train = path_of("train.jsonl");
+    for (size_t i = 0; i < TS_COUNT(methods); i++) {
+        ts_run_settings s;
+        ts_train_result r;
+        ts_train_plan plan;
+        settings(&s);
+        set(&s, "lora-dropout", "0");
+        set(&s, "method", methods[i]);
+        set(&s, "gradient-checkpointing", i ? "yes" : "no");
+        assert_ok(ts_train_plan_make(&s, train, NULL, &plan, &err));
+        assert_true(isnan(plan.seconds));
+        assert_ok(ts_train_plan_time(&s, train, 0.1, NULL, &plan, &err));
+        assert_true(plan.seconds > 0 && plan.seconds < 600);
+        char *dir = create(methods[i], &s, false);
+        assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
+        ts_follow f = follow(dir);
+        assert_int_equal(plan.steps, f.steps);
+        assert_int_equal(plan.trainable_params, f.trainable_params);
+        assert_int_equal(plan.all_params, f.all_params);
+        assert_true(plan.memory_bytes > 16 * plan.trainable_params && plan.disk_bytes > 8 * plan.trainable_params);
+        ts_follow_release(&f);
+        free(dir);
+    }
+    free(train);
+}
+
 /* Same seed: same first adapter and order; another seed: another. */
 static void seeds_decide(void **state) {
     (void)state;
@@ -942,6 +973,7 @@ int main(void) {
         cmocka_unit_test_setup(norms_do_not_decay, fresh),
         cmocka_unit_test_setup(options_of_another_method_are_refused, fresh),
         cmocka_unit_test_setup(saved_modules_are_trained_and_kept, fresh),
+        cmocka_unit_test_setup(plan_tells_of_the_run, fresh),
         cmocka_unit_test_setup(seeds_decide, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -131,7 +131,7 @@ static void equals_the_functions(void **state) {
     assert_true(strncmp(s.answer[0], s.streamed, strlen(s.streamed)) == 0);
     ts_engine_free(e);
 
-    ts_seq seq = {ids, labels, 5};
+    ts_seq seq = {ids, labels, 5, NULL};
     double nll[2];
     size_t count;
     assert_ok(ts_model_open(&m, model, &err));
