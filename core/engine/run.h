@@ -141,7 +141,7 @@ typedef struct ts_run_settings {
     X("precision", precision, TEXT, "NAME", "f32, or auto (f32 until bf16 is there)", "auto", 0, 0)                    \
     X("gradient-checkpointing", gradient_checkpointing, BOOL, NULL,                                                    \
       "calculate layers twice instead of keeping them: less memory, the same bits", "no", 0, 0)                        \
-    X("micro-tokens", micro_tokens, INT, "N", "tokens calculated at once: memory against speed", "1024", 16, 1000000)  \
+    X("micro-tokens", micro_tokens, INT, "N", "tokens calculated at once: memory against speed", "512", 16, 1000000)   \
     X("threads", threads, INT, "N", "processor threads; 0: all", "0", 0, 1024)                                         \
     X("deterministic", deterministic, BOOL, NULL,                                                                      \
       "the same bits on any processor with AVX2, with any threads and compiler; slower", "no", 0, 0)
