@@ -35,6 +35,7 @@ int main(void) {
     unsetenv("EDITOR");
     setenv("TUNESMITH_BINARY", "/bin/false", 1); /* a child must not be this test again */
     unsetenv("VISUAL");
+    setenv("TUNESMITH_TURNS", ts_test_path("turns"), 1); /* what trains or answers elsewhere is not on these screens */
     if (ts_dir_list(dir, &names, &err) != TS_OK) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
