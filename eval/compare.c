@@ -148,6 +148,7 @@ void ts_compare_release(ts_compare *c) {
     free(c->answers);
     free(c->metrics);
     free(c->votes);
+    free(c->general);
     free(c->model);
     free(c->template);
     *c = (ts_compare){0};
@@ -180,6 +181,7 @@ ts_status ts_compare_run(ts_compare *c, const ts_compare_options *o, ts_progress
     TS_GOTO(ts_sides_fill(c, o->ws, progress, err));
     TS_GOTO(ts_compare_leaks(c, o->ws, progress, err));
     TS_GOTO(ts_compare_ask(c, o, check, measurer, progress, err));
+    if (o->general) TS_GOTO(ts_compare_general(c, o, progress, err));
     measure_all(c, measurer, (uint64_t)o->sampling.seed);
     c->seconds = ts_now() - begun;
 out:

@@ -33,6 +33,13 @@ typedef struct ts_prompt {
     int64_t kept; /* its number in the workspace (dataset/answers.h), by which it is voted on; 0: not kept */
 } ts_prompt;
 
+/* What a side knows of rows that it was not tuned on: mean loss a token of their answers. Of the model and adapters on
+ * it only; of other sides, which are asked something else or count tokens in another way, all is NAN. */
+typedef struct ts_general {
+    ts_measure loss;
+    double change; /* against the side without an adapter, more is forgotten; NAN: there is none, or this is it */
+} ts_general;
+
 typedef struct ts_compare {
     char **sides; /* as asked */
     ts_side_spec *specs;
@@ -46,6 +53,7 @@ typedef struct ts_compare {
     char *model, *template; /* template NULL: the model's own */
     double seconds;
     ts_side_votes *votes; /* [n_sides]; NULL until kept in a workspace */
+    ts_general *general;  /* [n_sides]; NULL: no general rows were given */
 } ts_compare;
 
 typedef struct ts_compare_options {
@@ -55,12 +63,13 @@ typedef struct ts_compare_options {
     const char *const *sides;
     size_t n_sides;
     const char
-        *prompts;       /* JSONL or JSON of {"messages"}, {"instruction","input","output"} or {"prompt"}; plain text:
-                           one a line. NULL: the held-out examples (split=valid) of the first run, else the workspace */
-    const char *check;  /* NULL: none */
-    const char *schema; /* file of the JSON schema that answers must fit (ts_json_fits); NULL: none */
-    int64_t limit;      /* prompts at most; 0: all */
-    int64_t samples;    /* answers of each side to each prompt; 0: 1 */
+        *prompts;        /* JSONL or JSON of {"messages"}, {"instruction","input","output"} or {"prompt"}; plain text:
+                            one a line. NULL: the held-out examples (split=valid) of the first run, else the workspace */
+    const char *check;   /* NULL: none */
+    const char *schema;  /* file of the JSON schema that answers must fit (ts_json_fits); NULL: none */
+    const char *general; /* file of rows with answers, forms of `prompts`: what was forgotten; NULL: none */
+    int64_t limit;       /* prompts at most; 0: all */
+    int64_t samples;     /* answers of each side to each prompt; 0: 1 */
     int64_t max_new_tokens;
     ts_sampling sampling; /* settled */
     const char *const *stops;

@@ -313,3 +313,20 @@ ts_status ts_compare_ask(ts_compare *c, const ts_compare_options *o, const ts_ch
     free(a.adapters);
     return status;
 }
+
+ts_status ts_compare_score(ts_compare *c, const ts_compare_options *o, ts_progress *progress, ts_err *err) {
+    struct asking a = {.c = c, .o = o, .progress = progress, .total = (int64_t)(c->n_prompts * c->n_sides)};
+    size_t first = 0;
+    while (first < c->n_sides && c->specs[first].kind != TS_BY_MODEL)
+        first++;
+    if (first == c->n_sides) return TS_OK;
+    a.sides = ts_calloc(c->n_sides, sizeof *a.sides);
+    a.adapters = ts_calloc(c->n_sides, sizeof *a.adapters);
+    a.engine = ts_engine_new(o->log, on_event, &a);
+    take_group(&a, first);
+    ts_status status = score(&a, err);
+    ts_engine_free(a.engine);
+    free(a.sides);
+    free(a.adapters);
+    return status;
+}

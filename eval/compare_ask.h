@@ -14,4 +14,12 @@ TS_MUST_USE ts_status ts_compare_ask(ts_compare *c, const ts_compare_options *o,
  * is accepted and not held out); sets their leak and leak_row. ws NULL: nothing is known. */
 TS_MUST_USE ts_status ts_compare_leaks(ts_compare *c, const char *ws, ts_progress *progress, ts_err *err);
 
+/* Scores the references of all prompts by the model and the adapters on it, nothing is generated: their reference_nll.
+ * No side of this kind: nothing happens. */
+TS_MUST_USE ts_status ts_compare_score(ts_compare *c, const ts_compare_options *o, ts_progress *progress, ts_err *err);
+
+/* Reads o->general and sets c->general. A row that is too long for a side counts for none. */
+TS_MUST_USE ts_status ts_compare_general(ts_compare *c, const ts_compare_options *o, ts_progress *progress,
+                                         ts_err *err);
+
 #endif

@@ -48,6 +48,11 @@ static void write_metrics(const ts_compare *c, ts_jw *w) {
         for (int id = 0; id < TS_METRIC_COUNT; id++)
             write_interval(w, ts_metrics[id].name, m[id].interval);
         ts_jw_end_obj(w);
+        if (c->general) {
+            ts_jw_knum(w, "general_loss", c->general[i].loss.value);
+            write_interval(w, "general_loss_interval", c->general[i].loss.interval);
+            ts_jw_knum(w, "general_change", c->general[i].change);
+        }
         if (c->votes) {
             ts_jw_key(w, "votes");
             ts_side_votes_write(&c->votes[i], w);
@@ -302,6 +307,28 @@ static bool voted(const ts_compare *c) {
     return false;
 }
 
+/* The rows of --general: the loss, and how much it is above the model's own. */
+static void put_general(const ts_compare *c, size_t first, size_t last, ts_buf *out) {
+    ts_buf cell = TS_BUF_INIT;
+    for (int change = 0; change < 2; change++) {
+        put_cell(out, change ? "forgotten" : "general loss", change ? 9 : 12, LABEL);
+        for (size_t i = first; i < last; i++) {
+            const ts_general *g = &c->general[i];
+            ts_buf_reset(&cell);
+            if (!change)
+                put_measure(&cell, TS_M_REFERENCE_NLL, &g->loss);
+            else if (isfinite(g->change))
+                ts_buf_printf(&cell, "%+.3f", g->change);
+            else
+                ts_buf_putc(&cell, '-');
+            put_cell(out, ts_buf_str(&cell), cell.len, CELL - 1);
+            ts_buf_putc(out, ' ');
+        }
+        end_line(out);
+    }
+    ts_buf_release(&cell);
+}
+
 /* The sides [first, last) as columns, the metrics as rows. */
 static void put_table(const ts_compare *c, size_t first, size_t last, ts_buf *out) {
     ts_buf cell = TS_BUF_INIT;
@@ -320,6 +347,7 @@ static void put_table(const ts_compare *c, size_t first, size_t last, ts_buf *ou
         }
         end_line(out);
     }
+    if (c->general) put_general(c, first, last, out);
     if (voted(c)) put_cell(out, "votes won", 9, LABEL);
     for (size_t i = first; i < last && voted(c); i++) {
         ts_buf_reset(&cell);

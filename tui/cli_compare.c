@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 struct compare_opts {
-    const char *model, *template, *prompts, *check, *schema, *precision;
+    const char *model, *template, *prompts, *check, *schema, *general, *precision;
     ts_texts side;
     int64_t limit, samples;
     ts_answer_opts answer;
@@ -49,6 +49,7 @@ static int run_compare(const ts_cmd *cmd, const void *opts) {
                             .prompts = o->prompts,
                             .check = o->check,
                             .schema = o->schema,
+                            .general = o->general,
                             .limit = o->limit,
                             .samples = o->samples,
                             .max_new_tokens = o->answer.max_new_tokens,
@@ -85,6 +86,7 @@ static const ts_opt compare_table[] = {
     {"prompts", TS_OPT_TEXT, AT(prompts), "FILE", "JSONL, JSON or plain lines (the held-out examples)"},
     {"check", TS_OPT_TEXT, AT(check), "FILE", "regular expressions, one a line, that every good answer matches"},
     {"schema", TS_OPT_TEXT, AT(schema), "FILE", "JSON schema that every good answer fits"},
+    {"general", TS_OPT_TEXT, AT(general), "FILE", "rows with answers not tuned on: each side's loss, against base"},
     {"limit", TS_OPT_INT, AT(limit), "N", "only the first N prompts"},
     {"samples", TS_OPT_INT, AT(samples), "N", "answers of each side to each prompt (1)"},
     TS_ANSWER_OPTS{"precision", TS_OPT_TEXT, AT(precision), "NAME", "f32 or auto"},

@@ -153,6 +153,28 @@ static void save_adapter(const char *model, const char *dir) {
     ts_model_close(m);
 }
 
+/* The general rows are the prompts here (the one without an answer counts for nothing), so the losses are known. */
+static void check_general(const ts_compare *c) {
+    ts_buf out = TS_BUF_INIT;
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(c->general[i].loss.n, 1);
+        assert_near(c->general[i].loss.value, c->metrics[i].m[TS_M_REFERENCE_NLL].value, 1e-6, "loss of the same row");
+    }
+    assert_true(isnan(c->general[0].change));
+    assert_near(c->general[1].change, c->general[1].loss.value - c->general[0].loss.value, 1e-12, "against base");
+    assert_true(c->general[1].change != 0);
+    ts_compare_write_text(c, 120, &out);
+    assert_non_null(strstr(out.data, "\ngeneral loss"));
+    assert_non_null(strstr(out.data, "\nforgotten       -  "));
+    ts_buf_reset(&out);
+    ts_compare_write_json(c, &out);
+    ts_json *root = ts_json_parse(out.data, out.len, &err);
+    const ts_json *side = ts_json_get(ts_json_get(root, "metrics"), c->sides[1]);
+    assert_near(ts_json_num(ts_json_get(side, "general_change"), 9), c->general[1].change, 1e-9, "in JSON");
+    ts_json_free(root);
+    ts_buf_release(&out);
+}
+
 static void check_json(const ts_compare *c, const char *side) {
     ts_buf out = TS_BUF_INIT;
     ts_compare_write_json(c, &out);
@@ -242,6 +264,7 @@ static void a_whole_comparison(void **state) {
     o.n_sides = 2;
     o.prompts = prompts;
     o.check = check;
+    o.general = prompts;
     o.max_new_tokens = 12;
     assert_ok(ts_compare_run(&c, &o, NULL, &err));
     assert_int_equal(c.n_prompts, 2);
@@ -254,10 +277,16 @@ static void a_whole_comparison(void **state) {
     assert_true(c.answers[0].reference_nll != c.answers[1].reference_nll);
     assert_near(c.metrics[1].m[TS_M_REFERENCE_NLL].value,
                 c.answers[1].reference_nll / (double)c.answers[1].reference_tokens, 1e-12, "mean a token");
+    check_general(&c);
     check_json(&c, adapter);
     check_text(&c);
     check_kept(&c);
     ts_compare_release(&c);
+    o.general = file("questions.jsonl", "{\"prompt\":\"no answer\"}\n");
+    assert_int_equal(ts_compare_run(&c, &o, NULL, &err), TS_INVALID);
+    assert_non_null(strstr(err.text, "questions.jsonl has an answer"));
+    ts_compare_release(&c);
+    free((char *)o.general);
     free(model);
     free(adapter);
     free(prompts);
