@@ -25,13 +25,15 @@ static bool ask(ts_advise *a, ts_question_id q) {
     fprintf(stderr, "\n%s\n", question->ask);
     for (; n < TS_CHOICES && question->choices[n].name; n++)
         fprintf(stderr, "  %d  %s\n", n + 1, question->choices[n].name);
-    fprintf(stderr, "1 to %d, or Enter when it is not known: ", n);
-    if (!fgets(line, sizeof line, stdin)) return false;
-    if (line[0] >= '1' && line[0] < '1' + n && strspn(line + 1, " \t\r\n") == strlen(line + 1)) {
-        ts_err ignored;
-        if (ts_advise_say(a, q, question->choices[line[0] - '1'].name, &ignored) != TS_OK) return false;
+    for (;;) {
+        fprintf(stderr, "1 to %d, or Enter when it is not known: ", n);
+        if (!fgets(line, sizeof line, stdin)) return false;
+        size_t blank = strspn(line, " \t\r\n");
+        if (!line[blank]) return true;
+        bool one = strspn(line + blank + 1, " \t\r\n") == strlen(line + blank + 1);
+        if (!one || line[blank] < '1' || line[blank] > '0' + n) continue;
+        return ts_advise_say(a, q, question->choices[line[blank] - '1'].name, NULL) == TS_OK;
     }
-    return true;
 }
 
 static void ask_all(const ts_cmd *cmd, const struct advise_opts *o, ts_advise *a) {
