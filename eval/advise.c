@@ -18,7 +18,7 @@ static const ts_choice choices[TS_QUESTION_COUNT][TS_CHOICES] = { /* prompting, 
         {"changing", {0, 5, -2}, "facts that change daily cannot be trained in daily; they can be looked up"}},
     [TS_Q_SOURCES] = {
         {"no", {0, 0, 0}, "answers need no sources"},
-        {"yes", {0, 4, -1}, "an answer can cite only what was put before it: passages that were retrieved"}},
+        {"yes", {0, 6, -1}, "an answer can cite only what was put before it: passages that were retrieved"}},
     [TS_Q_FORM] = {
         {"little", {1, 0, -1}, "the form of answers hardly matters"},
         {"some", {0, 0, 2}, "format, tone and vocabulary are what tuning teaches"},

@@ -40,6 +40,20 @@ static void write_curves(const ts_follow *f, ts_jw *w) {
     ts_jw_end_arr(w);
 }
 
+static void write_samples(const ts_follow *f, ts_jw *w) {
+    ts_jw_key(w, "samples");
+    ts_jw_arr(w);
+    for (size_t i = 0; i < f->n_samples; i++) {
+        const ts_run_sample *s = &f->samples[i];
+        ts_jw_obj(w);
+        ts_jw_kint(w, "step", s->step);
+        ts_jw_kstr(w, "prompt", s->prompt < f->n_prompts ? f->prompts[s->prompt] : NULL);
+        ts_jw_kstr(w, "text", s->text);
+        ts_jw_end_obj(w);
+    }
+    ts_jw_end_arr(w);
+}
+
 static void write_run(const ts_run_info *run, ts_jw *w) {
     ts_buf settings = TS_BUF_INIT;
     const ts_follow *f = &run->follow;
@@ -67,6 +81,7 @@ static void write_run(const ts_run_info *run, ts_jw *w) {
     ts_run_settings_write(&run->settings, &settings);
     ts_jw_raw(w, settings.data, settings.len);
     write_curves(f, w);
+    write_samples(f, w);
     ts_jw_end_obj(w);
     ts_buf_release(&settings);
 }

@@ -75,9 +75,11 @@ void ts_report_run_facts(const ts_run_info *run, ts_fact_fn *fn, void *ctx) {
         ts_buf_printf(&f.value, "; %lld tokens an epoch, %lld of them learnt", (long long)w->tokens_per_epoch,
                       (long long)w->supervised_per_epoch);
     tell(&f, "data");
-    ts_buf_printf(&f.value, "%s, r %lld, alpha %g, %s, learning rate %g %s, batch %lldx%lld, %g epochs, seed %lld",
-                  s->method, (long long)s->r, s->lora_alpha, s->target_modules, s->learning_rate, s->schedule,
-                  (long long)s->batch_size, (long long)s->grad_accum, s->epochs, (long long)s->seed);
+    ts_buf_puts(&f.value, s->method);
+    if (strcmp(s->method, "full") != 0)
+        ts_buf_printf(&f.value, ", r %lld, alpha %g, %s", (long long)s->r, s->lora_alpha, s->target_modules);
+    ts_buf_printf(&f.value, ", learning rate %g %s, batch %lldx%lld, %g epochs, seed %lld", s->learning_rate,
+                  s->schedule, (long long)s->batch_size, (long long)s->grad_accum, s->epochs, (long long)s->seed);
     tell(&f, "method");
     tell_loss(&f, w);
     tell_cost(&f, w);

@@ -75,6 +75,26 @@ static void fact_row(void *ctx, const char *name, const char *value) {
     ts_buf_puts(out, "</td></tr>\n");
 }
 
+/* What it answered to prompts that were asked now and then while it trained. */
+static void put_samples(const ts_follow *f, ts_buf *out) {
+    if (f->n_samples == 0) return;
+    ts_buf_puts(out, "<details><summary>Answers while it trained</summary>\n");
+    for (size_t p = 0; p < f->n_prompts; p++) {
+        if (!f->prompts[p]) continue;
+        ts_buf_puts(out, "<div class=\"text prompt\" dir=\"auto\">");
+        text(out, f->prompts[p]);
+        ts_buf_puts(out, "</div>\n<table class=\"facts\">\n");
+        for (size_t i = 0; i < f->n_samples; i++) {
+            if (f->samples[i].prompt != p) continue;
+            ts_buf_printf(out, "<tr><td>step %lld</td><td class=\"text\" dir=\"auto\">", (long long)f->samples[i].step);
+            text(out, f->samples[i].text);
+            ts_buf_puts(out, "</td></tr>\n");
+        }
+        ts_buf_puts(out, "</table>\n");
+    }
+    ts_buf_puts(out, "</details>\n");
+}
+
 static void put_run(const ts_run_info *run, ts_buf *out) {
     ts_buf command = TS_BUF_INIT;
     ts_buf_printf(out, "<h3 id=\"run-%lld\">Run %lld: ", (long long)run->id, (long long)run->id);
@@ -90,6 +110,7 @@ static void put_run(const ts_run_info *run, ts_buf *out) {
     ts_report_run_facts(run, fact_row, out);
     ts_buf_puts(out, "</table>\n");
     ts_report_chart(run, out);
+    put_samples(&run->follow, out);
     ts_report_command(run, &command);
     ts_buf_puts(out, "<p class=\"soft\">The same again:</p>\n<pre>");
     text(out, ts_buf_str(&command));

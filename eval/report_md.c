@@ -74,6 +74,19 @@ static void put_curve(const ts_follow *f, ts_buf *out) {
                       f->evals[i].step == f->best_step ? " (best)" : "");
 }
 
+static void put_samples(const ts_follow *f, ts_buf *out) {
+    if (f->n_samples) ts_buf_puts(out, "\nAnswers while it trained:\n\n");
+    for (size_t p = 0; f->n_samples && p < f->n_prompts; p++) {
+        if (!f->prompts[p]) continue;
+        put_text_block(out, f->prompts[p]);
+        for (size_t i = 0; i < f->n_samples; i++) {
+            if (f->samples[i].prompt != p) continue;
+            ts_buf_printf(out, "Step %lld:\n\n", (long long)f->samples[i].step);
+            put_text_block(out, f->samples[i].text);
+        }
+    }
+}
+
 static void put_run(const ts_run_info *run, ts_buf *out) {
     ts_buf command = TS_BUF_INIT;
     ts_buf_printf(out, "\n### Run %lld: ", (long long)run->id);
@@ -87,6 +100,7 @@ static void put_run(const ts_run_info *run, ts_buf *out) {
     }
     ts_report_run_facts(run, fact_line, out);
     put_curve(&run->follow, out);
+    put_samples(&run->follow, out);
     ts_report_command(run, &command);
     ts_buf_puts(out, "\nThe same again:\n\n");
     put_text_block(out, ts_buf_str(&command));

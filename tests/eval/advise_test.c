@@ -41,7 +41,8 @@ static const struct {
     {"knowledge=changing", "retrieval with prompting"},
     {"knowledge=changing prompt=no form=much examples=about-1000", "retrieval with a fine-tuned model"},
     {"sources=yes", "retrieval with prompting"},
-    {"sources=yes retrieved=same", "prompting"}, /* it was tried */
+    {"sources=yes retrieved=same", "retrieval with prompting"}, /* there is no other way to cite */
+    {"knowledge=stable retrieved=same", "prompting"},           /* it was tried */
     {"knowledge=none load=yes form=some prompt=nearly", "fine-tuning"},
     {"privacy=yes budget=small examples=about-1000", "fine-tuning"},
     {"tuned=better", "fine-tuning"},

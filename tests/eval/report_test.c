@@ -41,7 +41,7 @@ static int64_t ask(ts_store *st, const char *prompt, const char *reference) {
     return id;
 }
 
-/* Two sides, three prompts, one of them hostile, two votes, one run. */
+/* Two sides, three prompts, one of them hostile, two votes, two runs. */
 static const char *workspace(void) {
     static const char *ws;
     ts_store *st;
@@ -71,6 +71,7 @@ static const char *workspace(void) {
     ask(st, "Nobody answered", NULL);
     ts_store_close(st);
     ts_drive_add_run(ws, 10, 40, 100, "stopped", "a note with <script>");
+    ts_drive_add_run(ws, 11, 20, 100, "running", ""); /* with answers while it trains */
     return ws;
 }
 
@@ -96,7 +97,7 @@ static void gathers(void **state) {
     assert_int_equal(r.votes[1].wins, 1);
     assert_int_equal(r.votes[0].losses, 1);
     assert_int_equal(r.votes[0].none, 1);
-    assert_int_equal(r.runs.n, 1);
+    assert_int_equal(r.runs.n, 2);
     ts_report_release(&r);
 }
 
@@ -154,12 +155,13 @@ static void page(void **state) {
     assert_non_null(strstr(out.data, "the <mark>left</mark> of")); /* what the other side has not */
     assert_non_null(strstr(out.data, "the <mark>right</mark> of"));
     assert_non_null(strstr(out.data, "class=\"train\" d=\"M"));
-    assert_int_equal(count(out.data, "<circle"), 2); /* held out at steps 16 and 32 */
+    assert_int_equal(count(out.data, "<circle"), 3); /* held out at steps 16, 32 and 16 */
     assert_int_equal(count(out.data, "<section"), count(out.data, "</section>"));
     assert_int_equal(count(out.data, "<div"), count(out.data, "</div>"));
     assert_non_null(strstr(out.data, "did not answer the same prompts"));
     assert_non_null(strstr(out.data, "was not asked"));
     assert_non_null(strstr(out.data, "passage &lt;b&gt;"));
+    assert_non_null(strstr(out.data, "You can print by^[[31m")); /* answered while it trained */
     ts_buf_release(&out);
     ts_report_release(&r);
 }
@@ -174,6 +176,7 @@ static void markdown(void **state) {
     assert_non_null(strstr(out.data, "the {+left+} of"));
     assert_non_null(strstr(out.data, "\n`````text\n=1+1 ``` ````\n`````\n")); /* a fence that the text cannot close */
     assert_non_null(strstr(out.data, "a note with \\<script\\>"));
+    assert_non_null(strstr(out.data, "You can print by^[[31m"));
     assert_non_null(strstr(out.data, "| reference loss (lower is better) | 2.000 [2.000, 2.000] | **0.500 ["));
     ts_buf_release(&out);
     ts_report_release(&r);
@@ -190,7 +193,8 @@ static void json(void **state) {
     const ts_json *metrics = ts_json_get(ts_json_get(root, "metrics"), "base");
     assert_near(ts_json_num(ts_json_get(metrics, "reference_nll"), NAN), 2, 1e-12, "loss");
     const ts_json *run = ts_json_child(ts_json_get(root, "runs"));
-    assert_int_equal(ts_json_count(ts_json_get(run, "points")), 40);
+    assert_int_equal(ts_json_count(ts_json_get(run, "points")), 20);
+    assert_true(ts_json_count(ts_json_get(run, "samples")) > 0);
     assert_int_equal(ts_json_num(ts_json_get(ts_json_get(run, "settings"), "r"), 0), 16);
     const ts_json *row = ts_json_next(ts_json_child(ts_json_get(root, "rows")));
     assert_string_equal(ts_json_str(ts_json_get(row, "prompt"), ""), HOSTILE); /* as it is */
@@ -210,8 +214,8 @@ static void tables(void **state) {
     assert_non_null(strstr(out.data, "& \"\"q\"\" "));
     ts_buf_reset(&out);
     assert_ok(ts_report_csv(&r, "curves", &out, &err));
-    assert_int_equal(count(out.data, ",\"train\","), 40);
-    assert_int_equal(count(out.data, ",\"valid\","), 2);
+    assert_int_equal(count(out.data, ",\"train\","), 60);
+    assert_int_equal(count(out.data, ",\"valid\","), 3);
     ts_buf_reset(&out);
     assert_ok(ts_report_csv(&r, "metrics", &out, &err));
     assert_non_null(strstr(out.data, "\"run:10\",\"reference_nll\",0.5,"));
