@@ -99,9 +99,10 @@ static void on_event(void *ctx, const ts_engine_event *e) {
         a->o->on_text(a->o->ctx, a->first + e->prompt, side, ts_buf_str(text));
     }
     if (e->kind == TS_ENGINE_ANSWER) on_answer(a, e, side);
-    if (e->kind == TS_ENGINE_REFUSED) fail_answer(a, a->first + e->prompt, side, e->text);
+    size_t prompt = a->rows ? a->rows[a->first + e->prompt] : a->first + e->prompt;
+    if (e->kind == TS_ENGINE_REFUSED) fail_answer(a, prompt, side, e->text);
     if (e->kind == TS_ENGINE_NLL && a->rows) {
-        ts_answer *x = answer_at(a, a->rows[a->first + e->prompt], side);
+        ts_answer *x = answer_at(a, prompt, side);
         x->reference_nll = e->nll;
         x->reference_tokens = e->tokens;
     }
