@@ -642,19 +642,9 @@ static bool look_command(struct compare *k, ts_command_id id, const char *arg) {
     }
 }
 
-static bool compare_command(ts_screen *s, ts_command_id id, const char *arg) {
-    struct compare *k = (struct compare *)s;
-    if (look_command(k, id, arg)) return true;
-    if (k->on_list && ts_list_command(&k->list, id)) {
-        k->scroll = 0;
-        return true;
-    }
-    if (!k->on_list && scroll_answers(k, id)) return true;
+/* Votes, by their keys. */
+static bool vote_command(struct compare *k, ts_command_id id, const char *arg) {
     switch (id) {
-    case TS_DO_NEXT:
-    case TS_DO_PREV:
-        go(k, id == TS_DO_NEXT ? 1 : -1);
-        return true;
     case TS_DO_VOTE:
         vote_for(k, arg);
         return true;
@@ -664,6 +654,24 @@ static bool compare_command(ts_screen *s, ts_command_id id, const char *arg) {
         return true;
     case TS_DO_VOTE_CLEAR:
         vote(k, NULL);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool compare_command(ts_screen *s, ts_command_id id, const char *arg) {
+    struct compare *k = (struct compare *)s;
+    if (look_command(k, id, arg) || vote_command(k, id, arg)) return true;
+    if (k->on_list && ts_list_command(&k->list, id)) {
+        k->scroll = 0;
+        return true;
+    }
+    if (!k->on_list && scroll_answers(k, id)) return true;
+    switch (id) {
+    case TS_DO_NEXT:
+    case TS_DO_PREV:
+        go(k, id == TS_DO_NEXT ? 1 : -1);
         return true;
     case TS_DO_WORDS:
         next_words(k);

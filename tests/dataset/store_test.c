@@ -481,12 +481,10 @@ static void tell_sides(ts_store *st, ts_buf *out) {
     ts_arena_release(&arena);
 }
 
-static void keeps_answers_and_votes(void **state) {
+static void keeps_answers(void **state) {
     (void)state;
     ts_store *st = new_store(NULL);
-    ts_done done;
     ts_arena arena = TS_ARENA_INIT;
-    ts_buf out = TS_BUF_INIT;
     int64_t a, b, again;
     assert_ok(ts_prompt_keep(st, text("[1]"), text("wanted"), &a, &err));
     assert_ok(ts_prompt_keep(st, text("[2]"), (ts_text){NULL, 0}, &b, &err));
@@ -503,48 +501,65 @@ static void keeps_answers_and_votes(void **state) {
     assert_string_equal(list[0].side, "base");
     assert_null(list[0].detail.s);
     assert_string_equal(list[1].text.s, "new");
+    assert_int_equal(ts_prompt_find(st, text("[2]")), b);
+    assert_int_equal(ts_prompt_find(st, text("[3]")), 0);
+    ts_arena_release(&arena);
+    ts_store_close(st);
+}
+
+/* What the vote on a prompt, or the note with it, is. */
+static void expect_vote(ts_store *st, int64_t prompt, const char *side) {
+    ts_buf out = TS_BUF_INIT;
+    assert_int_equal(ts_vote_get(st, prompt, &out), side != NULL);
+    if (side) assert_string_equal(out.data, side);
+    ts_buf_release(&out);
+}
+
+static void expect_note(ts_store *st, int64_t prompt, const char *note) {
+    ts_buf out = TS_BUF_INIT;
+    assert_true(ts_vote_note_get(st, prompt, &out));
+    assert_string_equal(out.data, note);
+    ts_buf_release(&out);
+}
+
+static void keeps_votes(void **state) {
+    (void)state;
+    ts_store *st = new_store(NULL);
+    ts_done done;
+    ts_buf out = TS_BUF_INIT;
+    int64_t a, b;
+    assert_ok(ts_prompt_keep(st, text("[1]"), text("wanted"), &a, &err));
+    assert_ok(ts_prompt_keep(st, text("[2]"), (ts_text){NULL, 0}, &b, &err));
+    assert_ok(ts_answer_keep(st, a, &(ts_kept_answer){"run:3", text("new"), {NULL, 0}}, &err));
+    assert_ok(ts_answer_keep(st, a, &(ts_kept_answer){"base", text("plain"), {NULL, 0}}, &err));
     assert_ok(ts_answer_keep(st, b, &(ts_kept_answer){"base", text("x"), {NULL, 0}}, &err));
     assert_ok(ts_vote_set(st, a, "base", false, NULL, NULL, &err));
     assert_ok(ts_vote_set(st, a, "run:3", true, "clearer", &done, &err));
     assert_ok(ts_vote_set(st, b, "tie", false, NULL, NULL, &err));
-    assert_true(ts_vote_get(st, a, &out));
-    assert_string_equal(out.data, "run:3");
+    expect_vote(st, a, "run:3");
     tell_sides(st, &out);
     assert_string_equal(out.data, "run:3 1 0 0 0 1;base 0 1 1 0 1;");
+    ts_buf_release(&out);
     assert_ok(ts_vote_set(st, a, "run:3", false, NULL, &done, &err));
     assert_int_equal(done.step, 0); /* nothing to do, nothing to undo */
     assert_ok(ts_vote_set(st, b, NULL, false, NULL, NULL, &err));
-    assert_false(ts_vote_get(st, b, &out));
+    expect_vote(st, b, NULL);
     assert_int_equal(ts_vote_set(st, 99, "base", false, NULL, NULL, &err), TS_NOT_FOUND);
     assert_int_equal(ts_vote_note(st, b, "why", NULL, &err), TS_NOT_FOUND);
     assert_ok(ts_vote_note(st, a, "shorter", NULL, &err));
-    ts_buf_reset(&out);
-    assert_true(ts_vote_note_get(st, a, &out));
-    assert_string_equal(out.data, "shorter");
+    expect_note(st, a, "shorter");
     assert_ok(ts_undo(st, 0, NULL, &err));
-    ts_buf_reset(&out);
-    assert_true(ts_vote_note_get(st, a, &out));
-    assert_string_equal(out.data, "clearer");
+    expect_note(st, a, "clearer");
 
     /* a vote is a step: undo and redo, back to the vote before it */
     assert_ok(ts_undo(st, 0, &done, &err));
-    ts_buf_reset(&out);
-    assert_true(ts_vote_get(st, b, &out));
-    assert_string_equal(out.data, "tie");
+    expect_vote(st, b, "tie");
     assert_ok(ts_undo(st, 0, &done, &err));
-    assert_false(ts_vote_get(st, b, &out));
+    expect_vote(st, b, NULL);
     assert_ok(ts_undo(st, 0, &done, &err));
-    ts_buf_reset(&out);
-    assert_true(ts_vote_get(st, a, &out));
-    assert_string_equal(out.data, "base");
+    expect_vote(st, a, "base");
     assert_ok(ts_redo(st, &done, &err));
-    ts_buf_reset(&out);
-    assert_true(ts_vote_get(st, a, &out));
-    assert_string_equal(out.data, "run:3");
-    assert_int_equal(ts_prompt_find(st, text("[2]")), b);
-    assert_int_equal(ts_prompt_find(st, text("[3]")), 0);
-    ts_buf_release(&out);
-    ts_arena_release(&arena);
+    expect_vote(st, a, "run:3");
     ts_store_close(st);
 }
 
@@ -584,7 +599,8 @@ int main(void) {
         cmocka_unit_test(full_disk_changes_nothing),
         cmocka_unit_test(goes_on_when_the_disk_has_room_again),
         cmocka_unit_test(keeps_settings),
-        cmocka_unit_test(keeps_answers_and_votes),
+        cmocka_unit_test(keeps_answers),
+        cmocka_unit_test(keeps_votes),
         cmocka_unit_test(rows_are_found_by_what_they_ask_and_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
