@@ -67,7 +67,7 @@ static void scatter_rows(void *ctx, size_t first, size_t end, int worker) {
 }
 
 static ts_status loss_memory(ts_net *n, size_t targets, bool grad, ts_err *err) {
-    size_t have = n->hidden_rows * n->h, have_too = n->dhidden ? have : 0;
+    size_t have = n->hidden_rows * n->h, have_too = n->dhidden_rows * n->h;
     if (!n->logits) {
         n->logits_ld = ((n->m->config.vocab + 15) & ~(size_t)15) + 48; /* rows a power of two apart fall into one set */
         size_t none = 0;
@@ -75,8 +75,10 @@ static ts_status loss_memory(ts_net *n, size_t targets, bool grad, ts_err *err) 
     }
     targets = TS_MAX(targets, n->hidden_rows);
     TS_TRY(ts_need_floats(&n->hidden, &have, targets * n->h, "the hidden states", err));
-    if (grad) TS_TRY(ts_need_floats(&n->dhidden, &have_too, targets * n->h, "the hidden states' gradients", err));
     n->hidden_rows = targets;
+    if (!grad) return TS_OK;
+    TS_TRY(ts_need_floats(&n->dhidden, &have_too, targets * n->h, "the hidden states' gradients", err));
+    n->dhidden_rows = TS_MAX(targets, n->dhidden_rows); /* a pass without gradients makes the others alone longer */
     return TS_OK;
 }
 

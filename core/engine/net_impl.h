@@ -95,7 +95,7 @@ struct ts_net {
     float *kv; /* attention: packed keys and values, gradients of keys and values */
     size_t kv_floats;
     float *logits, *hidden, *dhidden; /* [TS_LOGIT_ROWS][logits_ld], [supervised rows][h] twice */
-    size_t logits_ld, hidden_rows;
+    size_t logits_ld, hidden_rows, dhidden_rows;
     ts_batch batch;
 };
 
