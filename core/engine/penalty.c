@@ -1,6 +1,8 @@
 #include "core/engine/penalty.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* out [r, r] = the products of all pairs of rows (`along` numbers each, `step` apart from row to row, `next` from
  * number to number): AA' of a [r, in] and B'B of b [out, r]. */
@@ -43,4 +45,38 @@ double ts_penalty_l2(const ts_adapter *a, double lambda, double times, ts_adapte
             free(scratch);
         }
     return sum;
+}
+
+double ts_penalty_ewc(const ts_adapter *a, const ts_adapter *start, const ts_adapter *fisher, double lambda,
+                      double times, ts_adapter *grad) {
+    double sum = 0;
+    for (size_t i = 0; i < a->n_params; i++) {
+        double away = (double)a->block[i] - (double)start->block[i], pull = lambda * (double)fisher->block[i] * away;
+        sum += pull * away / 2;
+        grad->block[i] += (float)(times * pull);
+    }
+    return sum;
+}
+
+ts_status ts_penalty_fisher(ts_net *net, const ts_adapter *a, const ts_seq *seqs, size_t n, ts_adapter *fisher,
+                            ts_adapter *scratch, ts_progress *progress, ts_err *err) {
+    double sum = 0, nll;
+    size_t count, size = a->n_params;
+    memset(fisher->block, 0, size * sizeof(float));
+    for (size_t k = 0; k < n; k++) {
+        memset(scratch->block, 0, size * sizeof(float));
+        TS_TRY(ts_net_backward(net, a, &seqs[k], 1, (ts_dropout){0}, scratch, &nll, &count, progress, err));
+        for (size_t i = 0; i < size; i++)
+            fisher->block[i] += scratch->block[i] * scratch->block[i];
+    }
+    for (size_t i = 0; i < size; i++)
+        sum += (double)fisher->block[i];
+    if (!isfinite(sum) || sum <= 0)
+        return ts_fail(err, TS_INVALID,
+                       "the rows of --ewc-data give a gradient that is %s: what they hold cannot be kept by it; choose "
+                       "rows with answers that the adapter was trained on",
+                       isfinite(sum) ? "zero" : "not finite");
+    for (size_t i = 0; i < size; i++)
+        fisher->block[i] = (float)((double)fisher->block[i] * ((double)size / sum));
+    return TS_OK;
 }

@@ -231,6 +231,9 @@ static ts_status take_general(const char *run_dir, ts_run_settings *s, ts_err *e
     const char *from = s->general && *s->general ? s->general : NULL;
     TS_TRY(take_data(run_dir, "general.jsonl", from, &s->general_hash, &s->general_rows, err));
     if (from) settle_path(&s->general);
+    from = s->ewc_lambda > 0 ? s->ewc_data : NULL;
+    TS_TRY(take_data(run_dir, "ewc.jsonl", from, &s->ewc_hash, &s->ewc_rows, err));
+    if (from) settle_path(&s->ewc_data);
     return TS_OK;
 }
 

@@ -4,6 +4,7 @@
  *   train.jsonl valid.jsonl    the examples: {"messages":[..]} or {"ids":[..],"labels":[..]} a line
  *   init/                      adapter to start from, if one was given
  *   general.jsonl              rows that show what is forgotten, if there are any
+ *   ewc.jsonl                  rows of the earlier task that the Fisher values are made from, if there are any
  *   prompts.jsonl              prompts that are answered now and then, if there are any
  *   chat_template.jinja        the chat template, if one was chosen instead of the model's
  *   events.jsonl               append-only, one JSON object a line (run_events.h)
@@ -73,6 +74,10 @@ typedef struct ts_run_settings {
     double replay_fraction;
     int64_t replay_rows; /* how many there are */
     double l2_delta;     /* penalty.h; 0: none */
+    double ewc_lambda;   /* the same */
+    char *ewc_data;      /* where ewc.jsonl came from; NULL: there is none */
+    char *ewc_hash;      /* of ewc.jsonl */
+    int64_t ewc_rows;
     /* how it is calculated: part of "the same bits" */
     char *precision; /* "f32" */
     int64_t micro_tokens, threads;
@@ -138,6 +143,9 @@ typedef struct ts_run_settings {
     X("replay-fraction", replay_fraction, NUM, "SHARE", "with --replay: their share of all rows", "0.1", 0, 0.9)       \
     X("l2-delta", l2_delta, NUM, "X", "penalty X times the squares of the change that LoRA makes to the weights", "0", \
       0, 1e6)                                                                                                          \
+    X("ewc-lambda", ewc_lambda, NUM, "X", "with --init-adapter: EWC holds what the earlier task needs, so strongly",   \
+      "0", 0, 1e9)                                                                                                     \
+    X("ewc-data", ewc_data, TEXT, "FILE", "with --ewc-lambda: rows of the earlier task", NULL, 0, 0)                   \
     X("precision", precision, TEXT, "NAME", "f32, or auto (f32 until bf16 is there)", "auto", 0, 0)                    \
     X("gradient-checkpointing", gradient_checkpointing, BOOL, NULL,                                                    \
       "calculate layers twice instead of keeping them: less memory, the same bits", "no", 0, 0)                        \

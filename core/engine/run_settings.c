@@ -33,6 +33,8 @@ static const struct field fields[] = {
     FACT(valid_hash, TEXT, NULL),
     FACT(general_hash, TEXT, NULL),
     FACT(general_rows, INT, "0"),
+    FACT(ewc_hash, TEXT, NULL),
+    FACT(ewc_rows, INT, "0"),
     FACT(replay_rows, INT, "0"),
     FACT(train_rows, INT, "0"),
     FACT(valid_rows, INT, "0"),
@@ -174,6 +176,20 @@ static ts_status check_method(const ts_run_settings *s, ts_err *err) {
     return TS_OK;
 }
 
+static ts_status check_penalties(const ts_run_settings *s, ts_err *err) {
+    bool data = s->ewc_data && *s->ewc_data, adapter = s->init_adapter && *s->init_adapter;
+    if (s->l2_delta > 0 && (s->use_dora || ts_run_method(s)->whole))
+        return ts_fail(err, TS_INVALID, "--l2-delta holds plain LoRA near its base; it does not go with %s",
+                       s->use_dora ? "--use-dora" : "--method full");
+    if (s->ewc_lambda > 0 && !(data && adapter))
+        return ts_fail(err, TS_INVALID,
+                       "--ewc-lambda holds what an adapter has learned; say which with --init-adapter, and with "
+                       "--ewc-data a file with rows of that task");
+    if (data && !(s->ewc_lambda > 0))
+        return ts_fail(err, TS_INVALID, "--ewc-data is of no use without --ewc-lambda (1 is a first try)");
+    return TS_OK;
+}
+
 ts_status ts_run_settings_check(ts_run_settings *s, ts_err *err) {
     ts_schedule schedule;
     for (size_t i = 0; i < TS_COUNT(fields); i++)
@@ -192,9 +208,7 @@ ts_status ts_run_settings_check(ts_run_settings *s, ts_err *err) {
         return ts_fail(err, TS_INVALID,
                        "no model is named; say --model with a GGUF file, a Hugging Face folder or a "
                        "name in the models folder");
-    if (s->l2_delta > 0 && (s->use_dora || ts_run_method(s)->whole))
-        return ts_fail(err, TS_INVALID, "--l2-delta holds plain LoRA near its base; it does not go with %s",
-                       s->use_dora ? "--use-dora" : "--method full");
+    TS_TRY(check_penalties(s, err));
     return check_precision(s, err);
 }
 

@@ -6,6 +6,7 @@
 #include "core/base/hash.h"
 #include "core/base/rand.h"
 #include "core/engine/kernels.h"
+#include "core/engine/penalty.h"
 #include "core/model/nf4.h"
 #include "core/work/pool.h"
 
@@ -114,6 +115,10 @@ static ts_status open_data(ts_trainer *t, ts_err *err) {
         TS_TRY(check_data(t, "valid.jsonl", t->s.valid_hash, err));
         TS_TRY(read_split(t, "valid.jsonl", &t->valid, err));
     }
+    if (t->s.ewc_hash) {
+        TS_TRY(check_data(t, "ewc.jsonl", t->s.ewc_hash, err));
+        TS_TRY(read_split(t, "ewc.jsonl", &t->ewc, err));
+    }
     if (!t->s.general_hash) return TS_OK;
     TS_TRY(check_data(t, "general.jsonl", t->s.general_hash, err));
     return read_split(t, "general.jsonl", &t->general, err);
@@ -133,6 +138,11 @@ static ts_status open_adapter(ts_trainer *t, ts_err *err) {
     TS_TRY(ts_adapter_zero_like(&t->grad, t->adapter, err));
     TS_TRY(ts_adapter_zero_like(&t->m, t->adapter, err));
     TS_TRY(ts_adapter_zero_like(&t->v, t->adapter, err));
+    if (t->ewc.n) {
+        TS_TRY(ts_adapter_zero_like(&t->start, t->adapter, err));
+        TS_TRY(ts_adapter_zero_like(&t->fisher, t->adapter, err));
+        memcpy(t->start->block, t->adapter->block, t->adapter->n_params * sizeof(float));
+    }
     t->at = (ts_checkpoint){.evaluated = -1,
                             .sampled = -1,
                             .best_step = -1,
@@ -160,7 +170,8 @@ static void plan_steps(ts_trainer *t) {
     t->sample_every = t->s.sample_every ? t->s.sample_every : t->eval_every;
     t->order = ts_calloc(n, sizeof *t->order);
     t->epoch_of_order = -1;
-    t->seqs = ts_calloc(TS_MAX(TS_MIN(t->batch, n), TS_MAX(t->valid.n, t->general.n)), sizeof *t->seqs);
+    t->seqs =
+        ts_calloc(TS_MAX(TS_MIN(t->batch, n), TS_MAX(TS_MAX(t->valid.n, t->general.n), t->ewc.n)), sizeof *t->seqs);
 }
 
 /* How it is calculated is written down at the first start and kept. A different kernel only changes the last bits. */
@@ -248,6 +259,25 @@ static ts_status find_place(ts_trainer *t, ts_err *err) {
     if (before && !t->resumed) ts_train_say(t, "there was no checkpoint yet: the run starts from the beginning");
     if (t->resumed) ts_train_say(t, "resumed at step %lld of %lld", (long long)t->at.step, (long long)t->steps);
     return TS_OK;
+}
+
+/* EWC's Fisher values are those of the adapter that the run began with, also when it is resumed: made again each time
+ * with the run's threads, they have the same bits. */
+static ts_status make_fisher(ts_trainer *t, ts_err *err) {
+    size_t bytes = t->adapter->n_params * sizeof(float);
+    if (!t->fisher) return TS_OK;
+    ts_progress_what(t->progress, "weighing what the earlier task needs");
+    float *now = ts_calloc(t->adapter->n_params, sizeof *now);
+    memcpy(now, t->adapter->block, bytes);
+    memcpy(t->adapter->block, t->start->block, bytes);
+    ts_adapter_refresh(t->adapter);
+    for (size_t i = 0; i < t->ewc.n; i++)
+        t->seqs[i] = ts_train_seq(&t->ewc.items[i]);
+    ts_status status = ts_penalty_fisher(t->net, t->adapter, t->seqs, t->ewc.n, t->fisher, t->grad, t->progress, err);
+    memcpy(t->adapter->block, now, bytes);
+    ts_adapter_refresh(t->adapter);
+    free(now);
+    return status;
 }
 
 /* --- validation --- */
@@ -427,9 +457,12 @@ static void release(ts_trainer *t) {
     ts_adapter_free(t->grad);
     ts_adapter_free(t->m);
     ts_adapter_free(t->v);
+    ts_adapter_free(t->start);
+    ts_adapter_free(t->fisher);
     ts_examples_release(&t->train);
     ts_examples_release(&t->valid);
     ts_examples_release(&t->general);
+    ts_examples_release(&t->ewc);
     ts_train_samples_free(t->samples);
     ts_encoder_release(&t->encoder);
     ts_model_close(t->model);
@@ -475,7 +508,8 @@ static ts_status prepare(ts_trainer *t, ts_err *err) {
     TS_TRY(ts_train_samples_open(&t->samples, t->dir, &t->encoder, t->model, (size_t)t->s.sample_tokens, err));
     TS_TRY(open_adapter(t, err));
     plan_steps(t);
-    return find_place(t, err);
+    TS_TRY(find_place(t, err));
+    return make_fisher(t, err);
 }
 
 /* A finished run is not trained again: its result is told once more. */

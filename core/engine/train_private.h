@@ -28,9 +28,10 @@ typedef struct ts_trainer {
     ts_model *model;
     ts_net *net;
     ts_encoder encoder;
-    ts_examples train, valid, general;
+    ts_examples train, valid, general, ewc;
     ts_train_samples *samples;          /* NULL: no prompts are answered */
     ts_adapter *adapter, *grad, *m, *v; /* what is trained, its gradient, AdamW's two means */
+    ts_adapter *start, *fisher;         /* with EWC, or NULL: where the run began, how much each number matters */
     ts_checkpoint at;                   /* where the run is; its arrays are those of adapter, m and v */
     size_t batch;                       /* examples a step: batch_size * grad_accum */
     int64_t steps, steps_per_epoch, warmup, eval_every, sample_every;

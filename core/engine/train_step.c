@@ -97,7 +97,7 @@ static ts_status report_step(ts_trainer *t, double loss, double penalty, double 
                              size_t supervised, double seconds, ts_err *err) {
     ts_jw w = ts_events_begin(&t->line, "step", t->at.step);
     ts_jw_knum(&w, "loss", loss);
-    if (t->s.l2_delta > 0) ts_jw_knum(&w, "penalty", penalty);
+    if (t->s.l2_delta > 0 || t->fisher) ts_jw_knum(&w, "penalty", penalty);
     ts_jw_knum(&w, "lr", lr);
     ts_jw_knum(&w, "grad_norm", norm);
     ts_jw_kint(&w, "tokens", (int64_t)tokens);
@@ -125,6 +125,7 @@ ts_status ts_train_step(ts_trainer *t, ts_err *err) {
     if (weight <= 0) weight = 1;
     /* the gradient is still the sum over the tokens, by their weights: so is the penalty's, before norm and clipping */
     if (t->s.l2_delta > 0) penalty = ts_penalty_l2(t->adapter, t->s.l2_delta, weight, t->grad);
+    if (t->fisher) penalty += ts_penalty_ewc(t->adapter, t->start, t->fisher, t->s.ewc_lambda, weight, t->grad);
     double scale = 1 / weight, norm = ts_grad_norm(t->grad->block, t->grad->n_params) * scale;
     double factor = ts_schedule_factor(t->schedule, (size_t)t->at.step, (size_t)t->steps, (size_t)t->warmup);
     if (!isfinite(nll) || !isfinite(norm)) return name_culprit(t, first, n, err);

@@ -309,6 +309,59 @@ static void forgetting_is_measured_and_held(void **state) {
     free(model);
 }
 
+/* An adapter that is trained on forgets less of its earlier task with EWC, which is not part of the loss and goes
+ * through a stop to the bit. */
+static void an_earlier_task_is_held(void **state) {
+    (void)state;
+    static const char *const lambdas[] = {"0", "50", "50"};
+    ts_run_settings s;
+    ts_train_result r;
+    char *dirs[3], *old = path_of("old.jsonl");
+    ts_buf rows = TS_BUF_INIT;
+    for (int i = 0; i < 8; i++)
+        ts_buf_printf(&rows, "{\"ids\":[%d,7,60,61,62],\"labels\":[-100,-100,60,61,62]}\n", 100 + i);
+    write_file("old.jsonl", rows.data);
+    write_file("train.jsonl", rows.data);
+    ts_buf_release(&rows);
+    settings(&s);
+    char *first = create("first", &s, false), *init = ts_path_join(first, "adapter");
+    assert_ok(ts_train_run(first, NULL, NULL, &r, &err));
+    write_rows("train.jsonl", 11, 29);
+    for (size_t i = 0; i < TS_COUNT(lambdas); i++) {
+        char name[8] = {(char)('a' + i), 0};
+        int starts = 0;
+        settings(&s);
+        ts_run_set(&s.init_adapter, init);
+        ts_run_set(&s.general, old);
+        set(&s, "ewc-lambda", lambdas[i]);
+        if (i > 0) ts_run_set(&s.ewc_data, old);
+        dirs[i] = create(name, &s, false);
+        do {
+            struct stopper st = {.at = i == 2 ? 3 : 1000};
+            ts_train_options o = {.on_line = stop_after, .ctx = &st};
+            assert_ok(ts_train_run(dirs[i], &o, &st.progress, &r, &err));
+            assert_true(++starts < 40);
+        } while (r.state == TS_RUN_STOPPED);
+        assert_true(i != 2 || starts > 1);
+    }
+    assert_same_file(dirs[1], dirs[2], "adapter/adapter_model.safetensors");
+    ts_follow plain = follow(dirs[0]), held = follow(dirs[1]);
+    assert_true(plain.points[0].loss == held.points[0].loss); /* the penalty is reported beside it */
+    assert_true(held.general_loss - held.general_before < 0.8 * (plain.general_loss - plain.general_before));
+    assert_true(plain.general_loss > plain.general_before);
+    ts_follow_release(&plain);
+    ts_follow_release(&held);
+    settings(&s);
+    set(&s, "ewc-lambda", "1");
+    assert_int_equal(ts_run_settings_check(&s, &err), TS_INVALID);
+    ts_run_settings_release(&s);
+    for (size_t i = 0; i < TS_COUNT(dirs); i++)
+        free(dirs[i]);
+    free(first);
+    free(init);
+    free(old);
+}
+
 /* So many general rows that they are the share of all, spread evenly, the same ones for a seed; a run has them in its
  * own copy, and a plan counts them. */
 static void general_rows_are_mixed_in(void **state) {
@@ -955,6 +1008,7 @@ int main(void) {
         cmocka_unit_test_setup(samples_change_no_bit, fresh),
         cmocka_unit_test_setup(strange_prompts_are_named, fresh),
         cmocka_unit_test_setup(forgetting_is_measured_and_held, fresh),
+        cmocka_unit_test_setup(an_earlier_task_is_held, fresh),
         cmocka_unit_test_setup(general_rows_are_mixed_in, fresh),
         cmocka_unit_test_setup(accumulation_equals_a_big_batch, fresh),
         cmocka_unit_test_setup(patience_ends_the_run, fresh),
