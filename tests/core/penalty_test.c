@@ -137,7 +137,7 @@ static void ewc(void **state) {
     for (size_t i = 0; i < TS_COUNT(like); i++)
         assert_ok(ts_adapter_zero_like(&like[i], a, &err));
     for (size_t i = 0; i < ROWS; i++)
-        seqs[i] = (ts_seq){ids[i], labels[i], 5};
+        seqs[i] = (ts_seq){.ids = ids[i], .labels = labels[i], .n = 5};
     ts_rand_seed(&r, 11);
     for (size_t i = 0; i < a->n_params; i++)
         a->block[i] = (float)(ts_rand_unit(&r) - 0.5);

@@ -1,13 +1,12 @@
 /* Training on a tiny model: it learns, it resumes to the bit, and bad input ends with a sentence. */
-#include "core/base/rand.h"
+#include "core/base/clock.h"
 #include "core/engine/net.h"
 #include "core/engine/penalty.h"
 #include "core/engine/train.h"
 #include "core/model/adapter.h"
 #include "tests/support.h"
 #include "tests/tiny_model.h"
-
-#include "core/base/clock.h"
+#include "tests/train_support.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -19,105 +18,18 @@
 #include <unistd.h>
 
 static ts_err err;
-static const char *here;
-
-static int fresh(void **state) {
-    (void)state;
-    here = ts_test_dir();
-    return 0;
-}
-
-static char *path_of(const char *name) {
-    return ts_path_join(here, name);
-}
-
-static void write_file(const char *name, const char *text) {
-    char *path = path_of(name);
-    assert_ok(ts_file_write(path, text, strlen(text), &err));
-    free(path);
-}
-
-/* n rows of ids: a supervised pattern that can be learned, of different lengths. */
-static void write_rows(const char *name, size_t n, uint64_t seed) {
-    ts_buf out = TS_BUF_INIT;
-    ts_rand r;
-    ts_rand_seed(&r, seed);
-    for (size_t i = 0; i < n; i++) {
-        ts_buf ids = TS_BUF_INIT, labels = TS_BUF_INIT;
-        size_t prompt = 2 + ts_rand_below(&r, 6), answer = 3 + ts_rand_below(&r, 8);
-        for (size_t k = 0; k < prompt + answer; k++) {
-            int id = k < prompt ? (int)(3 + ts_rand_below(&r, 250)) : (int)(20 + k - prompt);
-            ts_buf_printf(&ids, "%s%d", k ? "," : "", id);
-            ts_buf_printf(&labels, "%s%d", k ? "," : "", k < prompt ? -100 : id);
-        }
-        ts_buf_printf(&out, "{\"ids\":[%s],\"labels\":[%s]}\n", ids.data, labels.data);
-        ts_buf_release(&ids);
-        ts_buf_release(&labels);
-    }
-    write_file(name, out.data);
-    ts_buf_release(&out);
-}
-
-static void set(ts_run_settings *s, const char *option, const char *value) {
-    assert_ok(ts_run_settings_set(s, option, value, &err));
-}
-
-static void settings(ts_run_settings *s) {
-    char *model = path_of("tiny");
-    if (!ts_is_dir(model)) ts_tiny_hf(model, NULL);
-    ts_run_settings_init(s);
-    ts_run_set(&s->model, model);
-    set(s, "r", "4");
-    set(s, "batch-size", "4");
-    set(s, "learning-rate", "0.01");
-    set(s, "epochs", "3");
-    set(s, "eval-every", "2");
-    set(s, "lora-dropout", "0.1");
-    free(model);
-}
-
-/* A run folder here/name from train.jsonl (and valid.jsonl if `valid`). The path is the caller's; s is released. */
-static char *create(const char *name, ts_run_settings *s, bool valid) {
-    char *dir = path_of(name), *train = path_of("train.jsonl"), *held = path_of("valid.jsonl");
-    assert_ok(ts_run_create(dir, s, train, valid ? held : NULL, NULL, &err));
-    ts_run_settings_release(s);
-    free(train);
-    free(held);
-    return dir;
-}
-
-static ts_follow follow(const char *dir) {
-    ts_follow f;
-    bool changed;
-    ts_follow_init(&f, dir);
-    assert_ok(ts_follow_poll(&f, &changed, &err));
-    return f;
-}
-
-static void assert_same_file(const char *a_dir, const char *b_dir, const char *name) {
-    ts_buf a = TS_BUF_INIT, b = TS_BUF_INIT;
-    char *pa = ts_path_join(a_dir, name), *pb = ts_path_join(b_dir, name);
-    assert_ok(ts_file_read(pa, 1 << 24, &a, &err));
-    assert_ok(ts_file_read(pb, 1 << 24, &b, &err));
-    assert_int_equal(a.len, b.len);
-    assert_memory_equal(a.data, b.data, a.len);
-    ts_buf_release(&a);
-    ts_buf_release(&b);
-    free(pa);
-    free(pb);
-}
 
 static void learns_and_tells(void **state) {
     (void)state;
     ts_run_settings s;
     ts_train_result r;
-    settings(&s);
-    set(&s, "epochs", "8");
-    write_rows("train.jsonl", 10, 1);
-    write_rows("valid.jsonl", 4, 2);
-    char *dir = create("run", &s, true);
+    train_settings(&s);
+    train_set(&s, "epochs", "8");
+    train_rows("train.jsonl", 10, 1);
+    train_rows("valid.jsonl", 4, 2);
+    char *dir = train_create("run", &s, true);
     assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
-    ts_follow f = follow(dir);
+    ts_follow f = train_follow(dir);
     assert_int_equal(r.state, TS_RUN_DONE);
     assert_int_equal(r.steps, 24); /* 10 rows in batches of 4: three steps an epoch */
     assert_int_equal(f.state, TS_RUN_DONE);
@@ -139,41 +51,30 @@ static void learns_and_tells(void **state) {
     free(dir);
 }
 
-struct stopper {
-    ts_progress progress;
-    int lines, at;
-};
-
-static void stop_after(void *ctx, const char *line) {
-    struct stopper *s = ctx;
-    (void)line;
-    if (++s->lines == s->at) ts_cancel(&s->progress);
-}
-
 /* Stopped after every possible line of its report and resumed each time, a run ends with the bytes of one left alone.
  * Dropout, shuffling, warm-up, best-so-far and patience all take part. */
 static void resumes_to_the_bit(void **state) {
     (void)state;
     ts_run_settings s;
     ts_train_result whole, r;
-    write_rows("train.jsonl", 11, 3);
-    write_rows("valid.jsonl", 3, 4);
-    settings(&s);
-    char *left_alone = create("alone", &s, true);
+    train_rows("train.jsonl", 11, 3);
+    train_rows("valid.jsonl", 3, 4);
+    train_settings(&s);
+    char *left_alone = train_create("alone", &s, true);
     assert_ok(ts_train_run(left_alone, NULL, NULL, &whole, &err));
-    settings(&s);
-    char *stopped = create("stopped", &s, true);
+    train_settings(&s);
+    char *stopped = train_create("stopped", &s, true);
     int starts = 0;
     do {
-        struct stopper st = {.at = 2 + starts % 3};
-        ts_train_options o = {.on_line = stop_after, .ctx = &st};
+        ts_train_stopper st = {.at = 2 + starts % 3};
+        ts_train_options o = {.on_line = train_stop_after, .ctx = &st};
         assert_ok(ts_train_run(stopped, &o, &st.progress, &r, &err));
         assert_true(++starts < 40);
     } while (r.state == TS_RUN_STOPPED);
     assert_true(starts > 3);
-    assert_same_file(left_alone, stopped, "adapter/adapter_model.safetensors");
-    assert_same_file(left_alone, stopped, "best/adapter_model.safetensors");
-    ts_follow a = follow(left_alone), b = follow(stopped);
+    assert_same_run_file(left_alone, stopped, "adapter/adapter_model.safetensors");
+    assert_same_run_file(left_alone, stopped, "best/adapter_model.safetensors");
+    ts_follow a = train_follow(left_alone), b = train_follow(stopped);
     assert_int_equal(a.n_points, b.n_points);
     assert_int_equal(a.n_evals, b.n_evals);
     for (size_t i = 0; i < a.n_points; i++)
@@ -187,7 +88,7 @@ static void resumes_to_the_bit(void **state) {
 
 /* Every line that is known of the answers in a run. */
 static void assert_same_samples(const char *a_dir, const char *b_dir) {
-    ts_follow a = follow(a_dir), b = follow(b_dir);
+    ts_follow a = train_follow(a_dir), b = train_follow(b_dir);
     assert_int_equal(a.n_samples, b.n_samples);
     for (size_t i = 0; i < a.n_samples; i++) {
         assert_int_equal(a.samples[i].step, b.samples[i].step);
@@ -204,35 +105,35 @@ static void samples_change_no_bit(void **state) {
     (void)state;
     ts_run_settings s;
     ts_train_result r;
-    char *prompts = path_of("prompts.txt");
-    write_rows("train.jsonl", 11, 3);
-    write_rows("valid.jsonl", 3, 4);
-    write_file("prompts.txt", "Say hello\n\n{\"instruction\":\"Add\",\"input\":\"1 and 2\",\"output\":\"3\"}\n"
-                              "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":\"assistant\","
-                              "\"content\":\"no\"}]}\n{\"ids\":[1,5,9]}");
+    char *prompts = train_path("prompts.txt");
+    train_rows("train.jsonl", 11, 3);
+    train_rows("valid.jsonl", 3, 4);
+    train_write("prompts.txt", "Say hello\n\n{\"instruction\":\"Add\",\"input\":\"1 and 2\",\"output\":\"3\"}\n"
+                               "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":\"assistant\","
+                               "\"content\":\"no\"}]}\n{\"ids\":[1,5,9]}");
     const char *const names[] = {"without", "with", "stopped"};
     char *dirs[3];
     for (size_t i = 0; i < TS_COUNT(names); i++) {
-        settings(&s);
+        train_settings(&s);
         if (i > 0) ts_run_set(&s.sample_prompts, prompts);
-        set(&s, "sample-every", "4");
-        set(&s, "sample-tokens", "5");
-        dirs[i] = create(names[i], &s, true);
+        train_set(&s, "sample-every", "4");
+        train_set(&s, "sample-tokens", "5");
+        dirs[i] = train_create(names[i], &s, true);
         int starts = 0;
         do {
-            struct stopper st = {.at = i == 2 ? 3 : 1000};
-            ts_train_options o = {.on_line = stop_after, .ctx = &st};
+            ts_train_stopper st = {.at = i == 2 ? 3 : 1000};
+            ts_train_options o = {.on_line = train_stop_after, .ctx = &st};
             assert_ok(ts_train_run(dirs[i], &o, &st.progress, &r, &err));
             assert_true(++starts < 40);
         } while (r.state == TS_RUN_STOPPED);
         assert_true(i != 2 || starts > 2);
-        assert_same_file(dirs[0], dirs[i], "adapter/adapter_model.safetensors");
-        assert_same_file(dirs[0], dirs[i], "best/adapter_model.safetensors");
+        assert_same_run_file(dirs[0], dirs[i], "adapter/adapter_model.safetensors");
+        assert_same_run_file(dirs[0], dirs[i], "best/adapter_model.safetensors");
     }
     assert_same_samples(dirs[1], dirs[2]);
     static const int64_t steps[] = {0, 4, 8, 9};
     static const char *const asked[] = {"Say hello", "Add\n1 and 2", "Hi", "{\"ids\":[1,5,9]}"};
-    ts_follow f = follow(dirs[1]);
+    ts_follow f = train_follow(dirs[1]);
     assert_int_equal(f.n_prompts, 4);
     assert_int_equal(f.n_samples, 4 * TS_COUNT(steps));
     for (size_t i = 0; i < f.n_samples; i++) {
@@ -269,27 +170,27 @@ static void forgetting_is_measured_and_held(void **state) {
     static const char *const penalties[] = {"0", "0", "5", "5"};
     ts_run_settings s;
     ts_train_result r;
-    char *dirs[4], *general = path_of("general.jsonl"), *model = path_of("tiny");
-    write_rows("train.jsonl", 11, 3);
-    write_rows("general.jsonl", 4, 17);
+    char *dirs[4], *general = train_path("general.jsonl"), *model = train_path("tiny");
+    train_rows("train.jsonl", 11, 3);
+    train_rows("general.jsonl", 4, 17);
     for (size_t i = 0; i < TS_COUNT(penalties); i++) {
         char name[8] = {(char)('a' + i), 0};
         int starts = 0;
-        settings(&s);
+        train_settings(&s);
         if (i > 0) ts_run_set(&s.general, general);
-        set(&s, "l2-delta", penalties[i]);
-        dirs[i] = create(name, &s, false);
+        train_set(&s, "l2-delta", penalties[i]);
+        dirs[i] = train_create(name, &s, false);
         do {
-            struct stopper st = {.at = i == 3 ? 3 : 1000};
-            ts_train_options o = {.on_line = stop_after, .ctx = &st};
+            ts_train_stopper st = {.at = i == 3 ? 3 : 1000};
+            ts_train_options o = {.on_line = train_stop_after, .ctx = &st};
             assert_ok(ts_train_run(dirs[i], &o, &st.progress, &r, &err));
             assert_true(++starts < 40);
         } while (r.state == TS_RUN_STOPPED);
     }
-    assert_same_file(dirs[0], dirs[1], "adapter/adapter_model.safetensors");
-    assert_same_file(dirs[2], dirs[3], "adapter/adapter_model.safetensors");
+    assert_same_run_file(dirs[0], dirs[1], "adapter/adapter_model.safetensors");
+    assert_same_run_file(dirs[2], dirs[3], "adapter/adapter_model.safetensors");
     assert_true(change_of(dirs[2], model) < 0.5 * change_of(dirs[1], model));
-    ts_follow plain = follow(dirs[1]), held = follow(dirs[3]);
+    ts_follow plain = train_follow(dirs[1]), held = train_follow(dirs[3]);
     assert_int_equal(plain.n_evals, 0);
     assert_int_equal(plain.n_generals, 6); /* before, every second of 9 steps, after */
     assert_int_equal(held.n_generals, 6);
@@ -298,9 +199,9 @@ static void forgetting_is_measured_and_held(void **state) {
     assert_true(plain.points[0].loss == held.points[0].loss); /* the penalty is reported beside it */
     ts_follow_release(&plain);
     ts_follow_release(&held);
-    settings(&s);
-    set(&s, "use-dora", "yes");
-    set(&s, "l2-delta", "1");
+    train_settings(&s);
+    train_set(&s, "use-dora", "yes");
+    train_set(&s, "l2-delta", "1");
     assert_int_equal(ts_run_settings_check(&s, &err), TS_INVALID);
     ts_run_settings_release(&s);
     for (size_t i = 0; i < TS_COUNT(dirs); i++)
@@ -316,43 +217,43 @@ static void an_earlier_task_is_held(void **state) {
     static const char *const lambdas[] = {"0", "50", "50"};
     ts_run_settings s;
     ts_train_result r;
-    char *dirs[3], *old = path_of("old.jsonl");
+    char *dirs[3], *old = train_path("old.jsonl");
     ts_buf rows = TS_BUF_INIT;
     for (int i = 0; i < 8; i++)
         ts_buf_printf(&rows, "{\"ids\":[%d,7,60,61,62],\"labels\":[-100,-100,60,61,62]}\n", 100 + i);
-    write_file("old.jsonl", rows.data);
-    write_file("train.jsonl", rows.data);
+    train_write("old.jsonl", rows.data);
+    train_write("train.jsonl", rows.data);
     ts_buf_release(&rows);
-    settings(&s);
-    char *first = create("first", &s, false), *init = ts_path_join(first, "adapter");
+    train_settings(&s);
+    char *first = train_create("first", &s, false), *init = ts_path_join(first, "adapter");
     assert_ok(ts_train_run(first, NULL, NULL, &r, &err));
-    write_rows("train.jsonl", 11, 29);
+    train_rows("train.jsonl", 11, 29);
     for (size_t i = 0; i < TS_COUNT(lambdas); i++) {
         char name[8] = {(char)('a' + i), 0};
         int starts = 0;
-        settings(&s);
+        train_settings(&s);
         ts_run_set(&s.init_adapter, init);
         ts_run_set(&s.general, old);
-        set(&s, "ewc-lambda", lambdas[i]);
+        train_set(&s, "ewc-lambda", lambdas[i]);
         if (i > 0) ts_run_set(&s.ewc_data, old);
-        dirs[i] = create(name, &s, false);
+        dirs[i] = train_create(name, &s, false);
         do {
-            struct stopper st = {.at = i == 2 ? 3 : 1000};
-            ts_train_options o = {.on_line = stop_after, .ctx = &st};
+            ts_train_stopper st = {.at = i == 2 ? 3 : 1000};
+            ts_train_options o = {.on_line = train_stop_after, .ctx = &st};
             assert_ok(ts_train_run(dirs[i], &o, &st.progress, &r, &err));
             assert_true(++starts < 40);
         } while (r.state == TS_RUN_STOPPED);
         assert_true(i != 2 || starts > 1);
     }
-    assert_same_file(dirs[1], dirs[2], "adapter/adapter_model.safetensors");
-    ts_follow plain = follow(dirs[0]), held = follow(dirs[1]);
+    assert_same_run_file(dirs[1], dirs[2], "adapter/adapter_model.safetensors");
+    ts_follow plain = train_follow(dirs[0]), held = train_follow(dirs[1]);
     assert_true(plain.points[0].loss == held.points[0].loss); /* the penalty is reported beside it */
     assert_true(held.general_loss - held.general_before < 0.8 * (plain.general_loss - plain.general_before));
     assert_true(plain.general_loss > plain.general_before);
     ts_follow_release(&plain);
     ts_follow_release(&held);
-    settings(&s);
-    set(&s, "ewc-lambda", "1");
+    train_settings(&s);
+    train_set(&s, "ewc-lambda", "1");
     assert_int_equal(ts_run_settings_check(&s, &err), TS_INVALID);
     ts_run_settings_release(&s);
     for (size_t i = 0; i < TS_COUNT(dirs); i++)
@@ -368,19 +269,19 @@ static void general_rows_are_mixed_in(void **state) {
     (void)state;
     ts_run_settings s;
     ts_train_plan p;
-    char *general = path_of("general.jsonl"), *train = path_of("train.jsonl");
+    char *general = train_path("general.jsonl"), *train = train_path("train.jsonl");
     ts_buf mixed = TS_BUF_INIT, again = TS_BUF_INIT, out = TS_BUF_INIT;
     for (int i = 0; i < 30; i++)
         ts_buf_printf(&out, "{\"ids\":[1,7,9],\"labels\":[-100,7,%d]}\n", 10 + i); /* the only rows with [1,7,9] */
-    write_file("general.jsonl", out.data);
-    write_rows("train.jsonl", 12, 3);
-    settings(&s);
+    train_write("general.jsonl", out.data);
+    train_rows("train.jsonl", 12, 3);
+    train_settings(&s);
     ts_run_set(&s.replay, general);
-    set(&s, "replay-fraction", "0.25");
+    train_set(&s, "replay-fraction", "0.25");
     assert_ok(ts_train_plan_make(&s, train, NULL, &p, &err));
     assert_int_equal(p.examples, 16);
     assert_int_equal(p.replayed, 4);
-    char *dir = path_of("run"), *twin = path_of("twin"), *data = ts_path_join(dir, "train.jsonl");
+    char *dir = train_path("run"), *twin = train_path("twin"), *data = ts_path_join(dir, "train.jsonl");
     char *other = ts_path_join(twin, "train.jsonl"), *rest, *line;
     assert_ok(ts_run_create(dir, &s, train, NULL, NULL, &err));
     assert_int_equal(s.train_rows, 16);
@@ -414,11 +315,11 @@ static void strange_prompts_are_named(void **state) {
                                             "\nz\n1\n2\n3\n4\n5\n6\n7\n",
                                             "more than 32"}};
     ts_run_settings s;
-    char *prompts = path_of("prompts.txt"), *dir = path_of("run"), *train = path_of("train.jsonl");
-    write_rows("train.jsonl", 2, 1);
+    char *prompts = train_path("prompts.txt"), *dir = train_path("run"), *train = train_path("train.jsonl");
+    train_rows("train.jsonl", 2, 1);
     for (size_t i = 0; i < TS_COUNT(files); i++) {
-        write_file("prompts.txt", files[i][0]);
-        settings(&s);
+        train_write("prompts.txt", files[i][0]);
+        train_settings(&s);
         ts_run_set(&s.sample_prompts, prompts);
         assert_int_not_equal(ts_run_create(dir, &s, train, NULL, NULL, &err), TS_OK);
         if (!strstr(err.text, files[i][1])) fail_msg("\"%s\" does not say \"%s\"", err.text, files[i][1]);
@@ -435,18 +336,18 @@ static void accumulation_equals_a_big_batch(void **state) {
     (void)state;
     static const char *const ways[][3] = {{"8", "1", "1024"}, {"2", "4", "1024"}, {"8", "1", "16"}};
     double losses[TS_COUNT(ways)] = {0};
-    write_rows("train.jsonl", 16, 5);
+    train_rows("train.jsonl", 16, 5);
     for (size_t i = 0; i < TS_COUNT(ways); i++) {
         ts_run_settings s;
         ts_train_result r;
         char name[16];
-        settings(&s);
-        set(&s, "lora-dropout", "0");
-        set(&s, "batch-size", ways[i][0]);
-        set(&s, "grad-accum", ways[i][1]);
-        set(&s, "micro-tokens", ways[i][2]);
+        train_settings(&s);
+        train_set(&s, "lora-dropout", "0");
+        train_set(&s, "batch-size", ways[i][0]);
+        train_set(&s, "grad-accum", ways[i][1]);
+        train_set(&s, "micro-tokens", ways[i][2]);
         snprintf(name, sizeof name, "way%zu", i);
-        char *dir = create(name, &s, false);
+        char *dir = train_create(name, &s, false);
         assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
         assert_int_equal(r.steps, 6);
         losses[i] = r.train_loss;
@@ -460,14 +361,14 @@ static void patience_ends_the_run(void **state) {
     (void)state;
     ts_run_settings s;
     ts_train_result r;
-    settings(&s);
-    set(&s, "epochs", "200");
-    set(&s, "learning-rate", "0.1");
-    set(&s, "schedule", "constant");
-    set(&s, "patience", "3");
-    write_rows("train.jsonl", 4, 6);
-    write_rows("valid.jsonl", 2, 7);
-    char *dir = create("run", &s, true);
+    train_settings(&s);
+    train_set(&s, "epochs", "200");
+    train_set(&s, "learning-rate", "0.1");
+    train_set(&s, "schedule", "constant");
+    train_set(&s, "patience", "3");
+    train_rows("train.jsonl", 4, 6);
+    train_rows("valid.jsonl", 2, 7);
+    char *dir = train_create("run", &s, true);
     assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
     assert_int_equal(r.state, TS_RUN_DONE);
     assert_true(r.steps < 200);
@@ -479,9 +380,9 @@ static void one_row_is_enough(void **state) {
     (void)state;
     ts_run_settings s;
     ts_train_result r;
-    settings(&s);
-    write_file("train.jsonl", "{\"ids\":[1,5],\"labels\":[-100,5]}"); /* and no newline at the end */
-    char *dir = create("run", &s, false);
+    train_settings(&s);
+    train_write("train.jsonl", "{\"ids\":[1,5],\"labels\":[-100,5]}"); /* and no newline at the end */
+    char *dir = train_create("run", &s, false);
     assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
     assert_int_equal(r.steps, 3);
     assert_int_equal(r.best_step, -1);
@@ -493,13 +394,13 @@ static void one_row_is_enough(void **state) {
 static void refused(const char *name, const char *rows, const char *word) {
     ts_run_settings s;
     ts_train_result r;
-    settings(&s);
-    set(&s, "max-length", "6");
-    write_file("train.jsonl", rows);
-    char *dir = create(name, &s, false);
+    train_settings(&s);
+    train_set(&s, "max-length", "6");
+    train_write("train.jsonl", rows);
+    char *dir = train_create(name, &s, false);
     assert_int_not_equal(ts_train_run(dir, NULL, NULL, &r, &err), TS_OK);
     if (!strstr(err.text, word)) fail_msg("\"%s\" does not say \"%s\"", err.text, word);
-    ts_follow f = follow(dir);
+    ts_follow f = train_follow(dir);
     assert_int_equal(f.state, TS_RUN_FAILED); /* a detached run has no other voice */
     assert_non_null(strstr(f.reason, word));
     ts_follow_release(&f);
@@ -523,14 +424,14 @@ static void what_is_left_out_is_counted(void **state) {
     (void)state;
     ts_run_settings s;
     ts_train_result r;
-    settings(&s);
-    set(&s, "max-length", "4");
-    write_file("train.jsonl", "{\"ids\":[1,5,6],\"labels\":[-100,5,6]}\n"
-                              "{\"ids\":[1,5,6],\"labels\":[-100,-100,-100]}\n"
-                              "{\"ids\":[1,5,6,7,8,9],\"labels\":[-100,5,6,7,8,9]}\n");
-    char *dir = create("run", &s, false);
+    train_settings(&s);
+    train_set(&s, "max-length", "4");
+    train_write("train.jsonl", "{\"ids\":[1,5,6],\"labels\":[-100,5,6]}\n"
+                               "{\"ids\":[1,5,6],\"labels\":[-100,-100,-100]}\n"
+                               "{\"ids\":[1,5,6,7,8,9],\"labels\":[-100,5,6,7,8,9]}\n");
+    char *dir = train_create("run", &s, false);
     assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
-    ts_follow f = follow(dir);
+    ts_follow f = train_follow(dir);
     assert_int_equal(f.examples, 2);
     assert_int_equal(f.truncated, 1);
     assert_int_equal(f.unsupervised, 1);
@@ -547,18 +448,18 @@ static void changed_files_are_refused(void **state) {
     (void)state;
     ts_run_settings s;
     ts_train_result r;
-    struct stopper st = {.at = 2};
-    ts_train_options o = {.on_line = stop_after, .ctx = &st};
-    settings(&s);
-    write_rows("train.jsonl", 9, 8);
-    char *dir = create("run", &s, false);
+    ts_train_stopper st = {.at = 2};
+    ts_train_options o = {.on_line = train_stop_after, .ctx = &st};
+    train_settings(&s);
+    train_rows("train.jsonl", 9, 8);
+    char *dir = train_create("run", &s, false);
     assert_ok(ts_train_run(dir, &o, &st.progress, &r, &err));
     assert_int_equal(r.state, TS_RUN_STOPPED);
-    write_file("run/train.jsonl", "{\"ids\":[1,5],\"labels\":[-100,5]}\n");
+    train_write("run/train.jsonl", "{\"ids\":[1,5],\"labels\":[-100,5]}\n");
     assert_int_equal(ts_train_run(dir, NULL, NULL, &r, &err), TS_CORRUPT);
     assert_non_null(strstr(err.text, "train.jsonl"));
     ts_tiny other = {.seed = 77};
-    char *model = path_of("tiny2");
+    char *model = train_path("tiny2");
     ts_tiny_hf(model, &other);
     o = (ts_train_options){.model = model};
     assert_int_equal(ts_train_run(dir, &o, NULL, &r, &err), TS_CORRUPT);
@@ -572,15 +473,15 @@ static void moved_elsewhere_it_goes_on(void **state) {
     (void)state;
     ts_run_settings s;
     ts_train_result r;
-    struct stopper st = {.at = 4};
-    write_rows("train.jsonl", 9, 8);
-    settings(&s);
-    char *alone = create("alone", &s, false);
+    ts_train_stopper st = {.at = 4};
+    train_rows("train.jsonl", 9, 8);
+    train_settings(&s);
+    char *alone = train_create("alone", &s, false);
     assert_ok(ts_train_run(alone, NULL, NULL, &r, &err));
-    settings(&s);
-    char *old = create("old", &s, false), *new = path_of("new"), *model = path_of("tiny"),
-         *moved = path_of("elsewhere");
-    ts_train_options o = {.on_line = stop_after, .ctx = &st};
+    train_settings(&s);
+    char *old = train_create("old", &s, false), *new = train_path("new"), *model = train_path("tiny"),
+         *moved = train_path("elsewhere");
+    ts_train_options o = {.on_line = train_stop_after, .ctx = &st};
     assert_ok(ts_train_run(old, &o, &st.progress, &r, &err));
     assert_int_equal(r.state, TS_RUN_STOPPED);
     assert_int_equal(rename(old, new), 0);
@@ -590,7 +491,7 @@ static void moved_elsewhere_it_goes_on(void **state) {
     o = (ts_train_options){.model = moved};
     assert_ok(ts_train_run(new, &o, NULL, &r, &err));
     assert_int_equal(r.state, TS_RUN_DONE);
-    assert_same_file(alone, new, "adapter/adapter_model.safetensors");
+    assert_same_run_file(alone, new, "adapter/adapter_model.safetensors");
     free(alone);
     free(old);
     free(new);
@@ -635,13 +536,13 @@ static void full_disk_pauses(void **state) {
     ts_run_settings s;
     ts_train_result r;
     pthread_t person;
-    write_rows("train.jsonl", 9, 8);
-    settings(&s);
-    char *alone = create("alone", &s, false);
+    train_rows("train.jsonl", 9, 8);
+    train_settings(&s);
+    char *alone = train_create("alone", &s, false);
     assert_ok(ts_train_run(alone, NULL, NULL, &r, &err));
-    settings(&s);
-    set(&s, "checkpoint-every", "2");
-    char *dir = create("full", &s, false);
+    train_settings(&s);
+    train_set(&s, "checkpoint-every", "2");
+    char *dir = train_create("full", &s, false);
     struct disk d = {.dir = dir};
     ts_train_options o = {.on_line = fill_disk, .ctx = &d};
     signal(SIGXFSZ, SIG_IGN);
@@ -652,8 +553,8 @@ static void full_disk_pauses(void **state) {
     assert_ok(status);
     assert_non_null(strstr(d.seen, "cannot write"));
     assert_int_equal(r.state, TS_RUN_DONE);
-    assert_same_file(alone, dir, "adapter/adapter_model.safetensors");
-    ts_follow f = follow(dir);
+    assert_same_run_file(alone, dir, "adapter/adapter_model.safetensors");
+    ts_follow f = train_follow(dir);
     assert_int_equal(f.n_points, r.steps);
     assert_string_equal(f.paused, "");
     bool told = false;
@@ -670,15 +571,15 @@ static void one_process_at_a_time(void **state) {
     ts_run_settings s;
     ts_train_result r;
     ts_lock lock = TS_LOCK_INIT;
-    settings(&s);
-    write_rows("train.jsonl", 2, 9);
-    char *dir = create("run", &s, false), *path = ts_path_join(dir, "lock");
+    train_settings(&s);
+    train_rows("train.jsonl", 2, 9);
+    char *dir = train_create("run", &s, false), *path = ts_path_join(dir, "lock");
     assert_ok(ts_lock_take(&lock, path, "somehost someboot 4121", &err));
     assert_int_equal(ts_train_run(dir, NULL, NULL, &r, &err), TS_BUSY);
     assert_non_null(strstr(err.text, "4121"));
     ts_lock_release(&lock);
     assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
-    assert_int_equal(ts_train_run(here, NULL, NULL, &r, &err), TS_NOT_FOUND);
+    assert_int_equal(ts_train_run(train_dir(), NULL, NULL, &r, &err), TS_NOT_FOUND);
     free(path);
     free(dir);
 }
@@ -690,16 +591,16 @@ static void overflow_stops_the_run(void **state) {
     ts_train_result r;
     ts_model *m = NULL;
     ts_adapter *a = NULL;
-    settings(&s);
-    char *wild = path_of("wild");
+    train_settings(&s);
+    char *wild = train_path("wild");
     assert_ok(ts_model_open(&m, s.model, &err));
     assert_ok(ts_adapter_new(&a, m, 4, 8, 0, false, 1U << TS_O, 1, &err));
     for (size_t i = 0; i < a->n_params; i++)
         a->block[i] = 3e37f;
     assert_ok(ts_adapter_save(a, wild, &err));
-    write_rows("train.jsonl", 3, 10);
+    train_rows("train.jsonl", 3, 10);
     ts_run_set(&s.init_adapter, wild);
-    char *dir = create("run", &s, false);
+    char *dir = train_create("run", &s, false);
     assert_int_equal(ts_train_run(dir, NULL, NULL, &r, &err), TS_INVALID);
     assert_non_null(strstr(err.text, "not finite"));
     assert_non_null(strstr(err.text, "line "));
@@ -715,17 +616,17 @@ static void loraplus_moves_b_further(void **state) {
     (void)state;
     ts_adapter *a[2];
     ts_model *m = NULL;
-    write_rows("train.jsonl", 4, 13);
+    train_rows("train.jsonl", 4, 13);
     for (int i = 0; i < 2; i++) {
         ts_run_settings s;
         ts_train_result r;
-        settings(&s);
-        set(&s, "lora-dropout", "0");
-        set(&s, "max-steps", "1");
-        set(&s, "warmup-ratio", "0");
-        set(&s, "loraplus-lr-ratio", i ? "16" : "1");
+        train_settings(&s);
+        train_set(&s, "lora-dropout", "0");
+        train_set(&s, "max-steps", "1");
+        train_set(&s, "warmup-ratio", "0");
+        train_set(&s, "loraplus-lr-ratio", i ? "16" : "1");
         if (!m) assert_ok(ts_model_open(&m, s.model, &err));
-        char *dir = create(i ? "plus" : "plain", &s, false), *adapter = ts_path_join(dir, "adapter");
+        char *dir = train_create(i ? "plus" : "plain", &s, false), *adapter = ts_path_join(dir, "adapter");
         assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
         assert_ok(ts_adapter_load(&a[i], adapter, m, &err));
         free(adapter);
@@ -741,234 +642,27 @@ static void loraplus_moves_b_further(void **state) {
     ts_model_close(m);
 }
 
-/* qlora is lora over the base in 4 bits: another loss before the first step, the same after the model was rounded. */
-static void qlora_trains_over_the_rounded_base(void **state) {
-    (void)state;
-    double first[2];
-    char *model = path_of("wide");
-    ts_tiny_hf(model, &(ts_tiny){.hidden = 64, .ffn = 128, .seed = 3});
-    write_rows("train.jsonl", 8, 12);
-    for (int q = 0; q < 2; q++) {
-        ts_run_settings s;
-        ts_train_result r;
-        settings(&s);
-        ts_run_set(&s.model, model);
-        set(&s, "lora-dropout", "0");
-        set(&s, "epochs", "8");
-        set(&s, "method", q ? "qlora" : "lora");
-        char *dir = create(q ? "qlora" : "lora", &s, false);
-        assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
-        ts_follow f = follow(dir);
-        first[q] = f.points[0].loss;
-        assert_true(f.points[f.n_points - 1].loss < 0.8 * first[q]);
-        ts_follow_release(&f);
-        free(dir);
-    }
-    assert_true(fabs(first[0] - first[1]) > 1e-5 && fabs(first[0] - first[1]) < 0.2);
-    free(model);
-}
-
-static void set_full(ts_run_settings *s) {
-    settings(s);
-    set(s, "method", "full");
-    set(s, "lora-dropout", "0");
-    set(s, "learning-rate", "0.003");
-    set(s, "weight-decay", "0.1");
-}
-
-/* All weights: stopped at every line and resumed it ends with the bytes of one left alone, and the result is a model.
- */
-static void full_resumes_to_the_bit(void **state) {
-    (void)state;
-    ts_run_settings s;
-    ts_train_result whole, r = {0};
-    write_rows("train.jsonl", 11, 3);
-    write_rows("valid.jsonl", 3, 4);
-    set_full(&s);
-    char *left_alone = create("alone", &s, true);
-    assert_ok(ts_train_run(left_alone, NULL, NULL, &whole, &err));
-    ts_follow f = follow(left_alone);
-    assert_true(f.points[f.n_points - 1].loss < 0.8 * f.points[0].loss);
-    assert_int_equal(f.trainable_params, f.all_params);
-    ts_follow_release(&f);
-    set_full(&s);
-    char *stopped = create("stopped", &s, true);
-    int starts = 0;
-    do {
-        struct stopper st = {.at = 2 + starts % 3};
-        ts_train_options o = {.on_line = stop_after, .ctx = &st};
-        assert_ok(ts_train_run(stopped, &o, &st.progress, &r, &err));
-        assert_true(++starts < 40);
-    } while (r.state == TS_RUN_STOPPED);
-    assert_true(starts > 3);
-    assert_same_file(left_alone, stopped, "model/model.safetensors");
-    assert_same_file(left_alone, stopped, "best/model.safetensors");
-    assert_true(whole.best_valid_loss == r.best_valid_loss && whole.train_loss == r.train_loss);
-    free(left_alone);
-    free(stopped);
-}
-
-static double nll_of(const ts_model *m, const ts_adapter *a) {
-    static const int32_t ids[] = {1, 40, 77, 20, 21, 22, 23, 24};
-    ts_seq s = {ids, ids, TS_COUNT(ids), NULL};
-    ts_net *n;
-    double nll;
-    size_t count;
-    assert_ok(ts_net_new(&n, m, NULL, &err));
-    assert_ok(ts_net_nll(n, a, &s, 1, &nll, &count, NULL, NULL, &err));
-    ts_net_free(n);
-    return nll;
-}
-
-/* Some layers' norms and one projection, over weights in any form: the rest is the base's, and the result is read as a
- * model and as a side beside its base with the same bits. */
-static void full_trains_what_is_chosen(void **state) {
-    (void)state;
-    static const ts_tiny kinds[] = {{.layers = 3}, {.family = "gemma3", .layers = 3}, {.qwen2 = true, .layers = 3}};
-    write_rows("train.jsonl", 8, 5);
-    for (size_t k = 0; k < TS_COUNT(kinds); k++) {
-        ts_run_settings s;
-        ts_train_result r;
-        ts_model *base, *tuned;
-        ts_adapter *side;
-        char name[16];
-        snprintf(name, sizeof name, "base%zu", k);
-        char *model = path_of(name);
-        ts_tiny_hf(model, &kinds[k]);
-        set_full(&s);
-        ts_run_set(&s.model, model);
-        set(&s, "train-modules", "input_layernorm,q_proj");
-        set(&s, "layers-to-transform", "1,2");
-        snprintf(name, sizeof name, "run%zu", k);
-        char *dir = create(name, &s, false), *result = ts_path_join(dir, "model");
-        assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
-        assert_ok(ts_model_open(&base, model, &err));
-        assert_ok(ts_model_open(&tuned, result, &err));
-        assert_ok(ts_adapter_load(&side, result, base, &err));
-        assert_true(nll_of(base, side) == nll_of(tuned, NULL));
-        assert_true(fabs(nll_of(base, NULL) - nll_of(tuned, NULL)) > 1e-3);
-        const ts_layer *a = base->layer, *b = tuned->layer;
-        size_t bytes = a->proj[TS_Q].rows * a->proj[TS_Q].row_bytes, h = base->config.hidden * sizeof(float);
-        assert_memory_equal(a[0].proj[TS_Q].data, b[0].proj[TS_Q].data, bytes);
-        assert_memory_not_equal(a[1].proj[TS_Q].data, b[1].proj[TS_Q].data, bytes);
-        assert_memory_equal(a[0].attn_norm, b[0].attn_norm, h);
-        assert_memory_not_equal(a[2].attn_norm, b[2].attn_norm, h);
-        assert_memory_equal(a[2].ffn_norm, b[2].ffn_norm, h);
-        ts_adapter_free(side);
-        ts_model_close(base);
-        ts_model_close(tuned);
-        free(model), free(dir), free(result);
-    }
-}
-
-/* Norms and biases do not decay, as in transformers; matrices do. A learning rate of zero would decay nothing. */
-static void norms_do_not_decay(void **state) {
-    (void)state;
-    ts_run_settings s;
-    ts_train_result r;
-    ts_model *base, *tuned;
-    write_rows("train.jsonl", 4, 5);
-    set_full(&s);
-    set(&s, "weight-decay", "50");
-    set(&s, "max-steps", "1");
-    set(&s, "warmup-steps", "0");
-    char *model = ts_strdup(s.model), *dir = create("decay", &s, false), *result = ts_path_join(dir, "model");
-    assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
-    assert_ok(ts_model_open(&base, model, &err));
-    assert_ok(ts_model_open(&tuned, result, &err));
-    for (size_t i = 0; i < base->config.hidden; i++)
-        assert_near(tuned->final_norm[i], base->final_norm[i], 0.0031, "norm"); /* Adam's step is at most the rate */
-    const float *x = base->layer[0].proj[TS_Q].data, *y = tuned->layer[0].proj[TS_Q].data;
-    for (size_t i = 0; i < 64; i++)
-        assert_near(y[i], 0.85 * (double)x[i], 0.0031, "matrix"); /* 1 - 0.003 * 50 */
-    ts_model_close(base);
-    ts_model_close(tuned);
-    free(model), free(dir), free(result);
-}
-
-/* Options that mean nothing for the method are refused, and so is what the model does not have. */
-static void options_of_another_method_are_refused(void **state) {
-    (void)state;
-    static const struct {
-        const char *method, *option, *value, *says;
-    } cases[] = {
-        {"full", "use-dora", "yes", "--use-dora goes with --method lora and qlora, not with full"},
-        {"full", "modules-to-save", "norm", "--modules-to-save goes with"},
-        {"lora", "train-modules", "norm", "--train-modules goes with --method full, not with lora"},
-        {"half", "r", "4", "must be lora, qlora or full"},
-        {"full", "train-modules", "nrom", "no module nrom"},
-        {"full", "layers-to-transform", "2-1", "\"2-1\" is no list of layers"},
-        {"lora", "layers-to-transform", "7", "layers 0 to 1"},
-        {"lora", "modules-to-save", "v_proj", "v_proj"},
-    };
-    write_rows("train.jsonl", 2, 5);
-    char *train = path_of("train.jsonl"), *dir = path_of("refused");
-    for (size_t i = 0; i < TS_COUNT(cases); i++) {
-        ts_run_settings s;
-        settings(&s);
-        set(&s, "lora-dropout", "0");
-        set(&s, "method", cases[i].method);
-        set(&s, cases[i].option, cases[i].value);
-        assert_true(ts_run_create(dir, &s, train, NULL, NULL, &err) != TS_OK);
-        if (!strstr(err.text, cases[i].says)) fail_msg("%s", err.text);
-        ts_run_settings_release(&s);
-    }
-    free(train), free(dir);
-}
-
-/* Norms beside LoRA in some layers: saved as PEFT does, read back, gone on from. */
-static void saved_modules_are_trained_and_kept(void **state) {
-    (void)state;
-    ts_run_settings s;
-    ts_train_result r;
-    ts_model *m;
-    ts_adapter *a, *b;
-    write_rows("train.jsonl", 8, 5);
-    settings(&s);
-    set(&s, "modules-to-save", "norm");
-    set(&s, "layers-to-transform", "1");
-    char *model = ts_strdup(s.model), *dir = create("saving", &s, false), *result = ts_path_join(dir, "adapter");
-    assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
-    assert_ok(ts_model_open(&m, model, &err));
-    assert_ok(ts_adapter_load(&a, result, m, &err));
-    assert_int_equal(a->n_saved, 5); /* "norm" ends the names of all norms, as in PEFT */
-    assert_int_equal(a->lora[0][TS_Q].r, 0);
-    assert_int_equal(a->lora[1][TS_Q].r, 4);
-    assert_memory_not_equal(ts_adapter_norm(a, m->final_norm), m->final_norm, m->config.hidden * sizeof(float));
-    settings(&s);
-    ts_run_set(&s.init_adapter, result);
-    set(&s, "learning-rate", "0");
-    char *again = create("again", &s, false), *second = ts_path_join(again, "adapter");
-    assert_ok(ts_train_run(again, NULL, NULL, &r, &err));
-    assert_ok(ts_adapter_load(&b, second, m, &err));
-    assert_true(nll_of(m, a) == nll_of(m, b));
-    assert_same_file(result, second, "adapter_model.safetensors");
-    ts_adapter_free(a), ts_adapter_free(b);
-    ts_model_close(m);
-    free(model), free(dir), free(result), free(again), free(second);
-}
-
 /* What plan says of steps and parameters is what the run has; a step is tried without leaving anything. */
 static void plan_tells_of_the_run(void **state) {
     (void)state;
     static const char *const methods[] = {"lora", "full"};
-    write_rows("train.jsonl", 11, 3);
-    char *train = path_of("train.jsonl");
+    train_rows("train.jsonl", 11, 3);
+    char *train = train_path("train.jsonl");
     for (size_t i = 0; i < TS_COUNT(methods); i++) {
         ts_run_settings s;
         ts_train_result r;
         ts_train_plan plan;
-        settings(&s);
-        set(&s, "lora-dropout", "0");
-        set(&s, "method", methods[i]);
-        set(&s, "gradient-checkpointing", i ? "yes" : "no");
+        train_settings(&s);
+        train_set(&s, "lora-dropout", "0");
+        train_set(&s, "method", methods[i]);
+        train_set(&s, "gradient-checkpointing", i ? "yes" : "no");
         assert_ok(ts_train_plan_make(&s, train, NULL, &plan, &err));
         assert_true(isnan(plan.seconds));
         assert_ok(ts_train_plan_time(&s, train, 0.1, NULL, &plan, &err));
         assert_true(plan.seconds > 0 && plan.seconds < 600);
-        char *dir = create(methods[i], &s, false);
+        char *dir = train_create(methods[i], &s, false);
         assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
-        ts_follow f = follow(dir);
+        ts_follow f = train_follow(dir);
         assert_int_equal(plan.steps, f.steps);
         assert_int_equal(plan.trainable_params, f.trainable_params);
         assert_int_equal(plan.all_params, f.all_params);
@@ -984,15 +678,15 @@ static void seeds_decide(void **state) {
     (void)state;
     double loss[3];
     static const char *const seeds[] = {"1", "1", "2"};
-    write_rows("train.jsonl", 12, 11);
+    train_rows("train.jsonl", 12, 11);
     for (int i = 0; i < 3; i++) {
         ts_run_settings s;
         ts_train_result r;
         char name[16];
-        settings(&s);
-        set(&s, "seed", seeds[i]);
+        train_settings(&s);
+        train_set(&s, "seed", seeds[i]);
         snprintf(name, sizeof name, "seed%d", i);
-        char *dir = create(name, &s, false);
+        char *dir = train_create(name, &s, false);
         assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
         loss[i] = r.train_loss;
         free(dir);
@@ -1003,32 +697,26 @@ static void seeds_decide(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(learns_and_tells, fresh),
-        cmocka_unit_test_setup(resumes_to_the_bit, fresh),
-        cmocka_unit_test_setup(samples_change_no_bit, fresh),
-        cmocka_unit_test_setup(strange_prompts_are_named, fresh),
-        cmocka_unit_test_setup(forgetting_is_measured_and_held, fresh),
-        cmocka_unit_test_setup(an_earlier_task_is_held, fresh),
-        cmocka_unit_test_setup(general_rows_are_mixed_in, fresh),
-        cmocka_unit_test_setup(accumulation_equals_a_big_batch, fresh),
-        cmocka_unit_test_setup(patience_ends_the_run, fresh),
-        cmocka_unit_test_setup(one_row_is_enough, fresh),
-        cmocka_unit_test_setup(bad_rows_are_named, fresh),
-        cmocka_unit_test_setup(what_is_left_out_is_counted, fresh),
-        cmocka_unit_test_setup(changed_files_are_refused, fresh),
-        cmocka_unit_test_setup(moved_elsewhere_it_goes_on, fresh),
-        cmocka_unit_test_setup(full_disk_pauses, fresh),
-        cmocka_unit_test_setup(one_process_at_a_time, fresh),
-        cmocka_unit_test_setup(overflow_stops_the_run, fresh),
-        cmocka_unit_test_setup(loraplus_moves_b_further, fresh),
-        cmocka_unit_test_setup(qlora_trains_over_the_rounded_base, fresh),
-        cmocka_unit_test_setup(full_resumes_to_the_bit, fresh),
-        cmocka_unit_test_setup(full_trains_what_is_chosen, fresh),
-        cmocka_unit_test_setup(norms_do_not_decay, fresh),
-        cmocka_unit_test_setup(options_of_another_method_are_refused, fresh),
-        cmocka_unit_test_setup(saved_modules_are_trained_and_kept, fresh),
-        cmocka_unit_test_setup(plan_tells_of_the_run, fresh),
-        cmocka_unit_test_setup(seeds_decide, fresh),
+        cmocka_unit_test_setup(learns_and_tells, train_fresh),
+        cmocka_unit_test_setup(resumes_to_the_bit, train_fresh),
+        cmocka_unit_test_setup(samples_change_no_bit, train_fresh),
+        cmocka_unit_test_setup(strange_prompts_are_named, train_fresh),
+        cmocka_unit_test_setup(forgetting_is_measured_and_held, train_fresh),
+        cmocka_unit_test_setup(an_earlier_task_is_held, train_fresh),
+        cmocka_unit_test_setup(general_rows_are_mixed_in, train_fresh),
+        cmocka_unit_test_setup(accumulation_equals_a_big_batch, train_fresh),
+        cmocka_unit_test_setup(patience_ends_the_run, train_fresh),
+        cmocka_unit_test_setup(one_row_is_enough, train_fresh),
+        cmocka_unit_test_setup(bad_rows_are_named, train_fresh),
+        cmocka_unit_test_setup(what_is_left_out_is_counted, train_fresh),
+        cmocka_unit_test_setup(changed_files_are_refused, train_fresh),
+        cmocka_unit_test_setup(moved_elsewhere_it_goes_on, train_fresh),
+        cmocka_unit_test_setup(full_disk_pauses, train_fresh),
+        cmocka_unit_test_setup(one_process_at_a_time, train_fresh),
+        cmocka_unit_test_setup(overflow_stops_the_run, train_fresh),
+        cmocka_unit_test_setup(loraplus_moves_b_further, train_fresh),
+        cmocka_unit_test_setup(plan_tells_of_the_run, train_fresh),
+        cmocka_unit_test_setup(seeds_decide, train_fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,233 @@
+/* Training by the other methods: over a rounded base, of whole weights, of modules beside LoRA. */
+#include "core/engine/net.h"
+#include "core/engine/train.h"
+#include "core/model/adapter.h"
+#include "tests/support.h"
+#include "tests/tiny_model.h"
+#include "tests/train_support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static ts_err err;
+
+/* qlora is lora over the base in 4 bits: another loss before the first step, the same after the model was rounded. */
+static void qlora_trains_over_the_rounded_base(void **state) {
+    (void)state;
+    double first[2];
+    char *model = train_path("wide");
+    ts_tiny_hf(model, &(ts_tiny){.hidden = 64, .ffn = 128, .seed = 3});
+    train_rows("train.jsonl", 8, 12);
+    for (int q = 0; q < 2; q++) {
+        ts_run_settings s;
+        ts_train_result r;
+        train_settings(&s);
+        ts_run_set(&s.model, model);
+        train_set(&s, "lora-dropout", "0");
+        train_set(&s, "epochs", "8");
+        train_set(&s, "method", q ? "qlora" : "lora");
+        char *dir = train_create(q ? "qlora" : "lora", &s, false);
+        assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
+        ts_follow f = train_follow(dir);
+        first[q] = f.points[0].loss;
+        assert_true(f.points[f.n_points - 1].loss < 0.8 * first[q]);
+        ts_follow_release(&f);
+        free(dir);
+    }
+    assert_true(fabs(first[0] - first[1]) > 1e-5 && fabs(first[0] - first[1]) < 0.2);
+    free(model);
+}
+
+static void set_full(ts_run_settings *s) {
+    train_settings(s);
+    train_set(s, "method", "full");
+    train_set(s, "lora-dropout", "0");
+    train_set(s, "learning-rate", "0.003");
+    train_set(s, "weight-decay", "0.1");
+}
+
+/* All weights: stopped at every line and resumed it ends with the bytes of one left alone, and the result is a model.
+ */
+static void full_resumes_to_the_bit(void **state) {
+    (void)state;
+    ts_run_settings s;
+    ts_train_result whole, r = {0};
+    train_rows("train.jsonl", 11, 3);
+    train_rows("valid.jsonl", 3, 4);
+    set_full(&s);
+    char *left_alone = train_create("alone", &s, true);
+    assert_ok(ts_train_run(left_alone, NULL, NULL, &whole, &err));
+    ts_follow f = train_follow(left_alone);
+    assert_true(f.points[f.n_points - 1].loss < 0.8 * f.points[0].loss);
+    assert_int_equal(f.trainable_params, f.all_params);
+    ts_follow_release(&f);
+    set_full(&s);
+    char *stopped = train_create("stopped", &s, true);
+    int starts = 0;
+    do {
+        ts_train_stopper st = {.at = 2 + starts % 3};
+        ts_train_options o = {.on_line = train_stop_after, .ctx = &st};
+        assert_ok(ts_train_run(stopped, &o, &st.progress, &r, &err));
+        assert_true(++starts < 40);
+    } while (r.state == TS_RUN_STOPPED);
+    assert_true(starts > 3);
+    assert_same_run_file(left_alone, stopped, "model/model.safetensors");
+    assert_same_run_file(left_alone, stopped, "best/model.safetensors");
+    assert_true(whole.best_valid_loss == r.best_valid_loss && whole.train_loss == r.train_loss);
+    free(left_alone);
+    free(stopped);
+}
+
+static double nll_of(const ts_model *m, const ts_adapter *a) {
+    static const int32_t ids[] = {1, 40, 77, 20, 21, 22, 23, 24};
+    ts_seq s = {ids, ids, TS_COUNT(ids), NULL};
+    ts_net *n;
+    double nll;
+    size_t count;
+    assert_ok(ts_net_new(&n, m, NULL, &err));
+    assert_ok(ts_net_nll(n, a, &s, 1, &nll, &count, NULL, NULL, &err));
+    ts_net_free(n);
+    return nll;
+}
+
+/* Some layers' norms and one projection, over weights in any form: the rest is the base's, and the result is read as a
+ * model and as a side beside its base with the same bits. */
+static void full_trains_what_is_chosen(void **state) {
+    (void)state;
+    static const ts_tiny kinds[] = {{.layers = 3}, {.family = "gemma3", .layers = 3}, {.qwen2 = true, .layers = 3}};
+    train_rows("train.jsonl", 8, 5);
+    for (size_t k = 0; k < TS_COUNT(kinds); k++) {
+        ts_run_settings s;
+        ts_train_result r;
+        ts_model *base, *tuned;
+        ts_adapter *side;
+        char name[16];
+        snprintf(name, sizeof name, "base%zu", k);
+        char *model = train_path(name);
+        ts_tiny_hf(model, &kinds[k]);
+        set_full(&s);
+        ts_run_set(&s.model, model);
+        train_set(&s, "train-modules", "input_layernorm,q_proj");
+        train_set(&s, "layers-to-transform", "1,2");
+        snprintf(name, sizeof name, "run%zu", k);
+        char *dir = train_create(name, &s, false), *result = ts_path_join(dir, "model");
+        assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
+        assert_ok(ts_model_open(&base, model, &err));
+        assert_ok(ts_model_open(&tuned, result, &err));
+        assert_ok(ts_adapter_load(&side, result, base, &err));
+        assert_true(nll_of(base, side) == nll_of(tuned, NULL));
+        assert_true(fabs(nll_of(base, NULL) - nll_of(tuned, NULL)) > 1e-3);
+        const ts_layer *a = base->layer, *b = tuned->layer;
+        size_t bytes = a->proj[TS_Q].rows * a->proj[TS_Q].row_bytes, h = base->config.hidden * sizeof(float);
+        assert_memory_equal(a[0].proj[TS_Q].data, b[0].proj[TS_Q].data, bytes);
+        assert_memory_not_equal(a[1].proj[TS_Q].data, b[1].proj[TS_Q].data, bytes);
+        assert_memory_equal(a[0].attn_norm, b[0].attn_norm, h);
+        assert_memory_not_equal(a[2].attn_norm, b[2].attn_norm, h);
+        assert_memory_equal(a[2].ffn_norm, b[2].ffn_norm, h);
+        ts_adapter_free(side);
+        ts_model_close(base);
+        ts_model_close(tuned);
+        free(model), free(dir), free(result);
+    }
+}
+
+/* Norms and biases do not decay, as in transformers; matrices do. A learning rate of zero would decay nothing. */
+static void norms_do_not_decay(void **state) {
+    (void)state;
+    ts_run_settings s;
+    ts_train_result r;
+    ts_model *base, *tuned;
+    train_rows("train.jsonl", 4, 5);
+    set_full(&s);
+    train_set(&s, "weight-decay", "50");
+    train_set(&s, "max-steps", "1");
+    train_set(&s, "warmup-steps", "0");
+    char *model = ts_strdup(s.model), *dir = train_create("decay", &s, false), *result = ts_path_join(dir, "model");
+    assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
+    assert_ok(ts_model_open(&base, model, &err));
+    assert_ok(ts_model_open(&tuned, result, &err));
+    for (size_t i = 0; i < base->config.hidden; i++)
+        assert_near(tuned->final_norm[i], base->final_norm[i], 0.0031, "norm"); /* Adam's step is at most the rate */
+    const float *x = base->layer[0].proj[TS_Q].data, *y = tuned->layer[0].proj[TS_Q].data;
+    for (size_t i = 0; i < 64; i++)
+        assert_near(y[i], 0.85 * (double)x[i], 0.0031, "matrix"); /* 1 - 0.003 * 50 */
+    ts_model_close(base);
+    ts_model_close(tuned);
+    free(model), free(dir), free(result);
+}
+
+/* Options that mean nothing for the method are refused, and so is what the model does not have. */
+static void options_of_another_method_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *method, *option, *value, *says;
+    } cases[] = {
+        {"full", "use-dora", "yes", "--use-dora goes with --method lora and qlora, not with full"},
+        {"full", "modules-to-save", "norm", "--modules-to-save goes with"},
+        {"lora", "train-modules", "norm", "--train-modules goes with --method full, not with lora"},
+        {"half", "r", "4", "must be lora, qlora or full"},
+        {"full", "train-modules", "nrom", "no module nrom"},
+        {"full", "layers-to-transform", "2-1", "\"2-1\" is no list of layers"},
+        {"lora", "layers-to-transform", "7", "layers 0 to 1"},
+        {"lora", "modules-to-save", "v_proj", "v_proj"},
+    };
+    train_rows("train.jsonl", 2, 5);
+    char *train = train_path("train.jsonl"), *dir = train_path("refused");
+    for (size_t i = 0; i < TS_COUNT(cases); i++) {
+        ts_run_settings s;
+        train_settings(&s);
+        train_set(&s, "lora-dropout", "0");
+        train_set(&s, "method", cases[i].method);
+        train_set(&s, cases[i].option, cases[i].value);
+        assert_true(ts_run_create(dir, &s, train, NULL, NULL, &err) != TS_OK);
+        if (!strstr(err.text, cases[i].says)) fail_msg("%s", err.text);
+        ts_run_settings_release(&s);
+    }
+    free(train), free(dir);
+}
+
+/* Norms beside LoRA in some layers: saved as PEFT does, read back, gone on from. */
+static void saved_modules_are_trained_and_kept(void **state) {
+    (void)state;
+    ts_run_settings s;
+    ts_train_result r;
+    ts_model *m;
+    ts_adapter *a, *b;
+    train_rows("train.jsonl", 8, 5);
+    train_settings(&s);
+    train_set(&s, "modules-to-save", "norm");
+    train_set(&s, "layers-to-transform", "1");
+    char *model = ts_strdup(s.model), *dir = train_create("saving", &s, false), *result = ts_path_join(dir, "adapter");
+    assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
+    assert_ok(ts_model_open(&m, model, &err));
+    assert_ok(ts_adapter_load(&a, result, m, &err));
+    assert_int_equal(a->n_saved, 5); /* "norm" ends the names of all norms, as in PEFT */
+    assert_int_equal(a->lora[0][TS_Q].r, 0);
+    assert_int_equal(a->lora[1][TS_Q].r, 4);
+    assert_memory_not_equal(ts_adapter_norm(a, m->final_norm), m->final_norm, m->config.hidden * sizeof(float));
+    train_settings(&s);
+    ts_run_set(&s.init_adapter, result);
+    train_set(&s, "learning-rate", "0");
+    char *again = train_create("again", &s, false), *second = ts_path_join(again, "adapter");
+    assert_ok(ts_train_run(again, NULL, NULL, &r, &err));
+    assert_ok(ts_adapter_load(&b, second, m, &err));
+    assert_true(nll_of(m, a) == nll_of(m, b));
+    assert_same_run_file(result, second, "adapter_model.safetensors");
+    ts_adapter_free(a), ts_adapter_free(b);
+    ts_model_close(m);
+    free(model), free(dir), free(result), free(again), free(second);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(qlora_trains_over_the_rounded_base, train_fresh),
+        cmocka_unit_test_setup(full_resumes_to_the_bit, train_fresh),
+        cmocka_unit_test_setup(full_trains_what_is_chosen, train_fresh),
+        cmocka_unit_test_setup(norms_do_not_decay, train_fresh),
+        cmocka_unit_test_setup(options_of_another_method_are_refused, train_fresh),
+        cmocka_unit_test_setup(saved_modules_are_trained_and_kept, train_fresh),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
