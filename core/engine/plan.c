@@ -114,15 +114,16 @@ static ts_net_load largest_load(planning *p) {
 }
 
 /* Mapped weights count while they are read: all of them, of a head of its own the embedding's rows in use only, and of
- * full fine-tuning those that are not trained. A trained parameter takes 16 bytes: itself, its gradient, AdamW's means.
- */
+ * full fine-tuning those that are not trained. A trained parameter takes 16 bytes: itself, its gradient, AdamW's means;
+ * and 12 more with EWC: where it began, its weight, and itself once more while that is found. */
 static double memory_of(planning *p, size_t trainable, size_t ranks) {
     const ts_model *m = p->m;
     ts_net_load most = largest_load(p);
     double base = (double)(p->method->four_bits ? ts_nf4_model_bytes(m) : m->file_bytes + ts_model_copied_bytes(m));
     if (!m->config.tied) base -= (double)(m->embed.rows * m->embed.row_bytes);
     if (p->method->whole) base *= 1 - (double)trainable / (double)m->params;
-    return base + 16 * (double)trainable + (double)ts_net_train_bytes(p->net, &most, ranks, p->s->use_dora) +
+    double each = p->s->ewc_lambda > 0 ? 28 : 16;
+    return base + each * (double)trainable + (double)ts_net_train_bytes(p->net, &most, ranks, p->s->use_dora) +
            8 * (double)p->x.tokens + 300 * (double)p->x.n + TS_PROGRAM_BYTES;
 }
 
