@@ -68,7 +68,7 @@ typedef struct golden_batch {
 } golden_batch;
 
 static inline void golden_add(golden_batch *b, const ts_json *ids, const ts_json *labels) {
-    ts_seq s;
+    ts_seq s = {0};
     size_t n_labels;
     s.ids = golden_ids(ids, &s.n);
     s.labels = golden_ids(labels, &n_labels);
