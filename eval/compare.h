@@ -76,7 +76,8 @@ typedef struct ts_compare_options {
     size_t n_stops;
     bool f16_cache;
     const char *log; /* the engine's stderr; NULL: ours */
-    /* Called from the working thread after new text came (prompt, side), may be NULL: the screen copies and draws. */
+    /* Called after new text came (prompt, side), may be NULL: the screen copies and draws. Both are called from working
+     * threads, never two at once. */
     void (*on_text)(void *ctx, size_t prompt, size_t side, const char *text);
     /* The answer is complete (its `reference_nll` may still be missing). */
     void (*on_answer)(void *ctx, const ts_compare *c, size_t prompt, size_t side);

@@ -1,8 +1,7 @@
 #include "eval/compare_ask.h"
 
-#include "core/base/clock.h"
+#include "eval/endpoint_many.h"
 #include "eval/engine_client.h"
-#include "eval/http.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -11,7 +10,7 @@
 
 /* Answers generated at once. The key-value cache of one token takes 45 kB in SmolLM2-135M (engine research 4.3), so 64
  * answers of 300 tokens take about 650 MB. */
-enum { ANSWERS_AT_ONCE = 64, SCORED_AT_ONCE = 64, GIVE_UP_AFTER = 3 };
+enum { ANSWERS_AT_ONCE = 64, SCORED_AT_ONCE = 64 };
 
 struct asking {
     ts_compare *c;
@@ -212,18 +211,38 @@ static ts_status score(struct asking *a, ts_err *err) {
 
 /* ---- endpoints ---- */
 
+/* One side that is an endpoint, all prompts of it. */
 struct talking {
     const struct asking *a;
-    size_t prompt, side;
+    size_t side;
+    int64_t ended;
 };
 
-static void on_endpoint_text(void *ctx, const char *text) {
+static void ask_prompt(void *ctx, size_t i, ts_endpoint_ask *out) {
     const struct talking *t = ctx;
-    if (t->a->o->on_text) t->a->o->on_text(t->a->o->ctx, t->prompt, t->side, text);
+    const ts_compare_options *o = t->a->o;
+    *out = (ts_endpoint_ask){.messages = messages_of(t->a, i, t->side),
+                             .max_new_tokens = o->max_new_tokens,
+                             .sampling = o->sampling,
+                             .stops = o->stops,
+                             .n_stops = o->n_stops};
+    out->sampling.seed += t->a->c->prompts[i].sample;
 }
 
-static void take_endpoint(const struct asking *a, size_t prompt, size_t side, ts_endpoint_answer *from) {
-    ts_answer *x = answer_at(a, prompt, side);
+static void on_endpoint_text(void *ctx, size_t i, const char *text) {
+    const struct talking *t = ctx;
+    if (t->a->o->on_text) t->a->o->on_text(t->a->o->ctx, i, t->side, text);
+}
+
+static void on_endpoint_end(void *ctx, size_t i, ts_endpoint_answer *from, const char *why) {
+    struct talking *t = ctx;
+    const struct asking *a = t->a;
+    ts_progress_set(a->progress, a->done + ++t->ended, a->total);
+    if (why) {
+        fail_answer(a, i, t->side, why);
+        return;
+    }
+    ts_answer *x = answer_at(a, i, t->side);
     free(x->text);
     ts_buf_puts(&from->text, "");
     x->text = ts_buf_take(&from->text);
@@ -231,42 +250,15 @@ static void take_endpoint(const struct asking *a, size_t prompt, size_t side, ts
     x->cost = from->cost;
     x->seconds = from->seconds;
     snprintf(x->stop, sizeof x->stop, "%s", from->stop);
-    judge(a, prompt, x);
-    tell_answer(a, prompt, side);
+    judge(a, i, x);
+    tell_answer(a, i, t->side);
 }
 
 static ts_status ask_endpoint(struct asking *a, size_t side, ts_err *err) {
-    const ts_compare_options *o = a->o;
-    ts_http *http = ts_http_new();
-    ts_err why = {0};
-    int failures = 0;
-    ts_status status = TS_OK;
+    struct talking t = {a, side, 0};
+    const ts_questions q = {a->c->n_prompts, ask_prompt, on_endpoint_text, on_endpoint_end, &t};
     ts_progress_what(a->progress, "asking the endpoint");
-    for (size_t i = 0; i < a->c->n_prompts && status == TS_OK; i++) {
-        struct talking t = {a, i, side};
-        ts_endpoint_answer answer = {0};
-        ts_endpoint_ask ask = {.messages = messages_of(a, i, side),
-                               .max_new_tokens = o->max_new_tokens,
-                               .sampling = o->sampling,
-                               .stops = o->stops,
-                               .n_stops = o->n_stops,
-                               .on_text = on_endpoint_text,
-                               .ctx = &t};
-        ask.sampling.seed += a->c->prompts[i].sample;
-        ts_status got = failures < GIVE_UP_AFTER
-                            ? ts_endpoint_chat(&a->c->specs[side].endpoint, http, &ask, &answer, a->progress, &why)
-                            : TS_IO;
-        if (got == TS_OK)
-            take_endpoint(a, i, side, &answer);
-        else if (got != TS_CANCELLED)
-            fail_answer(a, i, side, why.text);
-        failures = got == TS_OK ? 0 : failures + 1;
-        if (ts_cancelled(a->progress)) status = ts_fail(err, TS_CANCELLED, "stopped");
-        ts_endpoint_answer_release(&answer);
-        ts_progress_set(a->progress, a->done + (int64_t)i + 1, a->total);
-    }
-    ts_http_free(http);
-    return status;
+    return ts_endpoint_chat_many(&a->c->specs[side].endpoint, &q, a->progress, err);
 }
 
 /* ---- the groups ---- */

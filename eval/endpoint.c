@@ -5,6 +5,7 @@
 #include "core/base/json.h"
 #include "core/base/utf8.h"
 #include "eval/http.h"
+#include "eval/pace.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MOST_BYTES = 16 << 20, MAX_KEY = 4096, EXCERPT = 160, MOST_PAUSE = 60 };
+enum { MOST_BYTES = 16 << 20, MAX_KEY = 4096, EXCERPT = 160, MOST_PAUSE = 60, MOST_JOBS = 32 };
 
 /* ---- the spec ---- */
 
@@ -35,7 +36,7 @@ static ts_status take_number(const char *name, const char *value, double least, 
 }
 
 static ts_status take_word(ts_endpoint *e, const char *name, const char *value, ts_err *err) {
-    double tries = e->tries;
+    double tries = e->tries, jobs = e->jobs;
     const struct {
         const char *name;
         char **text;
@@ -48,7 +49,8 @@ static ts_status take_word(ts_endpoint *e, const char *name, const char *value, 
                  {"price-out", NULL, &e->price_out, 0, 1e6},
                  {"timeout", NULL, &e->timeout, 0.1, 3600},
                  {"pause", NULL, &e->pause, 0, MOST_PAUSE},
-                 {"tries", NULL, &tries, 1, 20}};
+                 {"tries", NULL, &tries, 1, 20},
+                 {"jobs", NULL, &jobs, 1, MOST_JOBS}};
     for (size_t i = 0; i < TS_COUNT(words); i++) {
         if (strcmp(words[i].name, name) != 0) continue;
         if (words[i].number)
@@ -56,6 +58,7 @@ static ts_status take_word(ts_endpoint *e, const char *name, const char *value, 
         else
             free(*words[i].text), *words[i].text = ts_strdup(value);
         e->tries = (int)tries;
+        e->jobs = (int)jobs;
         return TS_OK;
     }
     if (strcmp(name, "key") == 0)
@@ -64,12 +67,12 @@ static ts_status take_word(ts_endpoint *e, const char *name, const char *value, 
                        "environment variable that holds it, key-file=FILE a file");
     return ts_fail(err, TS_INVALID,
                    "an endpoint has no \"%.40s\"; it has url, model, key-env, key-file, price-in, price-out, timeout, "
-                   "tries, pause",
+                   "tries, pause, jobs",
                    name);
 }
 
 ts_status ts_endpoint_read(ts_endpoint *e, const char *spec, ts_err *err) {
-    *e = (ts_endpoint){.price_in = NAN, .price_out = NAN, .timeout = 120, .pause = 1, .tries = 4};
+    *e = (ts_endpoint){.price_in = NAN, .price_out = NAN, .timeout = 120, .pause = 1, .tries = 4, .jobs = 4};
     for (const char *at = spec; *at;) {
         size_t n = strcspn(at, ","), name = strcspn(at, "=");
         if (name >= n)
@@ -353,9 +356,15 @@ ts_status ts_endpoint_chat(const ts_endpoint *e, ts_http *http, const ts_endpoin
     ts_status status = read_key(e, &key, err);
     for (int i = 1; status == TS_OK && again; i++) {
         out->tries = i;
+        if (!ts_pace_enter(ask->pace, progress)) {
+            status = ts_fail(err, TS_CANCELLED, "stopped");
+            break;
+        }
         status = try_once(e, http, ask, body, &key, out, &again, &wait, progress, err);
+        wait = TS_MIN(isfinite(wait) ? wait : pause, MOST_PAUSE);
+        ts_pace_leave(ask->pace, status == TS_BUSY, wait);
         if (status == TS_OK || !again || i >= e->tries || ts_cancelled(progress)) break;
-        rest(TS_MIN(isfinite(wait) ? wait : pause, MOST_PAUSE), progress);
+        rest(wait, progress);
         pause *= 2;
         status = ts_cancelled(progress) ? ts_fail(err, TS_CANCELLED, "stopped") : TS_OK;
     }

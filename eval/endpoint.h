@@ -4,7 +4,7 @@
  * machine, only; it is stored nowhere and in no sentence, also not when the server repeats it. 429, 5xx, silence and
  * broken answers are tried again, with growing pauses (what Retry-After says, else 1, 2, 4 s) up to `tries`. What the
  * server sends is hostile: a web page, garbage, more than MB of it and streams that never end are refused with a
- * sentence. One thread at a time. */
+ * sentence. Any thread, each with an HTTP client of its own; many questions at a time: eval/endpoint_many.h. */
 #ifndef TS_EVAL_ENDPOINT_H
 #define TS_EVAL_ENDPOINT_H
 
@@ -18,10 +18,11 @@ typedef struct ts_endpoint {
     double timeout;             /* seconds for one try */
     double pause;               /* seconds before the second try; doubled with each */
     int tries;
+    int jobs; /* requests on their way at a time, where there are many */
 } ts_endpoint;
 
 /* Reads "url=https://..,model=NAME[,key-env=NAME|,key-file=FILE][,price-in=N,price-out=N][,timeout=S][,tries=N]
- * [,pause=S]". TS_INVALID says what is wrong; a key given itself is refused. Released also after an error. */
+ * [,pause=S][,jobs=N]". TS_INVALID says what is wrong; a key given itself is refused. Released also after an error. */
 TS_MUST_USE ts_status ts_endpoint_read(ts_endpoint *e, const char *spec, ts_err *err);
 void ts_endpoint_release(ts_endpoint *e);
 
@@ -31,6 +32,7 @@ typedef struct ts_endpoint_ask {
     ts_sampling sampling; /* temperature, top_p and seed are handed on; servers do not draw as we do */
     const char *const *stops;
     size_t n_stops;
+    struct ts_pace *pace; /* shared with other requests to this endpoint; NULL: there are none */
     void (*on_text)(void *ctx, const char *text); /* all text so far; may be NULL */
     void *ctx;
 } ts_endpoint_ask;

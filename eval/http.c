@@ -45,6 +45,7 @@ bool ts_http_safe_for_keys(const char *url) {
 
 struct ts_http {
     CURL *curl;
+    CURLM *multi; /* drives it, so that a stop is noticed while the server is silent */
 };
 
 /* One request at work. */
@@ -64,12 +65,14 @@ ts_http *ts_http_new(void) {
     ts_http *h = ts_calloc(1, sizeof *h);
     pthread_once(&once, begin_curl);
     h->curl = curl_easy_init();
+    h->multi = curl_multi_init();
     return h;
 }
 
 void ts_http_free(ts_http *h) {
     if (!h) return;
     curl_easy_cleanup(h->curl);
+    curl_multi_cleanup(h->multi);
     free(h);
 }
 
@@ -97,12 +100,6 @@ static size_t on_header(char *data, size_t size, size_t n, void *ctx) {
         if (end != value && seconds >= 0 && (*end == '\r' || *end == '\n' || *end == 0)) t->out->retry_after = seconds;
     }
     return n;
-}
-
-static int on_progress(void *ctx, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d) {
-    struct transfer *t = ctx;
-    (void)a, (void)b, (void)c, (void)d;
-    return ts_cancelled(t->progress);
 }
 
 static struct curl_slist *headers_of(const ts_http_request *r) {
@@ -133,9 +130,22 @@ static void set_up(CURL *curl, const ts_http_request *r, struct transfer *t, str
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, t);
-    curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress);
-    curl_easy_setopt(curl, CURLOPT_XFERINFODATA, t);
-    curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
+}
+
+/* As curl_easy_perform, which looks up once a second only. */
+static CURLcode perform(ts_http *h, const ts_progress *progress) {
+    enum { LOOK_MS = 50 };
+    CURLcode result = CURLE_FAILED_INIT;
+    int going = 1, left;
+    if (curl_multi_add_handle(h->multi, h->curl) != CURLM_OK) return result;
+    while (going && !ts_cancelled(progress))
+        if (curl_multi_perform(h->multi, &going) != CURLM_OK ||
+            (going && curl_multi_poll(h->multi, NULL, 0, LOOK_MS, NULL) != CURLM_OK))
+            break;
+    for (CURLMsg *m; (m = curl_multi_info_read(h->multi, &left));)
+        if (m->msg == CURLMSG_DONE) result = m->data.result;
+    curl_multi_remove_handle(h->multi, h->curl);
+    return result;
 }
 
 static ts_status why(CURLcode code, const struct transfer *t, ts_err *err) {
@@ -156,10 +166,10 @@ ts_status ts_http_post(ts_http *h, const ts_http_request *r, ts_http_answer *out
     struct transfer t = {.r = r, .out = out, .progress = progress};
     *out = (ts_http_answer){.retry_after = NAN};
     if (!behind_scheme(r->url)) return ts_fail(err, TS_INVALID, "the address does not begin with https:// or http://");
-    if (!h->curl) return ts_fail(err, TS_NO_MEMORY, "libcurl cannot be started");
+    if (!h->curl || !h->multi) return ts_fail(err, TS_NO_MEMORY, "libcurl cannot be started");
     struct curl_slist *headers = headers_of(r);
     set_up(h->curl, r, &t, headers);
-    CURLcode code = curl_easy_perform(h->curl);
+    CURLcode code = perform(h, progress);
     long status = 0;
     const char *type = NULL;
     curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status);

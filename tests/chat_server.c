@@ -4,6 +4,7 @@
 #include "core/base/json.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -13,16 +14,35 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MOST = 1 << 20 };
+enum { MOST = 1 << 20, MOST_TALKS = 1000 };
+
+/* One connection, and its request. */
+struct talk {
+    chat_server *server;
+    pthread_t thread;
+    int fd, on_way; /* on_way: 1, or 0 */
+    ts_buf head, body;
+};
 
 struct chat_server {
     int listener, port;
     pthread_t thread;
     atomic_bool over;
-    atomic_int requests;
-    int of_path[256]; /* requests by the first letters of the path */
+    pthread_mutex_t lock; /* guards what follows */
+    pthread_cond_t moved;
+    int requests, on_way, most, of_path[256]; /* of_path: requests by the first letter of the path */
     ts_buf head, body;
+    struct talk *talks[MOST_TALKS];
+    size_t n_talks;
 };
+
+/* Before the last bytes of an answer, behind which the next request may come. */
+static void leave(struct talk *t) {
+    pthread_mutex_lock(&t->server->lock);
+    t->server->on_way -= t->on_way;
+    t->on_way = 0;
+    pthread_mutex_unlock(&t->server->lock);
+}
 
 static void say(int fd, const char *s, size_t n) {
     while (n > 0) {
@@ -46,9 +66,9 @@ static void answer(int fd, const char *status, const char *type, const char *mor
 }
 
 /* The last user turn of the request, backwards (ASCII). */
-static char *backwards(const chat_server *s) {
+static char *backwards(const struct talk *t) {
     ts_err err;
-    ts_json *v = ts_json_parse(ts_buf_str(&s->body), s->body.len, &err);
+    ts_json *v = ts_json_parse(ts_buf_str(&t->body), t->body.len, &err);
     const char *text = "";
     for (const ts_json *m = ts_json_child(ts_json_get(v, "messages")); m; m = ts_json_next(m))
         if (strcmp(ts_json_str(ts_json_get(m, "role"), ""), "user") == 0)
@@ -81,8 +101,9 @@ static void put_part(int fd, const char *text, size_t n) {
     ts_buf_release(&b);
 }
 
-static void stream(int fd, const chat_server *s, bool cut, bool error) {
-    char *text = backwards(s);
+static void stream(struct talk *t, bool cut, bool error) {
+    int fd = t->fd;
+    char *text = backwards(t);
     size_t n = strlen(text);
     put(fd, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\nConnection: "
             "close\r\n\r\n");
@@ -93,19 +114,21 @@ static void stream(int fd, const chat_server *s, bool cut, bool error) {
         put(fd, "40\r\ndata: {\"choices\":[{\"ind"); /* in the middle of a chunk */
     } else if (error) {
         chunk(fd, "data: {\"error\":{\"message\":\"the model fell over\",\"type\":\"server_error\"}}\n\n");
+        leave(t);
         chunk(fd, "");
     } else {
         put_part(fd, text + n / 2, n - n / 2);
         chunk(fd, "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n");
         chunk(fd, "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":1000,\"completion_tokens\":500,\"total_tokens\":"
                   "1500}}\n\ndata: [DONE]\n\n");
+        leave(t);
         chunk(fd, "");
     }
     free(text);
 }
 
-static void whole(int fd, const chat_server *s) {
-    char *text = backwards(s);
+static void whole(const struct talk *t) {
+    char *text = backwards(t);
     ts_buf b = TS_BUF_INIT;
     ts_jw w = ts_jw_to(&b);
     ts_buf_puts(&b,
@@ -113,19 +136,19 @@ static void whole(int fd, const chat_server *s) {
                 "\"assistant\",\"content\":");
     ts_jw_str(&w, text);
     ts_buf_puts(&b, "},\"finish_reason\":\"length\"}],\"usage\":{\"prompt_tokens\":10,\"completion_tokens\":5}}");
-    answer(fd, "200 OK", "application/json", "", b.data);
+    answer(t->fd, "200 OK", "application/json", "", b.data);
     ts_buf_release(&b);
     free(text);
 }
 
-static void repeat_key(int fd, const chat_server *s) {
-    const char *key = strstr(ts_buf_str(&s->head), "Bearer ");
+static void repeat_key(const struct talk *t) {
+    const char *key = strstr(ts_buf_str(&t->head), "Bearer ");
     size_t n = key ? strcspn(key + 7, "\r\n") : 0;
     char *body =
         ts_printf("{\"error\":{\"message\":\"Incorrect API key provided: %.*s. Also sk-other123456.\",\"type\":"
                   "\"invalid_request_error\"}}",
                   (int)n, key ? key + 7 : "");
-    answer(fd, "401 Unauthorized", "application/json", "", body);
+    answer(t->fd, "401 Unauthorized", "application/json", "", body);
     free(body);
 }
 
@@ -137,68 +160,98 @@ static void endless(int fd) {
         say(fd, line, sizeof line);
 }
 
-static void behave(chat_server *s, int fd, const char *path) {
+/* Until `n` requests have been on their way at once; gives up when the server ends. */
+static void meet(chat_server *s, int n) {
+    pthread_mutex_lock(&s->lock);
+    while (s->most < n && !s->over)
+        pthread_cond_wait(&s->moved, &s->lock);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void behave(struct talk *t, const char *path, int times, int on_way) {
     static const char error[] = "{\"error\":{\"message\":\"Rate limit reached\",\"type\":\"requests\"}}";
-    struct pollfd gone = {fd, POLLIN, 0};
-    int times = ++s->of_path[(unsigned char)path[1]];
+    struct pollfd gone = {t->fd, POLLIN, 0};
+    if (strncmp(path, "/meet", 5) == 0 && isdigit((unsigned char)path[5])) meet(t->server, path[5] - '0');
+    bool many = strncmp(path, "/few", 4) == 0 && on_way > path[4] - '0';
     if (strncmp(path, "/whole/", 7) == 0)
-        whole(fd, s);
-    else if (strncmp(path, "/busy/", 6) == 0 && times <= 2)
-        answer(fd, "429 Too Many Requests", "application/json", "Retry-After: 0\r\n", error);
+        whole(t);
+    else if (many || (strncmp(path, "/busy/", 6) == 0 && times <= 2))
+        leave(t), answer(t->fd, "429 Too Many Requests", "application/json", "Retry-After: 0\r\n", error);
     else if (strncmp(path, "/r500/", 6) == 0)
-        answer(fd, "500 Internal Server Error", "application/json", "", error);
+        answer(t->fd, "500 Internal Server Error", "application/json", "", error);
     else if (strncmp(path, "/key/", 5) == 0)
-        repeat_key(fd, s);
+        repeat_key(t);
     else if (strncmp(path, "/html/", 6) == 0)
-        answer(fd, "200 OK", "text/html; charset=utf-8", "", "<!DOCTYPE html><html><b>Sign in</b></html>");
+        answer(t->fd, "200 OK", "text/html; charset=utf-8", "", "<!DOCTYPE html><html><b>Sign in</b></html>");
     else if (strncmp(path, "/garbage/", 9) == 0)
-        answer(fd, "200 OK", "application/octet-stream", "", "\x01\x02\xff\x1b[31m no json {{{");
+        answer(t->fd, "200 OK", "application/octet-stream", "", "\x01\x02\xff\x1b[31m no json {{{");
     else if (strncmp(path, "/slow/", 6) == 0)
         poll(&gone, 1, 5000);
     else if (strncmp(path, "/endless/", 9) == 0)
-        endless(fd);
+        endless(t->fd);
     else
-        stream(fd, s, strncmp(path, "/cut/", 5) == 0 || (strncmp(path, "/once/", 6) == 0 && times == 1),
+        stream(t, strncmp(path, "/cut/", 5) == 0 || (strncmp(path, "/once/", 6) == 0 && times == 1),
                strncmp(path, "/xerror/", 8) == 0);
 }
 
 /* Reads head and body; false: nothing came. */
-static bool receive(chat_server *s, int fd) {
+static bool receive(struct talk *t) {
     char piece[4096];
     size_t head = 0, wanted = 0;
     ts_buf all = TS_BUF_INIT;
     while (all.len < MOST && (!head || all.len < head + wanted)) {
-        ssize_t n = recv(fd, piece, sizeof piece, 0);
+        ssize_t n = recv(t->fd, piece, sizeof piece, 0);
         if (n <= 0) break;
         ts_buf_add(&all, piece, (size_t)n);
         const char *end = strstr(all.data, "\r\n\r\n"), *length = strcasestr(all.data, "Content-Length:");
         if (!head && end) {
             head = (size_t)(end - all.data) + 4;
             wanted = length ? (size_t)strtoul(length + 15, NULL, 10) : 0;
-            if (strcasestr(all.data, "Expect: 100")) put(fd, "HTTP/1.1 100 Continue\r\n\r\n");
+            if (strcasestr(all.data, "Expect: 100")) put(t->fd, "HTTP/1.1 100 Continue\r\n\r\n");
         }
     }
-    ts_buf_reset(&s->head);
-    ts_buf_reset(&s->body);
-    ts_buf_add(&s->head, ts_buf_str(&all), head);
-    if (all.len > head) ts_buf_add(&s->body, all.data + head, all.len - head);
+    ts_buf_add(&t->head, ts_buf_str(&all), head);
+    if (all.len > head) ts_buf_add(&t->body, all.data + head, all.len - head);
     ts_buf_release(&all);
     return head > 0;
 }
 
+static void keep(ts_buf *to, const ts_buf *from) {
+    ts_buf_reset(to);
+    ts_buf_add(to, ts_buf_str(from), from->len);
+}
+
+static void *talk(void *ctx) {
+    struct talk *t = ctx;
+    chat_server *s = t->server;
+    char path[80] = "";
+    if (receive(t)) {
+        sscanf(ts_buf_str(&t->head), "POST %79s", path);
+        pthread_mutex_lock(&s->lock);
+        keep(&s->head, &t->head);
+        keep(&s->body, &t->body);
+        s->requests++;
+        int times = ++s->of_path[(unsigned char)path[1]], on_way = ++s->on_way;
+        t->on_way = 1;
+        s->most = TS_MAX(s->most, on_way);
+        pthread_cond_broadcast(&s->moved);
+        pthread_mutex_unlock(&s->lock);
+        behave(t, path, times, on_way);
+        leave(t);
+    }
+    shutdown(t->fd, SHUT_RDWR);
+    return NULL;
+}
+
 static void *serve(void *ctx) {
     chat_server *s = ctx;
-    while (!s->over) {
+    while (!s->over && s->n_talks < MOST_TALKS) {
         int fd = accept(s->listener, NULL, NULL);
-        char path[80] = "";
         if (fd < 0) break;
-        if (!s->over && receive(s, fd)) {
-            s->requests++;
-            sscanf(ts_buf_str(&s->head), "POST %79s", path);
-            behave(s, fd, path);
-        }
-        shutdown(fd, SHUT_RDWR);
-        close(fd);
+        struct talk *t = ts_calloc(1, sizeof *t);
+        *t = (struct talk){.server = s, .fd = fd};
+        if (pthread_create(&t->thread, NULL, talk, t) != 0) abort();
+        s->talks[s->n_talks++] = t;
     }
     return NULL;
 }
@@ -207,8 +260,10 @@ chat_server *chat_server_new(void) {
     chat_server *s = ts_calloc(1, sizeof *s);
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t n = sizeof at;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->moved, NULL);
     s->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(s->listener, (struct sockaddr *)&at, n) != 0 || listen(s->listener, 8) != 0 ||
+    if (bind(s->listener, (struct sockaddr *)&at, n) != 0 || listen(s->listener, 64) != 0 ||
         getsockname(s->listener, (struct sockaddr *)&at, &n) != 0)
         abort();
     s->port = ntohs(at.sin_port);
@@ -217,10 +272,24 @@ chat_server *chat_server_new(void) {
 }
 
 void chat_server_free(chat_server *s) {
+    pthread_mutex_lock(&s->lock);
     s->over = true;
+    pthread_cond_broadcast(&s->moved);
+    pthread_mutex_unlock(&s->lock);
     shutdown(s->listener, SHUT_RDWR); /* wakes accept */
     pthread_join(s->thread, NULL);
     close(s->listener);
+    for (size_t i = 0; i < s->n_talks; i++) {
+        struct talk *t = s->talks[i];
+        shutdown(t->fd, SHUT_RDWR);
+        pthread_join(t->thread, NULL);
+        close(t->fd);
+        ts_buf_release(&t->head);
+        ts_buf_release(&t->body);
+        free(t);
+    }
+    pthread_cond_destroy(&s->moved);
+    pthread_mutex_destroy(&s->lock);
     ts_buf_release(&s->head);
     ts_buf_release(&s->body);
     free(s);
@@ -230,8 +299,19 @@ int chat_server_port(const chat_server *s) {
     return s->port;
 }
 
-int chat_server_requests(const chat_server *s) {
-    return s->requests;
+static int read_number(chat_server *s, const int *number) {
+    pthread_mutex_lock(&s->lock);
+    int n = *number;
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+int chat_server_requests(chat_server *s) {
+    return read_number(s, &s->requests);
+}
+
+int chat_server_most(chat_server *s) {
+    return read_number(s, &s->most);
 }
 
 const char *chat_server_body(const chat_server *s) {

@@ -106,8 +106,12 @@ const ts_verb ts_verb_compare = {
         "  retrieval:examples             with the best 3 accepted examples as passages\n"
         "  system:TEXT, system:FILE       with this system prompt\n"
         "  model:NAME                     another model\n"
-        "  url=https://..,model=NAME[,key-env=VARIABLE|,key-file=FILE][,price-in=P,price-out=P][,timeout=S][,tries=N]\n"
-        "                                 an OpenAI-compatible endpoint; prices of a million tokens\n"
+        "  "
+        "url=https://"
+        "..,model=NAME[,key-env=VARIABLE|,key-file=FILE][,price-in=P,price-out=P][,timeout=S][,tries=N][,jobs=N]\n"
+        "                                 an OpenAI-compatible endpoint; prices of a million tokens; jobs (4): "
+        "requests\n"
+        "                                 at a time\n"
         "All are asked the same prompts; the local ones draw the same random numbers. Prompts that share 8 words in a\n"
         "row with what was trained on are pointed out.",
     .min_args = 1,

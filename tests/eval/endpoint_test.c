@@ -3,15 +3,18 @@
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "core/base/json.h"
-#include "eval/endpoint.h"
+#include "eval/endpoint_many.h"
 #include "eval/http.h"
+#include "eval/pace.h"
 #include "tests/chat_server.h"
 #include "tests/support.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static ts_err err;
 static chat_server *server;
@@ -113,33 +116,191 @@ static const struct {
      "127.0.0.1:PORT refuses the key (401): Incorrect API key provided: (key). Also (key)."},
 };
 
+/* What row i is expected to say, with the server's port; the caller frees. */
+static char *expected(size_t i) {
+    const char *said = faults[i].said, *at = strstr(said, "PORT");
+    return at ? ts_printf("%.*s%d%s", (int)(at - said), said, chat_server_port(server), at + 4) : ts_strdup(said);
+}
+
+/* Nothing secret and nothing that a terminal would obey. */
+static void check_sentence(size_t i, const char *text) {
+    char *said = expected(i);
+    if (strncmp(text, said, strlen(said)) != 0) fail_msg("%s: %s", faults[i].path, text);
+    assert_null(strstr(text, "secret"));
+    for (const char *p = text; *p; p++)
+        assert_true((unsigned char)*p >= 0x20 && (unsigned char)*p < 0x7f);
+    free(said);
+}
+
 static void every_fault(void **state) {
     (void)state;
     for (size_t i = 0; i < TS_COUNT(faults); i++) {
         ts_endpoint_answer a;
-        char port[16], *said = ts_strdup(faults[i].said);
-        snprintf(port, sizeof port, "%d", chat_server_port(server));
-        char *at = strstr(said, "PORT");
-        if (at) {
-            char *with = ts_printf("%.*s%s%s", (int)(at - said), said, port, at + 4);
-            free(said);
-            said = with;
-        }
         int before = chat_server_requests(server);
         ts_status status = ask(faults[i].path, faults[i].more, &a, NULL);
-        if (status != faults[i].status || (status != TS_OK && strncmp(err.text, said, strlen(said)) != 0))
+        if (status != faults[i].status)
             fail_msg("%s: status %d: %s", faults[i].path, (int)status, status == TS_OK ? "fine" : err.text);
         assert_int_equal(a.tries, faults[i].tries);
         assert_int_equal(chat_server_requests(server) - before, faults[i].tries);
-        if (status == TS_OK) assert_string_equal(ts_buf_str(&a.text), "fedcba");
-        if (status != TS_OK) {
-            assert_null(strstr(err.text, "secret"));
-            for (const char *p = err.text; *p; p++)
-                assert_true((unsigned char)*p >= 0x20 && (unsigned char)*p < 0x7f);
-        }
+        if (status == TS_OK)
+            assert_string_equal(ts_buf_str(&a.text), "fedcba");
+        else
+            check_sentence(i, err.text);
         ts_endpoint_answer_release(&a);
-        free(said);
     }
+}
+
+/* ---- many questions ---- */
+
+enum { QUESTIONS = 7, GIVEN_UP = 3 };
+
+struct many {
+    char asked[QUESTIONS][80], answered[QUESTIONS][8], heard[QUESTIONS][8];
+    int ends[QUESTIONS], failed;
+    double cost;
+    size_t fault; /* whose sentence is expected */
+};
+
+static void fill(void *ctx, size_t i, ts_endpoint_ask *out) {
+    struct many *m = ctx;
+    snprintf(m->asked[i], sizeof m->asked[i], "[{\"role\":\"user\",\"content\":\"abc%zu\"}]", i);
+    *out = (ts_endpoint_ask){.messages = m->asked[i], .max_new_tokens = 9, .sampling = TS_SAMPLING_GREEDY};
+}
+
+static void hear(void *ctx, size_t i, const char *text) {
+    struct many *m = ctx;
+    snprintf(m->heard[i], sizeof m->heard[i], "%s", text);
+}
+
+static void end_of(void *ctx, size_t i, ts_endpoint_answer *a, const char *why) {
+    struct many *m = ctx;
+    m->ends[i]++;
+    if (why) {
+        m->failed++;
+        check_sentence(m->fault, why);
+        return;
+    }
+    snprintf(m->answered[i], sizeof m->answered[i], "%s", ts_buf_str(&a->text));
+    m->cost += a->cost;
+}
+
+static ts_status ask_many(chat_server *s, const char *path, const char *more, struct many *m, ts_progress *progress) {
+    ts_endpoint e;
+    const ts_questions q = {QUESTIONS, fill, hear, end_of, m};
+    char *spec = ts_printf("url=http://127.0.0.1:%d/%s,model=m,pause=0%s", chat_server_port(s), path, more);
+    assert_ok(ts_endpoint_read(&e, spec, &err));
+    ts_status status = ts_endpoint_chat_many(&e, &q, progress, &err);
+    ts_endpoint_release(&e);
+    free(spec);
+    return status;
+}
+
+static void check_answers(const struct many *m, bool streamed) {
+    for (size_t i = 0; i < QUESTIONS; i++) {
+        char backwards[8];
+        snprintf(backwards, sizeof backwards, "%zucba", i);
+        assert_int_equal(m->ends[i], 1);
+        assert_string_equal(m->answered[i], backwards);
+        if (streamed) assert_string_equal(m->heard[i], backwards);
+    }
+    assert_int_equal(m->failed, 0);
+}
+
+static const struct {
+    const char *path, *more;
+    int least, most; /* requests that were on their way at once */
+} at_once[] = {
+    {"meet3", ",jobs=3", 3, 3}, /* the server answers nobody before it has three of them */
+    {"meet3", "", 3, 4},
+    {"v1", ",jobs=1", 1, 1},
+    {"few2", ",tries=20", 1, 4}, /* it has none of more than two */
+};
+
+static void several_at_a_time(void **state) {
+    (void)state;
+    for (size_t i = 0; i < TS_COUNT(at_once); i++) {
+        struct many m = {0};
+        chat_server *s = chat_server_new();
+        char *more = ts_printf("%s,price-in=2,price-out=10", at_once[i].more);
+        assert_ok(ask_many(s, at_once[i].path, more, &m, NULL));
+        check_answers(&m, true);
+        assert_near(m.cost, QUESTIONS * (1000 * 2 + 500 * 10) / 1e6, 1e-12, "cost of all");
+        assert_in_range(chat_server_most(s), at_once[i].least, at_once[i].most);
+        chat_server_free(s);
+        free(more);
+    }
+}
+
+/* The same sentences; and nobody is asked on who failed three times in a row. */
+static void every_fault_of_many(void **state) {
+    (void)state;
+    for (size_t i = 0; i < TS_COUNT(faults); i++) {
+        struct many m = {.fault = i};
+        int before = chat_server_requests(server);
+        assert_ok(ask_many(server, faults[i].path, faults[i].more, &m, NULL));
+        if (faults[i].status == TS_OK) {
+            check_answers(&m, true);
+            continue;
+        }
+        assert_int_equal(m.failed, QUESTIONS);
+        for (size_t k = 0; k < QUESTIONS; k++)
+            assert_int_equal(m.ends[k], 1);
+        assert_int_equal(chat_server_requests(server) - before, GIVEN_UP * faults[i].tries);
+    }
+}
+
+struct stopper {
+    chat_server *server;
+    ts_progress *progress;
+};
+
+/* As soon as three requests hang. */
+static void *stop_when_three_hang(void *ctx) {
+    const struct stopper *s = ctx;
+    const struct timespec moment = {0, 1000000};
+    while (chat_server_most(s->server) < 3)
+        nanosleep(&moment, NULL);
+    ts_cancel(s->progress);
+    return NULL;
+}
+
+static void a_stop_ends_all(void **state) {
+    (void)state;
+    struct many m = {0};
+    ts_progress progress = {0};
+    struct stopper stopper = {chat_server_new(), &progress};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, stop_when_three_hang, &stopper), 0);
+    assert_int_equal(ask_many(stopper.server, "meet9", "", &m, &progress), TS_CANCELLED);
+    pthread_join(thread, NULL);
+    for (size_t i = 0; i < QUESTIONS; i++)
+        assert_int_equal(m.ends[i], 0);
+    chat_server_free(stopper.server);
+}
+
+static void the_pace(void **state) {
+    (void)state;
+    ts_progress progress = {0};
+    ts_pace *p = ts_pace_new(4);
+    for (int i = 0; i < 4; i++)
+        assert_true(ts_pace_enter(p, &progress));
+    ts_pace_leave(p, true, 0);
+    assert_int_equal(ts_pace_limit(p), 2);
+    ts_pace_leave(p, true, 0);
+    assert_int_equal(ts_pace_limit(p), 1);
+    ts_pace_leave(p, true, 0);
+    assert_int_equal(ts_pace_limit(p), 1);
+    ts_pace_leave(p, false, 0);
+    assert_true(ts_pace_enter(p, &progress));
+    assert_true(ts_pace_enter(p, &progress));
+    ts_pace_leave(p, false, 0);
+    ts_pace_leave(p, false, 0);
+    assert_int_equal(ts_pace_limit(p), 4);
+    assert_true(ts_pace_enter(p, &progress));
+    ts_pace_leave(p, true, 3600); /* nobody goes for an hour, whoever asks */
+    ts_cancel(&progress);
+    assert_false(ts_pace_enter(p, &progress));
+    ts_pace_free(p);
 }
 
 static void nobody_there(void **state) {
@@ -185,6 +346,7 @@ static const struct {
     {"url=http://x.org,model=m,key-env=HOME", "unencrypted"},
     {"url=https://x.org,model=m,key-env=A,key-file=B", "not both"},
     {"url=https://x.org,model=m,timeout=never", "a number from"},
+    {"url=https://x.org,model=m,jobs=0", "jobs is a number from 1 to 32"},
     {"url=https://x.org,model=m,colour=red", "has no \"colour\""},
     {"url=https://x.org,model", "is no such part"},
 };
@@ -215,6 +377,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_request_and_the_stream),
         cmocka_unit_test(every_fault),
+        cmocka_unit_test(several_at_a_time),
+        cmocka_unit_test(every_fault_of_many),
+        cmocka_unit_test(a_stop_ends_all),
+        cmocka_unit_test(the_pace),
         cmocka_unit_test(nobody_there),
         cmocka_unit_test(a_stop_is_quick),
         cmocka_unit_test(what_is_wrong_is_said),
