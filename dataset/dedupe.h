@@ -16,6 +16,9 @@ typedef enum ts_dup_keep { TS_KEEP_BEST, TS_KEEP_LONGEST, TS_KEEP_FIRST } ts_dup
 typedef ts_status ts_vectors_fn(void *ctx, const ts_text *texts, size_t n, float **out, size_t *dims,
                                 ts_progress *progress, ts_err *err);
 
+/* Least cosine of vectors whose mean was taken away: paraphrases lie above, rows on one subject below. */
+#define TS_SEMANTIC_THRESHOLD 0.8
+
 typedef struct ts_dedupe_options {
     ts_near_options near;
     ts_dup_field field;

@@ -20,6 +20,8 @@ struct embedding {
 static void on_event(void *ctx, const ts_engine_event *e) {
     struct embedding *m = ctx;
     size_t i = 0;
+    if (e->kind == TS_ENGINE_PROGRESS && e->total > 0) /* of the piece; ours counts all */
+        ts_progress_set(m->progress, (int64_t)m->first + (int64_t)m->n * e->done / e->total, (int64_t)m->texts);
     if (e->kind != TS_ENGINE_EMBEDDING || e->prompt >= m->n) return;
     size_t dims = ts_json_count(e->values);
     if (!m->out && dims > 0 && dims <= MAX_DIMS) {
@@ -49,9 +51,7 @@ static ts_status embed_piece(struct embedding *m, ts_engine *engine, const char 
     ask.model = model;
     ask.items = items.data;
     int64_t request = ts_engine_embed(engine, &ask, err);
-    ts_progress mine = {0}; /* of this piece; ours counts all */
-    if (ts_cancelled(m->progress)) ts_cancel(&mine);
-    ts_status status = request ? ts_engine_wait(engine, request, &mine, err) : err ? err->code : TS_IO;
+    ts_status status = request ? ts_engine_wait(engine, request, m->progress, err) : err ? err->code : TS_IO;
     ts_buf_release(&items);
     return status;
 }

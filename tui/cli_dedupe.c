@@ -15,9 +15,6 @@ struct dedupe_opts {
     bool apply, pairs;
 };
 
-/* Cosines of vectors whose mean was taken away: paraphrases lie above, rows on one subject below. */
-static const double NEAR_THRESHOLD = 0.7, SEMANTIC_THRESHOLD = 0.8;
-
 static const char *const methods[] = {"near", "exact", "semantic", NULL};
 static const char *const fields[] = {"prompt", "answer", "both", NULL};
 static const char *const searches[] = {"auto", "join", "minhash", NULL};
@@ -54,7 +51,8 @@ static bool read_options(const ts_cmd *cmd, const struct dedupe_opts *o, ts_dedu
     int keep = field < 0 ? -1 : choice(cmd, "keep", o->keep, keeps);
     int search = keep < 0 ? -1 : choice(cmd, "search", o->search, searches);
     if (search < 0 || !parse_common_lines(cmd, o->common_lines, &d->near.common_lines)) return false;
-    d->near.threshold = !isnan(o->threshold) ? o->threshold : method == 2 ? SEMANTIC_THRESHOLD : NEAR_THRESHOLD;
+    if (method == 2) d->near.threshold = TS_SEMANTIC_THRESHOLD;
+    if (!isnan(o->threshold)) d->near.threshold = o->threshold;
     if (!(d->near.threshold > 0 && d->near.threshold <= 1)) {
         ts_cmd_usage(cmd, "--threshold is a similarity above 0, up to 1");
         return false;

@@ -1,6 +1,8 @@
 /* Duplicates: the groups that the last search found, and the examples of one group beneath each other with the words
  * marked that the suggested one lacks. Deciding here is deciding in Browse: it sets status, and u takes it back. */
+#include "core/base/file.h"
 #include "dataset/apart.h"
+#include "eval/embed.h"
 #include "tui/change.h"
 #include "tui/dups.h"
 #include "tui/row.h"
@@ -17,6 +19,12 @@ struct member {
     bool keep, apart;
 };
 
+/* How the next search is done. */
+struct how {
+    ts_dedupe_options o;
+    bool semantic; /* by the hidden states of the workspace's model */
+};
+
 struct dups {
     ts_screen screen;
     ts_dup_group *groups;
@@ -29,9 +37,9 @@ struct dups {
     size_t member, scroll;
     bool follow; /* bring the member under the cursor into view */
     ts_rect list_rect;
-    ts_dedupe_options how; /* of the next search */
-    bool stale;            /* the members may have changed */
-    int64_t *losers;       /* rows that a confirmed resolve will reject */
+    struct how how;
+    bool stale;      /* the members may have changed */
+    int64_t *losers; /* rows that a confirmed resolve will reject */
     size_t n_losers;
 };
 
@@ -45,23 +53,39 @@ struct groups_job {
     ts_job job;
     struct dups *dups;
     bool search;
-    ts_dedupe_options how;
+    struct how how;
+    char *model, *log; /* of a search by meaning */
     ts_dedupe_report report;
     ts_dup_group *groups;
     size_t n;
 };
 
+/* By meaning it takes long: on the models queue, with a connection of its own, so that nothing waits for it. */
+static ts_status search(struct groups_job *g, ts_store *st, ts_err *err) {
+    ts_embedder embedder = {g->model, g->log};
+    ts_dedupe_options o = g->how.o;
+    if (g->how.semantic) {
+        o.vectors = ts_embed_texts;
+        o.vectors_ctx = &embedder;
+    }
+    return ts_dedupe(st, &o, &g->job.progress, NULL, NULL, &g->report, err);
+}
+
 static void groups_run(ts_job *job) {
     struct groups_job *g = (struct groups_job *)job;
-    ts_store *st = g->dups->screen.app->scanner;
+    const ts_app *app = g->dups->screen.app;
+    bool own = g->search && g->how.semantic;
+    ts_store *st = own ? NULL : app->scanner;
     ts_arena arena = TS_ARENA_INIT;
     ts_dup_group *groups = NULL;
-    if (g->search) job->status = ts_dedupe(st, &g->how, &job->progress, NULL, NULL, &g->report, &job->err);
+    if (own) job->status = ts_store_open(&st, app->folder, "screen", &job->err);
+    if (job->status == TS_OK && g->search) job->status = search(g, st, &job->err);
     if (job->status == TS_OK) job->status = ts_dup_groups(st, &groups, &g->n, &arena, &job->err);
     if (job->status == TS_OK && g->n) {
         g->groups = ts_malloc(g->n * sizeof *groups);
         memcpy(g->groups, groups, g->n * sizeof *groups);
     }
+    if (own) ts_store_close(st);
     ts_arena_release(&arena);
 }
 
@@ -79,25 +103,40 @@ static void groups_done(ts_job *job) {
         d->members_of = 0;
         g->groups = NULL;
         if (g->search)
-            ts_app_say(app, TS_R_OK, "%s groups of near duplicates among %s rows", ts_thousands(g->report.groups, n[0]),
+            ts_app_say(app, TS_R_OK, "%s groups of %s among %s rows", ts_thousands(g->report.groups, n[0]),
+                       g->how.semantic ? "rows alike in meaning" : "near duplicates",
                        ts_thousands(g->report.rows, n[1]));
         if (g->search) ts_app_changed(app, false);
     } else if (job->status != TS_CANCELLED) {
         ts_app_say(app, TS_R_ERROR, "%s", job->err.text);
     }
     free(g->groups);
+    free(g->model);
+    free(g->log);
     free(g);
 }
 
 static void read_groups(struct dups *d, bool search) {
+    ts_app *app = d->screen.app;
+    ts_buf model = TS_BUF_INIT;
+    bool by_model = search && d->how.semantic;
+    if (by_model && !ts_setting_get(app->reader, "model", &model)) {
+        ts_app_say(app, TS_R_WARN,
+                   "semantic reads the rows with a model, and this workspace has none: `tunesmith config %s model "
+                   "NAME` sets it",
+                   ts_path_base(app->folder));
+        return;
+    }
     struct groups_job *g = ts_calloc(1, sizeof *g);
     g->job =
         (ts_job){.title = search ? "comparing" : NULL, .kind = KIND_GROUPS, .run = groups_run, .done = groups_done};
     g->dups = d;
     g->search = search;
     g->how = d->how;
+    g->model = ts_buf_take(&model);
+    g->log = ts_path_join(app->folder, "engine.log");
     d->searching |= search;
-    ts_queue_push(d->screen.app->jobs, &g->job);
+    ts_queue_push(by_model ? app->models : app->jobs, &g->job);
 }
 
 /* The members of the chosen group: a few rows by key. */
@@ -238,7 +277,7 @@ static void draw_empty(const struct dups *d, ts_canvas *c, ts_rect r) {
     ts_put(c, r.x + 3, r.y + 2, r.w - 4, TS_R_STRONG, first);
     if (d->loaded && !d->searching)
         ts_put(c, r.x + 3, r.y + 3, r.w - 4, TS_R_TEXT,
-               "R searches: prompt alike to 0.70 of its word pairs; t: another likeness.");
+               "R searches: prompt alike to 0.70 of its word pairs; t: in another way.");
 }
 
 static void dups_draw(ts_screen *s, ts_canvas *c, ts_rect body) {
@@ -255,7 +294,7 @@ static void dups_draw(ts_screen *s, ts_canvas *c, ts_rect body) {
     if (left < body.w) draw_members(d, c, (ts_rect){body.x + left + 2, body.y, body.w - left - 3, body.h});
 }
 
-static void how_words(const ts_dedupe_options *how, char out[48]);
+static void how_words(const struct how *how, char out[48]);
 
 static void dups_status(ts_screen *s, char *left, char *right) {
     struct dups *d = (struct dups *)s;
@@ -378,7 +417,7 @@ static void resolve_entered(ts_app *app, void *ctx, const char *text) {
 
 static void ask_resolve(struct dups *d, const char *arg) {
     char least[16];
-    snprintf(least, sizeof least, "%.2f", d->how.near.threshold);
+    snprintf(least, sizeof least, "%.2f", d->how.o.near.threshold);
     if (arg)
         resolve_entered(d->screen.app, d, arg);
     else
@@ -393,46 +432,50 @@ static void ask_resolve(struct dups *d, const char *arg) {
 
 /* ---- how to search ---- */
 
-static bool take_word(ts_dedupe_options *how, const char *word, size_t n) {
+static bool take_word(struct how *how, const char *word, size_t n) {
     static const char *const fields[] = {"prompt", "answer", "both"}, *const keeps[] = {"best", "longest", "first"};
     char *end, copy[24];
     snprintf(copy, sizeof copy, "%.*s", (int)TS_MIN(n, sizeof copy - 1), word);
     double number = strtod(copy, &end);
     for (size_t i = 0; i < TS_COUNT(fields); i++) {
-        if (strcmp(copy, fields[i]) == 0) return how->field = (ts_dup_field)i, true;
-        if (strcmp(copy, keeps[i]) == 0) return how->keep = (ts_dup_keep)i, true;
+        if (strcmp(copy, fields[i]) == 0) return how->o.field = (ts_dup_field)i, true;
+        if (strcmp(copy, keeps[i]) == 0) return how->o.keep = (ts_dup_keep)i, true;
     }
-    if (strcmp(copy, "exact") == 0) return how->near.exact = true;
+    if (strcmp(copy, "exact") == 0) return how->o.near.exact = true;
+    if (strcmp(copy, "semantic") == 0) return how->semantic = true;
     if (*end || !(number > 0 && number <= 1)) return false;
-    how->near.threshold = number;
-    how->near.exact = false;
+    how->o.near.threshold = number;
+    how->o.near.exact = false;
     return true;
 }
 
 static void likeness_entered(ts_app *app, void *ctx, const char *text) {
     struct dups *d = ctx;
-    ts_dedupe_options how = TS_DEDUPE_DEFAULTS;
+    struct how how = {.o = TS_DEDUPE_DEFAULTS};
+    how.o.near.threshold = 0;
     for (const char *word = text + strspn(text, " "); *word;) {
         size_t n = strcspn(word, " ");
         if (!take_word(&how, word, n)) {
             ts_app_say(app, TS_R_WARN,
-                       "\"%.*s\" is no likeness above 0 up to 1, and none of exact, prompt, answer, both, "
+                       "\"%.*s\" is no likeness above 0 up to 1, and none of exact, semantic, prompt, answer, both, "
                        "best, longest, first",
                        (int)TS_MIN(n, (size_t)40), word);
             return;
         }
         word += n + strspn(word + n, " ");
     }
+    const ts_near_options usual = TS_NEAR_DEFAULTS;
+    if (how.o.near.threshold == 0) how.o.near.threshold = how.semantic ? TS_SEMANTIC_THRESHOLD : usual.threshold;
     d->how = how;
     read_groups(d, true);
 }
 
-static void how_words(const ts_dedupe_options *how, char out[48]) {
+static void how_words(const struct how *how, char out[48]) {
     static const char *const fields[] = {"prompt", "answer", "both"};
     static const char *const keeps[] = {"", " longest", " first"};
     char number[16] = "exact";
-    if (!how->near.exact) snprintf(number, sizeof number, "%.2f", how->near.threshold);
-    snprintf(out, 48, "%s %s%s", number, fields[how->field], keeps[how->keep]);
+    if (how->semantic || !how->o.near.exact) snprintf(number, sizeof number, "%.2f", how->o.near.threshold);
+    snprintf(out, 48, "%s%s %s%s", how->semantic ? "semantic " : "", number, fields[how->o.field], keeps[how->o.keep]);
 }
 
 static void ask_likeness(struct dups *d, const char *arg) {
@@ -444,8 +487,8 @@ static void ask_likeness(struct dups *d, const char *arg) {
         ts_prompt_open(d->screen.app,
                        &(ts_prompt_options){.label = "search again:",
                                             .initial = now,
-                                            .hint = "0.70 or exact   prompt, answer or both   keep: best, longest or "
-                                                    "first",
+                                            .hint = "0.70, exact or semantic   prompt, answer or both   best, "
+                                                    "longest or first",
                                             .done = likeness_entered,
                                             .ctx = d});
 }
@@ -485,7 +528,7 @@ static void keep_member(struct dups *d) {
 static ts_screen *dups_create(ts_app *app) {
     struct dups *d = ts_calloc(1, sizeof *d);
     d->screen.app = app;
-    d->how = (ts_dedupe_options)TS_DEDUPE_DEFAULTS;
+    d->how.o = (ts_dedupe_options)TS_DEDUPE_DEFAULTS;
     return &d->screen;
 }
 
@@ -606,6 +649,7 @@ static bool dups_command(ts_screen *s, ts_command_id id, const char *arg) {
         return true;
     case TS_DO_CANCEL:
         ts_queue_cancel(s->app->jobs, KIND_GROUPS);
+        ts_queue_cancel(s->app->models, KIND_GROUPS);
         return true;
     case TS_DO_COPY:
         copy_member(d);

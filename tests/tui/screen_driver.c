@@ -216,6 +216,13 @@ static void set(ts_drive *d, const char *words, const char *where) {
     ts_store_close(st);
 }
 
+/* The children of this script are the program itself, until the script ends. */
+static void engine(const ts_drive *d, const char *where) {
+    const char *binary = getenv("TS_BINARY");
+    must(!d->app && binary, where, "engine comes before the first key, and TS_BINARY names the program");
+    setenv("TUNESMITH_BINARY", binary, 1);
+}
+
 void ts_drive_open(ts_drive *d) {
     ts_err err;
     if (d->app) return;
@@ -336,6 +343,8 @@ static bool prepare(ts_drive *d, const char *line, const char *where) {
         set(d, arg, where);
     else if ((arg = after(line, "run")))
         add_run(d, arg, where);
+    else if (after(line, "engine"))
+        engine(d, where);
     else if (after(line, "mono"))
         d->mono = true;
     else if (after(line, "ascii"))
@@ -388,5 +397,6 @@ void ts_drive_step(ts_drive *d, const char *line, const char *where) {
 void ts_drive_end(ts_drive *d) {
     ts_app_free(d->app);
     free(d->ws);
+    setenv("TUNESMITH_BINARY", "/bin/false", 1); /* a child must not be this test again */
     *d = (ts_drive){0};
 }
