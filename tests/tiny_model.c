@@ -4,6 +4,7 @@
 #include "core/base/json.h"
 #include "core/base/rand.h"
 #include "core/base/utf8.h"
+#include "core/model/adapter.h"
 #include "core/model/safetensors.h"
 #include "tests/support.h"
 
@@ -657,4 +658,18 @@ void ts_tiny_gguf(const char *path, const ts_tiny *settings) {
     ts_buf_release(&data);
     ts_buf_release(&file);
     free_plan(&p);
+}
+
+void ts_tiny_adapter(const char *model, const char *dir, size_t r, uint64_t seed) {
+    ts_model *m;
+    ts_adapter *a;
+    ts_rand random;
+    assert_ok(ts_model_open(&m, model, &err));
+    assert_ok(ts_adapter_new(&a, m, r, (double)r, 0, false, (1u << TS_PROJS) - 1, seed, &err));
+    ts_rand_seed(&random, seed);
+    for (size_t i = 0; i < a->n_params; i++)
+        a->block[i] = (float)ts_rand_normal(&random) * .02f;
+    assert_ok(ts_adapter_save(a, dir, &err));
+    ts_adapter_free(a);
+    ts_model_close(m);
 }

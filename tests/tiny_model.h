@@ -29,4 +29,7 @@ typedef struct ts_tiny {
 void ts_tiny_hf(const char *dir, const ts_tiny *t);    /* config, weights, tokenizer; the folder is made */
 void ts_tiny_gguf(const char *path, const ts_tiny *t); /* the file */
 
+/* A random adapter of rank r on all projections of the model at `model`: the PEFT folder `dir`. */
+void ts_tiny_adapter(const char *model, const char *dir, size_t r, uint64_t seed);
+
 #endif

@@ -13,9 +13,11 @@ const ts_verb *ts_verb_find(const char *name) {
     return NULL;
 }
 
-static const char *const common_help = "  --json                     machine-readable output\n"
-                                       "  --quiet                    no progress and no remarks on stderr\n"
-                                       "  --help                     this text\n";
+static const char *const common_help =
+    "  --json                     machine-readable output\n"
+    "  --quiet                    no progress and no remarks on stderr\n"
+    "  --progress-lines           progress as lines of JSON on stderr, for programs\n"
+    "  --help                     this text\n";
 
 static void print_default(const ts_opt *o, const void *defaults) {
     const char *at = (const char *)defaults + o->at;
@@ -140,11 +142,13 @@ static const ts_opt *find_option(const ts_verb *v, const char *name, size_t n) {
 }
 
 static bool common_flag(struct parsed *p, const char *name) {
-    bool json = strcmp(name, "json") == 0, quiet = strcmp(name, "quiet") == 0, help = strcmp(name, "help") == 0;
+    bool json = strcmp(name, "json") == 0, quiet = strcmp(name, "quiet") == 0, help = strcmp(name, "help") == 0,
+         lines = strcmp(name, "progress-lines") == 0;
     p->cmd.json |= json;
     p->cmd.quiet |= quiet;
+    p->cmd.progress_lines |= lines;
     p->help |= help;
-    return json || quiet || help;
+    return json || quiet || help || lines;
 }
 
 /* argv[i] begins with "--"; *i moves over a value in the next word. */

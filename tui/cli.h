@@ -38,7 +38,8 @@ typedef struct ts_cmd {
     const struct ts_verb *verb;
     const char **args; /* what is not an option, in order */
     size_t n_args;
-    bool json, quiet; /* every verb takes --json and --quiet */
+    bool json, quiet;    /* every verb takes --json and --quiet */
+    bool progress_lines; /* --progress-lines, too */
 } ts_cmd;
 
 typedef struct ts_verb {
@@ -72,7 +73,8 @@ void ts_cmd_note(const ts_cmd *cmd, const char *fmt, ...) TS_PRINTF(2, 3);
 void ts_cmd_print_line(ts_buf *line);
 
 /* A progress meter on stderr for one long act: a bar ten times a second when it is a terminal (nothing before 300 ms),
- * a plain line every ten seconds when it is not, nothing with --quiet. Ctrl-C sets progress->cancel; a second one
+ * a plain line every ten seconds when it is not, nothing with --quiet; with --progress-lines five lines a second of
+ * {"progress":"writing","done":3,"total":10}. Ctrl-C sets progress->cancel; a second one
  * within the act ends the program with 130. `unit` is what is counted ("rows", "tokens"), with rate and time left. */
 typedef struct ts_meter ts_meter;
 ts_meter *ts_meter_start(const ts_cmd *cmd, ts_progress *progress, const char *what, const char *unit);

@@ -75,6 +75,8 @@ static ts_status combine(const ts_cmd *cmd, const struct combine_opts *o, ts_com
     ts_weighted *weighted = ts_calloc(n, sizeof *weighted);
     ts_model *m = NULL;
     ts_adapter *sum = NULL;
+    ts_progress progress = {0};
+    ts_meter *meter;
     ts_status status;
     for (size_t i = 0; i < n; i++)
         read_part(o->adapters.items[i], &parts[i]);
@@ -82,7 +84,10 @@ static ts_status combine(const ts_cmd *cmd, const struct combine_opts *o, ts_com
     TS_GOTO(load_parts(o, m, parts, err));
     for (size_t i = 0; i < n; i++)
         weighted[i] = (ts_weighted){parts[i].adapter, parts[i].weight, parts[i].name};
-    TS_GOTO(ts_adapter_combine(&sum, weighted, n, how, (size_t)o->rank, err));
+    meter = ts_meter_start(cmd, &progress, "combining", "matrices");
+    status = ts_adapter_combine(&sum, weighted, n, how, (size_t)o->rank, &progress, err);
+    ts_meter_stop(meter);
+    TS_GOTO(status);
     TS_GOTO(write_result(o->out, sum, err));
     report(cmd, o, sum);
 out:

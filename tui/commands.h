@@ -92,7 +92,9 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(TRAIN_SAME, "train-again", TS_IN_RUNS, "t", TS_G_RUN, 4, "again", "the form with this run's settings")           \
     X(RESUME, "resume", TS_IN_RUNS, "r", TS_G_RUN, 0, "resume", "go on with a stopped run")                            \
     X(CANCEL, "cancel", TS_IN_LISTS, "c", TS_G_RUN, 0, "cancel", "stop the run or its wait, answers or search")        \
-    X(COMPARE_RUN, "compare-run", TS_IN_RUNS, "C", TS_G_RUN, 3, "compare", "compare this run with the base model")     \
+    X(COMPARE_RUN, "compare-run", TS_IN_RUNS, "C", TS_G_RUN, 3, "compare", "this run and marked ones beside base")     \
+    X(COMBINE, "combine", TS_IN_RUNS, "+", TS_G_RUN, 8, "add up", "this run and marked ones as one adapter")           \
+    X(MERGE, "merge", TS_IN_RUNS, "M", TS_G_RUN, 9, "merge", "this adapter into its model: a form")                    \
     X(NOTE, "note", TS_IN_RUNS | TS_IN_COMPARE, "#", TS_G_RUN, 0, "note", "a remark on this run, or on your vote")     \
     X(TAG_RUN, "tag-run", TS_IN_RUNS, "m", TS_G_RUN, 0, "tag", "a name for it: run:NAME; -NAME ends that")             \
     X(HOLD_RUN, "hold-run", TS_IN_RUNS, "h", TS_G_RUN, 0, "hold", "pass this waiting run over, or no longer")          \
@@ -120,7 +122,7 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(SIDES, "sides", TS_IN_COMPARE, "p", TS_G_RUN, 5, "sides", "choose the sides: base run:3 run:4/best")             \
     X(PICK_SIDE, "pick-side", TS_IN_COMPARE, "a", TS_G_RUN, 0, "runs", "add a run as a side from a list, or drop one") \
     X(OWN_PROMPT, "own-prompt", TS_IN_COMPARE, "e", TS_G_RUN, 6, "own prompt", "ask something of your own")            \
-    X(OVERLAY, "overlay", TS_IN_RUNS, "Space", TS_G_VIEW, 5, "overlay", "draw this run beside the chosen one")         \
+    X(OVERLAY, "overlay", TS_IN_RUNS, "Space", TS_G_VIEW, 5, "mark", "mark this run: drawn beside, for C + d")         \
     X(CUT_LESS, "cut-less", TS_IN_SCORES, "Left h", TS_G_VIEW, 3, "cut", "move the cut to a lower value")              \
     X(CUT_MORE, "cut-more", TS_IN_SCORES, "Right l", TS_G_VIEW, 3, "cut", "move the cut to a higher value")            \
     X(SUMMARY, "summary", TS_IN_BROWSE, "S", TS_G_VIEW, 0, "numbers", "the data set in numbers; N: so many wanted")    \

@@ -1,5 +1,6 @@
 /* The progress meter of the command line: a thread of its own draws, the working thread only sets numbers. */
 #include "core/base/clock.h"
+#include "core/base/json.h"
 #include "tui/cli.h"
 
 #include <pthread.h>
@@ -13,7 +14,7 @@
 struct ts_meter {
     ts_progress *progress;
     const char *what, *unit;
-    bool terminal, drawn, threaded;
+    bool terminal, lines, drawn, threaded; /* lines: of JSON */
     double begun;
     const char *stage; /* the words of the part of the work that began at `since` */
     double since;
@@ -78,8 +79,25 @@ static void describe(ts_meter *m, char *out, size_t n) {
     }
 }
 
+static void print_line(ts_meter *m) {
+    ts_buf line = TS_BUF_INIT;
+    ts_jw w = ts_jw_to(&line);
+    const char *what = atomic_load(&m->progress->what);
+    ts_jw_obj(&w);
+    ts_jw_kstr(&w, "progress", what ? what : m->what);
+    ts_jw_kint(&w, "done", atomic_load(&m->progress->done));
+    ts_jw_kint(&w, "total", atomic_load(&m->progress->total));
+    ts_jw_end_obj(&w);
+    fprintf(stderr, "%s\n", line.data);
+    ts_buf_release(&line);
+}
+
 static void draw(ts_meter *m) {
     char text[320];
+    if (m->lines) {
+        print_line(m);
+        return;
+    }
     pthread_mutex_lock(&m->lock);
     describe(m, text, sizeof text);
     pthread_mutex_unlock(&m->lock);
@@ -93,7 +111,7 @@ static void draw(ts_meter *m) {
 
 static void *meter_thread(void *arg) {
     ts_meter *m = arg;
-    double next = m->begun + (m->terminal ? 0.3 : 10), step = m->terminal ? 0.1 : 10;
+    double next = m->begun + (m->lines ? 0 : m->terminal ? 0.3 : 10), step = m->lines ? 0.2 : m->terminal ? 0.1 : 10;
     pthread_mutex_lock(&m->lock);
     while (!m->stop) {
         struct timespec until;
@@ -116,7 +134,8 @@ ts_meter *ts_meter_start(const ts_cmd *cmd, ts_progress *progress, const char *w
     ts_meter *m = ts_calloc(1, sizeof *m);
     *m = (ts_meter){.progress = progress, .what = what, .unit = unit, .begun = ts_now()};
     m->since = m->begun;
-    m->terminal = isatty(STDERR_FILENO);
+    m->lines = cmd->progress_lines;
+    m->terminal = isatty(STDERR_FILENO) && !m->lines;
     pthread_mutex_init(&m->lock, NULL);
     pthread_cond_init(&m->wake, NULL);
     struct sigaction act = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
@@ -144,6 +163,7 @@ void ts_meter_stop(ts_meter *m) {
     pthread_cond_signal(&m->wake);
     pthread_mutex_unlock(&m->lock);
     if (m->threaded) pthread_join(m->thread, NULL);
+    if (m->threaded && m->lines) print_line(m); /* how far it came */
     if (m->drawn && m->terminal) fprintf(stderr, "\r\033[K");
     sigaction(SIGINT, &m->old_int, NULL);
     sigaction(SIGTERM, &m->old_term, NULL);

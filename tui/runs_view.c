@@ -27,6 +27,7 @@ void ts_watcher_free(ts_watcher *w) {
 
 static void release_run(ts_run_view *v) {
     free(v->dir);
+    free(v->base);
     free(v->command);
     free(v->where);
     free(v->step_x);
@@ -122,6 +123,7 @@ static void describe_settings(ts_run_view *v, const ts_run_settings *s) {
     ts_run_settings_command(s, &command);
     v->command = ts_strdup(ts_buf_str(&command));
     ts_buf_release(&command);
+    v->base = ts_strdup(s->model ? s->model : "");
     v->where = s->where ? ts_strdup(s->where) : NULL;
     v->rows = s->train_rows;
     v->valid_rows = s->valid_rows;

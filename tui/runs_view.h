@@ -9,7 +9,7 @@
 typedef struct ts_run_view {
     int64_t id;
     char name[64], tags[100], note[160], model[80], created[32];
-    char *dir;
+    char *dir, *base; /* base: the model it is trained on, as run.json names it */
     bool readable;
     char problem[256];
     ts_run_state state;

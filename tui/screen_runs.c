@@ -304,6 +304,8 @@ static void show_details(struct runs *r) {
     if (v->all > 0) snprintf(percent, sizeof percent, "%.4f", 100.0 * (double)v->trainable / (double)v->all);
     ts_buf_printf(&b, "state      %s%s%s\nbase       %s\n", ts_run_state_names[v->state], *v->reason ? ": " : "",
                   v->reason, v->model);
+    if (*v->tags) ts_buf_printf(&b, "tags       %s\n", v->tags);
+    if (*v->note) ts_buf_printf(&b, "note       %s\n", v->note);
     ts_buf_printf(&b, "examples   %lld to learn from, %lld held out%s%s\n", (long long)v->rows,
                   (long long)v->valid_rows, v->where ? "   of " : "", v->where ? v->where : "");
     ts_buf_printf(&b, "settings   %s\n", v->settings);
@@ -317,9 +319,55 @@ static void show_details(struct runs *r) {
                   "held-out loss\n"
                   "  log.txt    what the training process printed\n  events.jsonl  every step\n",
                   v->dir);
-    ts_buf_printf(&b, "\nthe same again:\n  %s\n", v->command ? v->command : "");
+    ts_buf_puts(&b, "\nthe same again:\n  tunesmith train ");
+    ts_buf_shell_word(&b, r->screen.app->folder);
+    ts_buf_printf(&b, " %s\n", v->command ? v->command : "");
     ts_pager_open(r->screen.app, title, b.data);
     ts_buf_release(&b);
+}
+
+static bool is_marked(const struct runs *r, int64_t id) {
+    bool marked = false;
+    for (size_t i = 0; i < r->n_overlays; i++)
+        marked |= r->overlays[i] == id;
+    return marked;
+}
+
+/* The run under the cursor and the marked ones, the oldest first. */
+static size_t chosen_together(const struct runs *r, const ts_run_view *out[TS_RUNS_CHOSEN]) {
+    size_t n = 0;
+    for (size_t i = r->view.n; i-- > 0 && n < TS_RUNS_CHOSEN;)
+        if (i == r->list.cursor || is_marked(r, r->view.items[i].id)) out[n++] = &r->view.items[i];
+    return n;
+}
+
+static void compare_chosen(struct runs *r) {
+    const ts_run_view *runs[TS_RUNS_CHOSEN];
+    ts_buf sides = TS_BUF_INIT;
+    char pair[48];
+    size_t n = chosen_together(r, runs);
+    ts_buf_puts(&sides, "base");
+    for (size_t i = 0; i < n; i++) {
+        if (!ts_run_has_adapter(runs[i])) continue;
+        ts_run_side(runs[i], pair, sizeof pair);
+        ts_buf_puts(&sides, pair + strlen("base"));
+    }
+    ts_compare_screen_show(r->screen.app, sides.data);
+    ts_buf_release(&sides);
+}
+
+static void open_adapters(struct runs *r, bool merge) {
+    const ts_run_view *runs[TS_RUNS_CHOSEN] = {runs_chosen(r)};
+    size_t n = merge ? 1 : chosen_together(r, runs);
+    ts_adapters_form_open(r->screen.app, runs, n, merge);
+}
+
+static const char *why_not_add_up(const struct runs *r) {
+    const ts_run_view *runs[TS_RUNS_CHOSEN];
+    size_t n = chosen_together(r, runs);
+    for (size_t i = 0; i < n; i++)
+        if (!ts_run_has_adapter(runs[i])) return "one of the marked runs has no adapter yet";
+    return n < 2 ? "mark the runs to add up with Space, two at least" : NULL;
 }
 
 static void toggle_overlay(struct runs *r) {
@@ -331,7 +379,7 @@ static void toggle_overlay(struct runs *r) {
             return;
         }
     if (r->n_overlays == TS_COUNT(r->overlays)) {
-        ts_app_say(r->screen.app, TS_R_WARN, "four runs at most can be drawn beside another");
+        ts_app_say(r->screen.app, TS_R_WARN, "%d runs at most can be marked", TS_RUNS_CHOSEN - 1);
         return;
     }
     r->overlays[r->n_overlays++] = id;
@@ -377,9 +425,8 @@ static void diff_runs(struct runs *r) {
     d->width = (size_t)TS_MAX(r->list_rect.w - 8, 40);
     d->dirs[d->n++] = ts_strdup(runs_chosen(r)->dir);
     for (size_t i = 0; i < r->view.n && d->n < TS_DIFF_RUNS; i++)
-        for (size_t k = 0; k < r->n_overlays; k++)
-            if (r->view.items[i].id == r->overlays[k] && r->view.items[i].id != r->chosen)
-                d->dirs[d->n++] = ts_strdup(r->view.items[i].dir);
+        if (is_marked(r, r->view.items[i].id) && r->view.items[i].id != r->chosen)
+            d->dirs[d->n++] = ts_strdup(r->view.items[i].dir);
     size_t beside = r->list.cursor + 1 < r->view.n ? r->list.cursor + 1 : r->list.cursor - 1;
     if (d->n == 1) d->dirs[d->n++] = ts_strdup(r->view.items[beside].dir);
     ts_queue_push(r->screen.app->watch, &d->job);
@@ -418,8 +465,9 @@ static bool of_queue(ts_command_id id) {
 
 static bool needs_run(ts_command_id id) {
     return of_queue(id) || id == TS_DO_TRAIN_SAME || id == TS_DO_RESUME || id == TS_DO_CANCEL ||
-           id == TS_DO_COMPARE_RUN || id == TS_DO_NOTE || id == TS_DO_RENAME_RUN || id == TS_DO_DELETE_RUN ||
-           id == TS_DO_OVERLAY || id == TS_DO_OPEN || id == TS_DO_COPY || id == TS_DO_NEXT || id == TS_DO_PREV ||
+           id == TS_DO_COMPARE_RUN || id == TS_DO_COMBINE || id == TS_DO_MERGE || id == TS_DO_TAG_RUN ||
+           id == TS_DO_NOTE || id == TS_DO_RENAME_RUN || id == TS_DO_DELETE_RUN || id == TS_DO_OVERLAY ||
+           id == TS_DO_OPEN || id == TS_DO_COPY || id == TS_DO_NEXT || id == TS_DO_PREV ||
            ts_commands[id].group == TS_G_VIEW;
 }
 
@@ -431,12 +479,15 @@ static const char *runs_why_not(ts_screen *s, ts_command_id id) {
     if (id == TS_DO_DIFF_RUNS && r->view.n < 2) return "there is one run only";
     if ((id == TS_DO_NEXT || id == TS_DO_PREV) && v->n_prompts == 0) return "this run answers no sample prompts";
     if (of_queue(id) && !v->number) return "this run does not wait in the queue";
+    if (id == TS_DO_CANCEL && ts_adapters_busy(s->app)) return NULL;
     if (id == TS_DO_CANCEL && v->state != TS_RUN_RUNNING && !v->number) return "this run is not going on";
     if (id == TS_DO_DELETE_RUN && v->state == TS_RUN_RUNNING) return "this run goes on; c stops it first";
     if (id == TS_DO_RENAME_RUN && v->state == TS_RUN_RUNNING) return "this run goes on; name it when it is over";
     if (id == TS_DO_RESUME && (v->state == TS_RUN_DONE || v->state == TS_RUN_RUNNING || v->number))
         return v->state == TS_RUN_DONE ? "this run is finished" : "this run goes on or waits its turn";
-    if (id == TS_DO_COMPARE_RUN && !ts_run_has_adapter(v)) return "this run has no adapter yet";
+    if ((id == TS_DO_COMPARE_RUN || id == TS_DO_MERGE || id == TS_DO_COMBINE) && !ts_run_has_adapter(v))
+        return "this run has no adapter yet";
+    if (id == TS_DO_COMBINE) return why_not_add_up(r);
     return NULL;
 }
 
@@ -505,7 +556,6 @@ static bool look_command(struct runs *r, ts_command_id id) {
 static bool runs_command(ts_screen *s, ts_command_id id, const char *arg) {
     struct runs *r = (struct runs *)s;
     ts_app *app = s->app;
-    char sides[48];
     if (r->pane != RUNS_LIST ? scroll_below(r, id) : ts_list_command(&r->list, id)) {
         if (r->pane == RUNS_LIST) chose(r);
         return true;
@@ -522,7 +572,7 @@ static bool runs_command(ts_screen *s, ts_command_id id, const char *arg) {
         act_on_run(r, RUN_RESUME, NULL);
         return true;
     case TS_DO_CANCEL:
-        ask_stop(r);
+        if (!ts_adapters_cancel(app)) ask_stop(r);
         return true;
     case TS_DO_DELETE_RUN:
         ask_delete(r);
@@ -551,8 +601,11 @@ static bool runs_command(ts_screen *s, ts_command_id id, const char *arg) {
         ts_app_say(app, TS_R_OK, "copied the path of run %lld", (long long)runs_chosen(r)->id);
         return true;
     case TS_DO_COMPARE_RUN:
-        ts_run_side(runs_chosen(r), sides, sizeof sides);
-        ts_compare_screen_show(app, sides);
+        compare_chosen(r);
+        return true;
+    case TS_DO_COMBINE:
+    case TS_DO_MERGE:
+        open_adapters(r, id == TS_DO_MERGE);
         return true;
     default:
         return false;

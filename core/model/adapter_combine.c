@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const ts_combine_names[TS_COMBINE_HOWS] = {"cat", "linear", "svd"};
+const char *const ts_combine_names[TS_COMBINE_HOWS + 1] = {"cat", "linear", "svd", NULL};
 
 /* ---- the strongest directions of a product ---- */
 
@@ -277,18 +277,21 @@ static ts_shape *shapes_of(const ts_weighted *parts, size_t n, size_t rank) {
     return shapes;
 }
 
-static void fill(const combining *c, ts_combine_how how) {
+static ts_status fill(const combining *c, ts_combine_how how, ts_progress *progress, ts_err *err) {
     static void (*const put[TS_COMBINE_HOWS])(const combining *, ts_module, ts_lora *) = {put_cat, put_linear, put_svd};
     const ts_model *m = c->out->model;
     memset(c->out->block, 0, c->out->n_params * sizeof(float));
     for (size_t i = 0; i < ts_module_count(m); i++) {
         ts_lora *x = ts_adapter_lora(c->out, ts_module_at(m, i));
         if (x->r) put[how](c, ts_module_at(m, i), x);
+        ts_progress_set(progress, (int64_t)i + 1, (int64_t)ts_module_count(m));
+        if (ts_cancelled(progress)) return ts_fail(err, TS_CANCELLED, "stopped");
     }
+    return TS_OK;
 }
 
 ts_status ts_adapter_combine(ts_adapter **out, const ts_weighted *parts, size_t n, ts_combine_how how, size_t rank,
-                             ts_err *err) {
+                             ts_progress *progress, ts_err *err) {
     ts_assert(n > 0);
     const ts_model *m = parts[0].adapter->model;
     *out = NULL;
@@ -303,7 +306,11 @@ ts_status ts_adapter_combine(ts_adapter **out, const ts_weighted *parts, size_t 
     ts_status status = ts_adapter_alloc(out, &s, m, shapes, err);
     if (status == TS_OK) {
         combining c = {parts, n, *out};
-        fill(&c, how);
+        status = fill(&c, how, progress, err);
+    }
+    if (status != TS_OK) {
+        ts_adapter_free(*out);
+        *out = NULL;
     }
     free(shapes);
     ts_adapter_settings_release(&s);

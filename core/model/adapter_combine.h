@@ -14,9 +14,8 @@
 #define TS_MODEL_ADAPTER_COMBINE_H
 
 #include "core/model/adapter.h"
-
-typedef enum ts_combine_how { TS_COMBINE_CAT, TS_COMBINE_LINEAR, TS_COMBINE_SVD, TS_COMBINE_HOWS } ts_combine_how;
-extern const char *const ts_combine_names[TS_COMBINE_HOWS];
+#include "core/model/combine_how.h"
+#include "core/work/progress.h"
 
 typedef struct ts_weighted {
     const ts_adapter *adapter; /* all of one model */
@@ -24,9 +23,9 @@ typedef struct ts_weighted {
     const char *name;          /* for messages */
 } ts_weighted;
 
-/* A new adapter for the same model; n from 1 on. */
+/* A new adapter for the same model; n from 1 on. Progress counts matrices. */
 TS_MUST_USE ts_status ts_adapter_combine(ts_adapter **out, const ts_weighted *parts, size_t n, ts_combine_how how,
-                                         size_t rank, ts_err *err);
+                                         size_t rank, ts_progress *progress, ts_err *err);
 
 /* private, for tests: the r strongest directions of P Q with P [out, n] and Q [n, in], in double: u [out, r] with the
  * singular values multiplied in, v [r, in]. What there is no direction for is 0. */

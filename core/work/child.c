@@ -210,7 +210,7 @@ ts_status ts_child_start(ts_child *c, const ts_child_options *o, ts_err *err) {
         TS_GOTO(ts_fail_errno(err, "cannot open /dev/null"));
     l.in = in[0];
     l.out = o->pipes ? out[1] : log;
-    l.errors = o->show_errors ? -1 : log;
+    l.errors = o->show_errors ? -1 : o->pipes && o->errors_too ? out[1] : log;
     TS_GOTO(launch(&l, c, err));
     if (o->pipes) {
         c->in = in[1];

@@ -25,6 +25,7 @@ typedef struct ts_child_options {
     const char *log;         /* stderr, and stdout without pipes, are appended to this file; NULL: /dev/null */
     bool pipes;              /* stdin and stdout are pipes to the parent; otherwise stdin is /dev/null */
     bool show_errors;        /* stderr stays the parent's */
+    bool errors_too;         /* with pipes: stderr goes into the pipe of stdout */
     bool detached;
     int nice; /* added to the priority value, 0 to 19 */
 } ts_child_options;

@@ -61,7 +61,7 @@ static void exact_ways_add_up(void **state) {
     ts_model *m = tiny();
     ts_adapter *sum, *again, *a = filled(m, 4, QV, false, 1), *b = filled(m, 6, ALL, true, 2);
     ts_weighted parts[] = {{a, .7, "a"}, {b, -.4, "b"}};
-    assert_ok(ts_adapter_combine(&sum, parts, 2, TS_COMBINE_CAT, 0, &err));
+    assert_ok(ts_adapter_combine(&sum, parts, 2, TS_COMBINE_CAT, 0, NULL, &err));
     assert_int_equal(sum->settings.r, 10);
     assert_true(distance(sum, parts, 2) < 1e-7);
     const char *dir = ts_test_path("sum"); /* what is not adapted in one of them counts as 0, also when read again */
@@ -70,10 +70,10 @@ static void exact_ways_add_up(void **state) {
     assert_true(distance(again, parts, 2) < 1e-7);
     ts_adapter_free(again);
     ts_adapter_free(sum);
-    assert_ok(ts_adapter_combine(&sum, parts, 2, TS_COMBINE_SVD, 10, &err)); /* all directions that there are */
+    assert_ok(ts_adapter_combine(&sum, parts, 2, TS_COMBINE_SVD, 10, NULL, &err)); /* all directions that there are */
     assert_true(distance(sum, parts, 2) < 1e-7);
     ts_adapter_free(sum);
-    assert_ok(ts_adapter_combine(&sum, parts, 1, TS_COMBINE_LINEAR, 0, &err));
+    assert_ok(ts_adapter_combine(&sum, parts, 1, TS_COMBINE_LINEAR, 0, NULL, &err));
     assert_true(distance(sum, parts, 1) < 1e-7);
     ts_adapter_free(sum);
     ts_adapter_free(a);
@@ -87,7 +87,7 @@ static void linear_is_peft_s(void **state) {
     ts_model *m = tiny();
     ts_adapter *sum, *a = filled(m, 3, QV, false, 1), *b = filled(m, 3, QV, false, 2);
     ts_weighted parts[] = {{a, .5, "a"}, {b, -.25, "b"}}; /* scale 4: 2 and -1 */
-    assert_ok(ts_adapter_combine(&sum, parts, 2, TS_COMBINE_LINEAR, 0, &err));
+    assert_ok(ts_adapter_combine(&sum, parts, 2, TS_COMBINE_LINEAR, 0, NULL, &err));
     const ts_lora *x = &a->lora[1][TS_V], *y = &b->lora[1][TS_V], *z = &sum->lora[1][TS_V];
     assert_int_equal(z->r, 3);
     assert_true(z->scale == 1);
@@ -147,14 +147,14 @@ static void what_cannot_be_added_is_said(void **state) {
     ts_adapter *sum, *dora, *a = filled(m, 4, QV, false, 1), *b = filled(m, 6, QV, false, 2);
     ts_adapter_settings settings = {.r = 4, .alpha = 8, .dora = true};
     ts_weighted parts[] = {{a, .7, "first"}, {b, .3, "second"}};
-    assert_int_equal(ts_adapter_combine(&sum, parts, 2, TS_COMBINE_LINEAR, 0, &err), TS_INVALID);
+    assert_int_equal(ts_adapter_combine(&sum, parts, 2, TS_COMBINE_LINEAR, 0, NULL, &err), TS_INVALID);
     assert_non_null(strstr(err.text, "first"));
     parts[1].weight = NAN;
-    assert_int_equal(ts_adapter_combine(&sum, parts, 2, TS_COMBINE_CAT, 0, &err), TS_INVALID);
+    assert_int_equal(ts_adapter_combine(&sum, parts, 2, TS_COMBINE_CAT, 0, NULL, &err), TS_INVALID);
     assert_ok(ts_targets_set(&settings, "q_proj", m, &err));
     assert_ok(ts_adapter_make(&dora, m, &settings, 1, &err));
     parts[1] = (ts_weighted){dora, 1, "second"};
-    assert_int_equal(ts_adapter_combine(&sum, parts, 2, TS_COMBINE_CAT, 0, &err), TS_UNSUPPORTED);
+    assert_int_equal(ts_adapter_combine(&sum, parts, 2, TS_COMBINE_CAT, 0, NULL, &err), TS_UNSUPPORTED);
     assert_non_null(strstr(err.text, "second is a DoRA adapter"));
     assert_null(sum);
     ts_adapter_settings_release(&settings);

@@ -5,6 +5,7 @@
 #include "dataset/import.h"
 #include "eval/runs.h"
 #include "tests/support.h"
+#include "tests/tiny_model.h"
 #include "tui/browse.h"
 #include "tui/compare.h"
 
@@ -216,6 +217,14 @@ static void set(ts_drive *d, const char *words, const char *where) {
     ts_store_close(st);
 }
 
+static void add_adapter(const ts_drive *d, const char *words, const char *where) {
+    int id = atoi(words);
+    must(!d->app && id > 0, where, "adapter ID comes before the first key");
+    char *dir = ts_printf("%s/runs/%04d-lora/adapter", d->ws, id);
+    ts_tiny_adapter(ts_test_source("samples/model"), dir, 4, (uint64_t)id);
+    free(dir);
+}
+
 /* The children of this script are the program itself, until the script ends. */
 static void engine(const ts_drive *d, const char *where) {
     const char *binary = getenv("TS_BINARY");
@@ -343,6 +352,8 @@ static bool prepare(ts_drive *d, const char *line, const char *where) {
         set(d, arg, where);
     else if ((arg = after(line, "run")))
         add_run(d, arg, where);
+    else if ((arg = after(line, "adapter")))
+        add_adapter(d, arg, where);
     else if (after(line, "engine"))
         engine(d, where);
     else if (after(line, "mono"))
