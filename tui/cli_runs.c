@@ -54,6 +54,8 @@ static void print_json(const ts_run_info *r, size_t number) {
     put_loss(&w, "best_valid_loss", f->best_valid_loss);
     put_loss(&w, "general_before", f->general_before);
     put_loss(&w, "general_loss", f->general_loss);
+    for (size_t i = 0; i < TS_PENALTIES; i++)
+        put_loss(&w, ts_penalty_names[i], f->penalties[i]);
     ts_jw_knum(&w, "seconds", f->seconds);
     ts_jw_knum(&w, "tokens_per_second", f->n_points ? f->tokens_per_second : NAN);
     ts_jw_knum(&w, "eta", f->state == TS_RUN_RUNNING ? f->eta : NAN);

@@ -534,6 +534,7 @@ void ts_group_backward(const ts_pass *p, size_t layer, int group, const float *d
                                      false, 1));
         if (lora->r && !dropping) grad_products(p, layer, proj, dy + column, ldy, x, in, u, du, list, &n);
         if (w->rows) whole_products(p, layer, proj, dy + column, ldy, x, in, list, &n);
+        if (p->fisher) ts_fisher_add(p, layer, proj, dy + column, ldy, x);
         column += w->rows;
     }
     if (n) ts_products(list, n, &p->net->scratch);

@@ -49,6 +49,8 @@ void ts_net_free(ts_net *n) {
     free(n->logits);
     free(n->hidden);
     free(n->dhidden);
+    free(n->base);
+    free(n->base_logits);
     free(n);
 }
 
@@ -123,8 +125,9 @@ static size_t common_start(const ts_seq *a, const ts_seq *b, size_t limit) {
     return n;
 }
 
-/* `shared` tokens of it are run `parent`'s. */
-static void add_sequence(ts_batch *b, const ts_seq *s, size_t index, size_t token, size_t shared, int parent) {
+/* `shared` tokens of it are run `parent`'s; held: ts_target.held of its first target, 0: it is not held. */
+static void add_sequence(ts_batch *b, const ts_seq *s, size_t index, size_t token, size_t shared, int parent,
+                         size_t held) {
     size_t n = used_tokens(s);
     int run = ts_batch_run(b, s->ids + shared, n - shared, parent);
     b->runs[run].token = token + shared;
@@ -133,6 +136,7 @@ static void add_sequence(ts_batch *b, const ts_seq *s, size_t index, size_t toke
         if (!supervised(s, t)) continue;
         ts_target target = {.row = b->runs[run].first + t - 1 - shared, .label = s->labels[t], .seq = index, .at = t};
         target.weight = s->weights ? s->weights[t] : 1;
+        if (held) target.held = held++;
         TS_PUSH(b->targets, b->n_targets, b->cap_targets, target);
     }
 }
@@ -141,6 +145,7 @@ typedef struct cutting {
     const ts_seq *seqs;
     const ts_adapter *const *adapters; /* of each sequence; NULL: all have the pass's */
     const size_t *order;               /* in which sequences are taken; NULL: as they come */
+    const size_t *held;                /* of each sequence: ts_target.held of its first target; NULL: none is held */
     size_t n_seqs, next, token;
     size_t aim; /* tokens of a micro-batch when all are of about the same size */
     bool share; /* a beginning that all sequences of a micro-batch have is calculated once */
@@ -157,8 +162,8 @@ static bool same_adapter(const cutting *c, size_t i, size_t j) {
 
 static void aim_at_equal_sizes(cutting *c, size_t micro_tokens) {
     size_t total = 0;
-    for (size_t s = 0; s < c->n_seqs; s++)
-        total += used_tokens(&c->seqs[s]);
+    for (size_t i = 0; i < c->n_seqs; i++)
+        total += used_tokens(&c->seqs[at(c, i)]);
     size_t batches = TS_MAX((total + micro_tokens - 1) / micro_tokens, 1);
     c->aim = (total + batches - 1) / batches;
 }
@@ -193,7 +198,7 @@ static void cut_batch(ts_net *n, cutting *c) {
         size_t first_run = b->n_runs;
         if (used_tokens(s) > 0) {
             if (shared && parent < 0) parent = ts_batch_run(b, s->ids, shared, -1);
-            add_sequence(b, s, index, c->token, shared, parent);
+            add_sequence(b, s, index, c->token, shared, parent, c->held ? c->held[index] : 0);
         }
         for (size_t r = first_run; c->adapters && r < b->n_runs; r++)
             b->runs[r].adapter = c->adapters[index];
@@ -226,6 +231,7 @@ static ts_status micro_batch(ts_pass *p, const sums *to, ts_err *err) {
     TS_GOTO(ts_loss(p, nll, p->grad ? p->net->bufs.dres : NULL, err));
     add_up(p->batch, nll, to);
     if (p->grad) TS_GOTO(ts_backward(p, err));
+    if (p->fisher) ts_fisher_next(p->fisher);
 out:
     free(nll);
     return status;
@@ -239,10 +245,59 @@ static bool may_share(const ts_net *n, const ts_seq *seqs, size_t n_seqs, bool d
     return share;
 }
 
+/* ---- held to the base ---- */
+
+/* The held sequences in order, and where their targets are in net->base; how many. Both [n + 1]. */
+static size_t find_held(const ts_held *held, const ts_seq *seqs, size_t n, size_t *order, size_t *first,
+                        size_t *targets) {
+    size_t count = 0;
+    *targets = 0;
+    for (size_t s = 0; s < n; s++) {
+        first[s] = 0;
+        if (!held->of[s]) continue;
+        order[count++] = s;
+        first[s] = 1 + *targets;
+        for (size_t t = 1; t < seqs[s].n; t++)
+            *targets += supervised(&seqs[s], t);
+    }
+    return count;
+}
+
+/* The last hidden states of the base at their targets into net->base. */
+static ts_status run_base(const ts_pass *of, cutting c, ts_err *err) {
+    ts_pass p = {.net = of->net, .batch = of->batch, .progress = of->progress};
+    c.share = true;
+    for (size_t i = 0; i < c.n_seqs; i++)
+        c.share = c.share && !ts_rope_stretched(p.net->m, c.seqs[c.order[i]].n);
+    aim_at_equal_sizes(&c, p.net->micro_tokens);
+    while (c.next < c.n_seqs) {
+        cut_batch(p.net, &c);
+        if (!p.batch->n_targets) continue;
+        TS_TRY(ts_forward(&p, err));
+        ts_base_hidden(&p);
+    }
+    return TS_OK;
+}
+
+/* first [n + 1] is for the pass itself; it has nothing held where nothing is supervised. */
+static ts_status look_at_base(ts_pass *p, const ts_seq *seqs, size_t n, size_t *first, ts_err *err) {
+    ts_net *net = p->net;
+    size_t targets, *order = ts_malloc((n + 1) * sizeof *order);
+    cutting c = {.seqs = seqs, .order = order, .held = first};
+    c.n_seqs = find_held(p->held, seqs, n, order, first, &targets);
+    ts_status status = check_ids(net, seqs, n, err);
+    if (status == TS_OK)
+        status = ts_need_floats(&net->base, &net->base_floats, targets * net->h, "the base's hidden states", err);
+    if (status == TS_OK) status = run_base(p, c, err);
+    if (targets == 0) p->held = NULL;
+    free(order);
+    return status;
+}
+
 static ts_status all_batches(ts_pass *p, cutting c, const sums *to, ts_err *err) {
     const ts_seq *seqs = c.seqs;
     size_t n_seqs = c.n_seqs;
-    c.share = may_share(p->net, seqs, n_seqs, p->dropout.p > 0 || p->dropout.neftune > 0);
+    c.share = !p->fisher && may_share(p->net, seqs, n_seqs, p->dropout.p > 0 || p->dropout.neftune > 0);
     TS_TRY(check_ids(p->net, seqs, n_seqs, err));
     aim_at_equal_sizes(&c, p->net->micro_tokens);
     for (size_t s = 0; s < n_seqs; s++) {
@@ -305,17 +360,38 @@ ts_status ts_net_nll_each(ts_net *n, const ts_adapter *const *adapters, const ts
 
 ts_status ts_net_backward(ts_net *n, const ts_adapter *adapter, const ts_seq *seqs, size_t n_seqs, ts_dropout dropout,
                           ts_adapter *grad, double *nll, size_t *count, ts_progress *progress, ts_err *err) {
-    ts_pass p = {.net = n, .batch = &n->batch, .adapter = adapter, .grad = grad, .dropout = dropout};
+    return ts_net_backward_held(n, adapter, seqs, n_seqs, dropout, NULL, grad, nll, count, progress, err);
+}
+
+ts_status ts_net_backward_held(ts_net *n, const ts_adapter *adapter, const ts_seq *seqs, size_t n_seqs,
+                               ts_dropout dropout, ts_held *held, ts_adapter *grad, double *nll, size_t *count,
+                               ts_progress *progress, ts_err *err) {
+    ts_pass p = {.net = n, .batch = &n->batch, .adapter = adapter, .grad = grad, .dropout = dropout, .held = held};
     p.progress = progress;
     TS_TRY(ts_adapter_trainable(adapter, err));
     sums to = {ts_calloc(n_seqs + 1, sizeof *to.nll), ts_calloc(n_seqs + 1, sizeof *to.count), NULL, NULL};
-    ts_status status = all_batches(&p, (cutting){.seqs = seqs, .n_seqs = n_seqs}, &to, err);
+    size_t *first = held ? ts_malloc((n_seqs + 1) * sizeof *first) : NULL;
+    if (held) held->sum = 0;
+    ts_status status = held ? look_at_base(&p, seqs, n_seqs, first, err) : TS_OK;
+    if (status == TS_OK) status = all_batches(&p, (cutting){.seqs = seqs, .n_seqs = n_seqs, .held = first}, &to, err);
+    free(first);
     *nll = 0;
     *count = 0;
     for (size_t s = 0; status == TS_OK && s < n_seqs; s++) {
         *nll += to.nll[s];
         *count += to.count[s];
     }
+    free(to.nll);
+    free(to.count);
+    return status;
+}
+
+ts_status ts_net_squares(ts_net *n, const ts_adapter *adapter, const ts_seq *seqs, size_t n_seqs,
+                         struct ts_fisher *fisher, ts_adapter *grad, ts_progress *progress, ts_err *err) {
+    ts_pass p = {.net = n, .batch = &n->batch, .adapter = adapter, .grad = grad, .fisher = fisher};
+    sums to = {ts_calloc(n_seqs + 1, sizeof *to.nll), ts_calloc(n_seqs + 1, sizeof *to.count), NULL, NULL};
+    p.progress = progress;
+    ts_status status = all_batches(&p, (cutting){.seqs = seqs, .n_seqs = n_seqs}, &to, err);
     free(to.nll);
     free(to.count);
     return status;
@@ -357,8 +433,10 @@ void ts_net_measure(ts_net *n, const ts_seq *seqs, size_t n_seqs, bool drawn, ts
 size_t ts_net_train_bytes(const ts_net *n, const ts_net_load *most, size_t ranks, bool dora) {
     enum { PRODUCTS = (1536 + 128) * TS_PANEL }; /* a worker's memory in gemm.c */
     size_t widest = TS_MAX(TS_MAX(n->qkv, 2 * n->f), n->h), threads = (size_t)ts_pool_threads();
-    size_t floats = ts_bufs_floats(n, most->rows, ranks, true) + most->attention;
-    floats += TS_MIN(most->targets, (size_t)TS_LOGIT_ROWS) * n->m->config.vocab + 2 * most->targets * n->h;
-    floats += threads * TS_MAX(ts_attention_scratch((ts_net *)(uintptr_t)n, most->longest), (size_t)PRODUCTS);
+    size_t vocab = n->m->config.vocab, floats = ts_bufs_floats(n, most->rows, ranks, true) + most->attention;
+    size_t worker = TS_MAX(ts_attention_scratch((ts_net *)(uintptr_t)n, most->longest), (size_t)PRODUCTS);
+    floats += TS_MIN(most->targets, (size_t)TS_LOGIT_ROWS) * vocab + 2 * most->targets * n->h;
+    floats += TS_MIN(TS_MIN(most->held, most->targets), (size_t)TS_LOGIT_ROWS) * vocab + most->held * n->h;
+    floats += threads * TS_MAX(worker, most->held ? vocab : 0);
     return (floats + (dora ? most->rows * widest : 0)) * sizeof(float);
 }

@@ -69,6 +69,25 @@ TS_MUST_USE ts_status ts_net_backward(ts_net *n, const ts_adapter *adapter, cons
                                       ts_dropout dropout, ts_adapter *grad, double *nll, size_t *count,
                                       ts_progress *progress, ts_err *err);
 
+/* KL to the base (engine research 2.13, form c): holds what the model says on some of the sequences of a backward pass.
+ * At each of their supervised positions i
+ *   KL_i = KL(p || q) = sum over the whole vocabulary of p (ln p - ln q)
+ * p: the softmax of the logits with the adapter off (of full fine-tuning: of the weights that it began with), without
+ * dropout and noise, a constant; q: of those with the adapter. Towards the base's p, not from it: q is pulled up
+ * wherever the base would go, so that nothing it can say becomes unlikely. The gradient by the logits is q - p. The sum
+ * that is minimised becomes that of NLL_i w_i + weight KL_i w_i (w: the labels' weights), and the caller divides both
+ * by the same count (2.11: one of the whole step, never a mean of means). Costs a forward pass over those sequences
+ * before the others, and memory for their hidden states; their logits stand in blocks, like all logits. */
+typedef struct ts_held {
+    const bool *of; /* [n_seqs]: which sequences */
+    double weight;
+    double sum; /* comes out: KL_i w_i added up */
+} ts_held;
+/* ts_net_backward with it; nll does not contain it. held NULL: the same as without. */
+TS_MUST_USE ts_status ts_net_backward_held(ts_net *n, const ts_adapter *adapter, const ts_seq *seqs, size_t n_seqs,
+                                           ts_dropout dropout, ts_held *held, ts_adapter *grad, double *nll,
+                                           size_t *count, ts_progress *progress, ts_err *err);
+
 /* Generation. Every item has a prompt and an adapter (NULL: base); all items advance together and read the base weights
  * once a step; an item's answer has the same bits alone and beside any others. TS_CANCELLED and other failures leave
  * what was generated so far in the items (stop is TS_STOP_CANCELLED there). */
@@ -103,9 +122,10 @@ TS_MUST_USE ts_status ts_net_generate(ts_net *n, ts_gen_item *items, size_t n_it
 void ts_gen_release(ts_gen_item *items, size_t n);
 
 /* What the largest micro-batches of some calls take: rows, supervised rows, floats of attention, and their longest
- * sequence. Grows with every call, beginning with zeros. */
+ * sequence. Grows with every call, beginning with zeros. The caller sets held: the most positions of a call at which KL
+ * to the base is taken. */
 typedef struct ts_net_load {
-    size_t rows, targets, attention, longest;
+    size_t rows, targets, attention, longest, held;
 } ts_net_load;
 /* Cuts the sequences of a ts_net_backward (drawn: with dropout or noise) into micro-batches, and calculates nothing. */
 void ts_net_measure(ts_net *n, const ts_seq *seqs, size_t n_seqs, bool drawn, ts_net_load *most);

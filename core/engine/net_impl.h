@@ -32,6 +32,7 @@ typedef struct ts_target {
     int32_t label;
     size_t seq, at; /* which sequence, which of its labels */
     float weight;
+    size_t held; /* 1 + the row of net->base that it is held to; 0: it is not */
 } ts_target;
 
 typedef struct ts_batch {
@@ -96,6 +97,8 @@ struct ts_net {
     size_t kv_floats;
     float *logits, *hidden, *dhidden; /* [TS_LOGIT_ROWS][logits_ld], [supervised rows][h] twice */
     size_t logits_ld, hidden_rows, dhidden_rows;
+    float *base, *base_logits; /* KL to the base: [positions of the call][h], [TS_LOGIT_ROWS at most][logits_ld] */
+    size_t base_floats, base_logits_floats;
     ts_batch batch;
 };
 
@@ -117,7 +120,9 @@ typedef struct ts_pass {
     bool each;                 /* every run has its own instead */
     ts_adapter *grad;
     ts_dropout dropout;
-    size_t ranks; /* row length of u */
+    ts_held *held;            /* NULL: nothing is held to the base */
+    struct ts_fisher *fisher; /* NULL: squared gradients are not wanted */
+    size_t ranks;             /* row length of u */
     /* Called after the keys and values of a layer are there (generation keeps them). */
     void (*on_kv)(void *ctx, size_t layer,
                   const float *qkv); /* then the last layer ends here: nobody wants its output */
@@ -180,6 +185,8 @@ void ts_gated_rows(ts_net *n, const float *gu, size_t rows, float *act);
 /* loss.c: the NLL of every target of the pass's batch into nll[target]; with dx the gradient of their sum with respect
  * to the last layer's output (rows without a target are zero). */
 TS_MUST_USE ts_status ts_loss(ts_pass *p, float *nll, float *dx, ts_err *err);
+/* The rows of net->base that the batch's targets name, from a pass of the base. */
+void ts_base_hidden(ts_pass *p);
 
 /* backward.c */
 /* grad[k] += sum of the n numbers of column k of dy [rows, ld]. */
@@ -196,6 +203,15 @@ TS_MUST_USE ts_status ts_norm_gradient(ts_net *n, const ts_norm_rows_of *of, flo
 TS_MUST_USE ts_status ts_backward(ts_pass *p, ts_err *err); /* bufs.dres holds the gradient of the last output */
 
 /* net.c */
+/* A backward pass that gives the gradient of every sequence by itself, by the base's weights, to fisher; grad, of the
+ * adapter's shape, gets something that nobody needs. */
+TS_MUST_USE ts_status ts_net_squares(ts_net *n, const ts_adapter *adapter, const ts_seq *seqs, size_t n_seqs,
+                                     struct ts_fisher *fisher, ts_adapter *grad, ts_progress *progress, ts_err *err);
 TS_MUST_USE ts_status ts_need_floats(float **p, size_t *have, size_t floats, const char *what, ts_err *err);
+
+/* fisher.c: adds the squares of the gradients dy'x, each sequence's own, to F of a projection; from columns of dy that
+ * are its outputs. After a micro-batch ts_fisher_next. */
+void ts_fisher_add(const ts_pass *p, size_t layer, size_t proj, const float *dy, size_t ldy, const float *x);
+void ts_fisher_next(struct ts_fisher *f);
 
 #endif

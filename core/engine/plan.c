@@ -2,8 +2,10 @@
 #include "core/base/clock.h"
 #include "core/base/rand.h"
 #include "core/engine/examples.h"
+#include "core/engine/fisher.h"
 #include "core/engine/net.h"
 #include "core/engine/optim.h"
+#include "core/engine/penalty.h"
 #include "core/engine/replay.h"
 #include "core/engine/train.h"
 #include "core/model/nf4.h"
@@ -36,13 +38,25 @@ typedef struct planning {
     ts_model *m;
     ts_net *net;
     ts_encoder encoder;
-    ts_examples x;
+    ts_examples x, ewc; /* ewc: the rows that EWC is to keep */
     size_t *order;
     ts_seq *seqs; /* of a batch */
     size_t batch;
     char *mixed; /* file of the rows with those that are replayed; NULL: none are */
     int64_t replayed;
+    bool *held; /* with KL: which examples are held to the base; NULL: none are */
 } planning;
+
+/* Which of the mixed rows are held to the base. */
+static void find_held(planning *p) {
+    size_t rows = (size_t)p->x.rows, added = (size_t)p->replayed;
+    bool *of = ts_calloc(rows + 1, sizeof *of);
+    p->held = ts_calloc(p->x.n + 1, sizeof *p->held);
+    ts_replay_places(rows - added, added, of);
+    for (size_t i = 0; i < p->x.n; i++)
+        p->held[i] = of[p->x.lines[i] - 1];
+    free(of);
+}
 
 /* The rows as the run will have them, in a temporary file. */
 static ts_status mix(planning *p, const char *train_file, ts_err *err) {
@@ -66,6 +80,9 @@ static ts_status planning_open(planning *p, const ts_run_settings *s, const char
     if (ts_replay_wanted(s)) TS_TRY(mix(p, train_file, err));
     if (p->mixed) train_file = p->mixed;
     TS_TRY(ts_examples_read(&p->x, train_file, &p->encoder, (size_t)s->max_length, progress, err));
+    if (s->kl_weight > 0 && p->mixed) find_held(p);
+    if (s->ewc_lambda > 0 && s->ewc_data)
+        TS_TRY(ts_examples_read(&p->ewc, s->ewc_data, &p->encoder, (size_t)s->max_length, progress, err));
     p->order = ts_calloc(p->x.n + 1, sizeof *p->order);
     p->seqs = ts_calloc(TS_MIN(p->batch, p->x.n) + 1, sizeof *p->seqs);
     return TS_OK;
@@ -76,10 +93,16 @@ static void planning_close(planning *p) {
     free(p->mixed);
     ts_net_free(p->net);
     ts_examples_release(&p->x);
+    ts_examples_release(&p->ewc);
+    free(p->held);
     ts_encoder_release(&p->encoder);
     ts_model_close(p->m);
     free(p->order);
     free(p->seqs);
+}
+
+static ts_seq seq_of(const ts_example *x) {
+    return (ts_seq){x->ids.items, x->labels.items, x->ids.n, x->weights};
 }
 
 /* The batch that begins at `first` of p->order; how many sequences, and their tokens. */
@@ -87,11 +110,18 @@ static size_t take_batch(planning *p, size_t first, size_t *tokens) {
     size_t n = TS_MIN(p->batch, p->x.n - first);
     *tokens = 0;
     for (size_t i = 0; i < n; i++) {
-        const ts_example *x = &p->x.items[p->order[first + i]];
-        p->seqs[i] = (ts_seq){x->ids.items, x->labels.items, x->ids.n, x->weights};
-        *tokens += x->ids.n;
+        p->seqs[i] = seq_of(&p->x.items[p->order[first + i]]);
+        *tokens += p->seqs[i].n;
     }
     return n;
+}
+
+/* Supervised tokens of that batch that are held to the base. */
+static size_t held_of(const planning *p, size_t first, size_t n) {
+    size_t sum = 0;
+    for (size_t i = first; p->held && i < first + n; i++)
+        if (p->held[p->order[i]]) sum += p->x.items[p->order[i]].supervised;
+    return sum;
 }
 
 static bool draws(const ts_run_settings *s) {
@@ -108,23 +138,31 @@ static ts_net_load largest_load(planning *p) {
         for (size_t first = 0; first < p->x.n && left > 0; first += p->batch, left--) {
             size_t tokens, n = take_batch(p, first, &tokens);
             ts_net_measure(p->net, p->seqs, n, draws(p->s), &most);
+            most.held = TS_MAX(most.held, held_of(p, first, n));
         }
     }
+    ts_seq *ewc = ts_calloc(p->ewc.n + 1, sizeof *ewc);
+    for (size_t i = 0; i < p->ewc.n; i++)
+        ewc[i] = seq_of(&p->ewc.items[i]);
+    ts_net_measure(p->net, ewc, p->ewc.n, true, &most);
+    free(ewc);
     return most;
 }
 
 /* Mapped weights count while they are read: all of them, of a head of its own the embedding's rows in use only, and of
- * full fine-tuning those that are not trained. A trained parameter takes 16 bytes: itself, its gradient, AdamW's means;
- * and 12 more with EWC: where it began, its weight, and itself once more while that is found. */
-static double memory_of(planning *p, size_t trainable, size_t ranks) {
+ * full fine-tuning those that are not trained, and with KL all. A trained parameter takes 16 bytes: itself, its
+ * gradient, AdamW's means; and 12 more with EWC of an adapter: where it began, its weight, and itself once more while
+ * that is found. weights, cols: what EWC of the base keeps F of. */
+static double memory_of(planning *p, size_t trainable, size_t ranks, size_t weights, size_t cols) {
     const ts_model *m = p->m;
     ts_net_load most = largest_load(p);
     double base = (double)(p->method->four_bits ? ts_nf4_model_bytes(m) : m->file_bytes + ts_model_copied_bytes(m));
     if (!m->config.tied) base -= (double)(m->embed.rows * m->embed.row_bytes);
-    if (p->method->whole) base *= 1 - (double)trainable / (double)m->params;
-    double each = p->s->ewc_lambda > 0 ? 28 : 16;
+    if (p->method->whole && !p->held) base *= 1 - (double)trainable / (double)m->params;
+    double each = p->s->ewc_lambda > 0 && !ts_run_ewc_base(p->s) ? 28 : 16;
+    if (ts_run_ewc_base(p->s)) base += (double)ts_fisher_bytes(weights, cols);
     return base + each * (double)trainable + (double)ts_net_train_bytes(p->net, &most, ranks, p->s->use_dora) +
-           8 * (double)p->x.tokens + 300 * (double)p->x.n + TS_PROGRAM_BYTES;
+           8 * (double)(p->x.tokens + p->ewc.tokens) + 300 * (double)(p->x.n + p->ewc.n) + TS_PROGRAM_BYTES;
 }
 
 static double disk_of(const planning *p, size_t trainable) {
@@ -135,10 +173,11 @@ static double disk_of(const planning *p, size_t trainable) {
 ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, ts_progress *progress,
                              ts_train_plan *out, ts_err *err) {
     planning p;
-    size_t trainable = 0, ranks = 0;
+    size_t trainable = 0, ranks = 0, weights = 0, cols = 0;
     *out = (ts_train_plan){.seconds = NAN};
     ts_status status = planning_open(&p, s, train_file, progress, err);
     if (status == TS_OK) status = ts_run_params(s, p.m, &trainable, &ranks, err);
+    if (status == TS_OK) status = ts_run_weights(s, p.m, &weights, &cols, err);
     if (status != TS_OK) goto out;
     out->examples = (int64_t)p.x.n;
     out->tokens = p.x.tokens;
@@ -153,7 +192,7 @@ ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, t
     out->steps = p.x.n ? ts_train_steps(s, (int64_t)p.x.n) : 0;
     out->trainable_params = (int64_t)trainable;
     out->all_params = (int64_t)p.m->params + (p.method->whole ? 0 : out->trainable_params);
-    out->memory_bytes = (int64_t)memory_of(&p, trainable, ranks);
+    out->memory_bytes = (int64_t)memory_of(&p, trainable, ranks, weights, cols);
     out->disk_bytes = (int64_t)disk_of(&p, trainable);
 out:
     planning_close(&p);
@@ -180,9 +219,36 @@ static size_t mean_batch(planning *p) {
 
 typedef struct trial {
     ts_adapter *a, *grad, *m, *v;
-    double learning, updating, reading; /* seconds of: loss and gradient, AdamW, loss alone */
+    ts_fisher *fisher;                  /* with EWC of the base */
+    double learning, updating, reading; /* seconds of: loss and gradient, penalties and AdamW, loss of a token alone */
+    double weighing;                    /* of what EWC's rows need */
     size_t tokens;
 } trial;
+
+/* What a step does of them; where the values come from does not matter. */
+static void try_penalties(const ts_run_settings *s, trial *t) {
+    if (s->l2_delta > 0) ts_penalty_l2(t->a, s->l2_delta, 1, t->grad);
+    if (t->fisher)
+        ts_fisher_pull(t->fisher, t->a, s->ewc_lambda, 1, t->grad);
+    else if (s->ewc_lambda > 0)
+        ts_penalty_ewc(t->a, t->m, t->v, s->ewc_lambda, 1, t->grad);
+}
+
+/* Some of EWC's rows, for all of them. */
+static ts_status try_weighing(planning *p, trial *t, ts_progress *progress, ts_err *err) {
+    ts_seq some[4];
+    size_t n = TS_MIN(p->ewc.n, TS_COUNT(some));
+    double begun = ts_now();
+    if (n == 0) return TS_OK;
+    for (size_t i = 0; i < n; i++)
+        some[i] = seq_of(&p->ewc.items[i]);
+    if (t->fisher)
+        TS_TRY(ts_fisher_measure(t->fisher, p->net, some, n, progress, err));
+    else
+        TS_TRY(ts_penalty_fisher(p->net, t->a, some, n, t->v, t->grad, progress, err));
+    t->weighing = (ts_now() - begun) * (double)p->ewc.n / (double)n;
+    return TS_OK;
+}
 
 static ts_status try_step(planning *p, trial *t, size_t n, ts_progress *progress, ts_err *err) {
     double nll, begun = ts_now(), sums[2];
@@ -193,6 +259,7 @@ static ts_status try_step(planning *p, trial *t, size_t n, ts_progress *progress
     TS_TRY(ts_net_backward(p->net, t->a, p->seqs, n, d, t->grad, &nll, &count, progress, err));
     t->learning = ts_now() - begun;
     begun = ts_now();
+    try_penalties(p->s, t);
     sums[0] = ts_grad_norm(t->grad->block, t->grad->n_params);
     for (size_t i = 0; i < t->grad->n_params; i++)
         t->grad->block[i] *= (float)(1 / (1 + sums[0]));
@@ -213,8 +280,18 @@ static ts_status try_steps(planning *p, trial *t, ts_progress *progress, ts_err 
     TS_TRY(ts_adapter_zero_like(&t->grad, t->a, err));
     TS_TRY(ts_adapter_zero_like(&t->m, t->a, err));
     TS_TRY(ts_adapter_zero_like(&t->v, t->a, err));
+    if (ts_run_ewc_base(p->s)) TS_TRY(ts_fisher_new(&t->fisher, t->a, err));
+    TS_TRY(try_weighing(p, t, progress, err));
     TS_TRY(try_step(p, t, n, progress, err)); /* the first touches the memory */
     return try_step(p, t, n, progress, err);
+}
+
+/* The base's pass over what a step holds to it. */
+static double holding(const planning *p, const trial *t, double an_epoch) {
+    double tokens = 0;
+    for (size_t i = 0; p->held && i < p->x.n; i++)
+        if (p->held[i]) tokens += (double)p->x.items[i].ids.n;
+    return tokens / an_epoch * t->reading;
 }
 
 ts_status ts_train_plan_time(const ts_run_settings *s, const char *train_file, double held_out, ts_progress *progress,
@@ -229,13 +306,15 @@ ts_status ts_train_plan_time(const ts_run_settings *s, const char *train_file, d
         double an_epoch = TS_MAX(ceil(examples / (double)p.batch), 1), steps = (double)plan->steps;
         double every = s->eval_every ? (double)s->eval_every : TS_MAX(1, floor(an_epoch / 4));
         double evaluations = held_out > 0 ? 1 + ceil(steps / every) : 0;
-        plan->seconds = steps * (t.updating + t.learning / (double)t.tokens * mean * examples / an_epoch) +
+        double a_step = t.updating + t.learning / (double)t.tokens * mean * examples / an_epoch;
+        plan->seconds = steps * (a_step + holding(&p, &t, an_epoch)) + t.weighing +
                         evaluations * held_out * (double)p.x.tokens * t.reading;
     }
     ts_adapter_free(t.a);
     ts_adapter_free(t.grad);
     ts_adapter_free(t.m);
     ts_adapter_free(t.v);
+    ts_fisher_free(t.fisher);
     planning_close(&p);
     return status;
 }

@@ -43,12 +43,22 @@ bool ts_replay_wanted(const ts_run_settings *s) {
     return s->replay && *s->replay && s->replay_fraction > 0;
 }
 
+void ts_replay_places(size_t train, size_t added, bool *replayed) {
+    size_t next = 0;
+    for (size_t i = 0; i < train; i++) {
+        replayed[i + next] = false;
+        for (; next < added && (next + 1) * train <= (i + 1) * added; next++)
+            replayed[i + 1 + next] = true;
+    }
+}
+
 ts_status ts_replay_mix(const ts_run_settings *s, const char *train_file, const char *out, int64_t *added,
                         ts_err *err) {
     struct lines train = {0}, general = {0};
     ts_out f = {.fd = -1};
     ts_rand r;
     size_t *order = NULL, next = 0;
+    bool *replayed = NULL;
     ts_status status = TS_OK;
     TS_GOTO(read_lines(train_file, &train, err));
     TS_GOTO(read_lines(s->replay, &general, err));
@@ -61,10 +71,11 @@ ts_status ts_replay_mix(const ts_run_settings *s, const char *train_file, const 
     ts_rand_seed(&r, ts_rand_mix((uint64_t)s->seed, STREAM_REPLAY));
     ts_rand_permutation(&r, order, general.n);
     TS_GOTO(ts_out_open(&f, out, err));
-    for (size_t i = 0; i < train.n; i++) {
-        put(&f, &train.items[i]);
-        while (next < n && (next + 1) * train.n <= (i + 1) * n)
-            put(&f, &general.items[order[next++]]);
+    replayed = ts_calloc(train.n + n + 1, sizeof *replayed);
+    ts_replay_places(train.n, n, replayed);
+    for (size_t i = 0; i < train.n + n; i++) {
+        put(&f, replayed[i] ? &general.items[order[next]] : &train.items[i - next]);
+        next += replayed[i];
     }
     TS_GOTO(ts_out_commit(&f, err));
     *added = (int64_t)next;
@@ -73,5 +84,6 @@ out:
     release(&train);
     release(&general);
     free(order);
+    free(replayed);
     return status;
 }

@@ -8,6 +8,8 @@
  * they are s->replay_fraction of all; where the file has fewer, all of them. *added: how many. */
 TS_MUST_USE ts_status ts_replay_mix(const ts_run_settings *s, const char *train_file, const char *out, int64_t *added,
                                     ts_err *err);
+/* Which lines of such a file are general ones: replayed [train + added]. */
+void ts_replay_places(size_t train, size_t added, bool *replayed);
 /* The settings ask for it. */
 bool ts_replay_wanted(const ts_run_settings *s);
 

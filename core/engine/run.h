@@ -4,7 +4,7 @@
  *   train.jsonl valid.jsonl    the examples: {"messages":[..]} or {"ids":[..],"labels":[..]} a line
  *   init/                      adapter to start from, if one was given
  *   general.jsonl              rows that show what is forgotten, if there are any
- *   ewc.jsonl                  rows of the earlier task that the Fisher values are made from, if there are any
+ *   ewc.jsonl                  rows of an earlier task, or general ones, that Fisher values are made from, if any
  *   prompts.jsonl              prompts that are answered now and then, if there are any
  *   chat_template.jinja        the chat template, if one was chosen instead of the model's
  *   events.jsonl               append-only, one JSON object a line (run_events.h)
@@ -73,8 +73,10 @@ typedef struct ts_run_settings {
     char *replay; /* where the general rows in train.jsonl came from; NULL: there are none */
     double replay_fraction;
     int64_t replay_rows; /* how many there are */
+    double kl_weight;    /* of KL to the base on those rows (net.h, ts_held); 0: none */
     double l2_delta;     /* penalty.h; 0: none */
     double ewc_lambda;   /* the same */
+    char *ewc_form;      /* "adapter" (penalty.h) or "base" (fisher.h) */
     char *ewc_data;      /* where ewc.jsonl came from; NULL: there is none */
     char *ewc_hash;      /* of ewc.jsonl */
     int64_t ewc_rows;
@@ -141,11 +143,15 @@ typedef struct ts_run_settings {
     X("general", general, TEXT, "FILE", "general rows whose loss is measured before, during and after", NULL, 0, 0)    \
     X("replay", replay, TEXT, "FILE", "general rows to mix among those that are trained on", NULL, 0, 0)               \
     X("replay-fraction", replay_fraction, NUM, "SHARE", "with --replay: their share of all rows", "0.1", 0, 0.9)       \
+    X("kl-weight", kl_weight, NUM, "X",                                                                                \
+      "with --replay: penalty X times how far the model goes from its base on those rows (KL)", "0", 0, 1e6)           \
     X("l2-delta", l2_delta, NUM, "X", "penalty X times the squares of the change that LoRA makes to the weights", "0", \
       0, 1e6)                                                                                                          \
-    X("ewc-lambda", ewc_lambda, NUM, "X", "with --init-adapter: EWC holds what the earlier task needs, so strongly",   \
-      "0", 0, 1e9)                                                                                                     \
-    X("ewc-data", ewc_data, TEXT, "FILE", "with --ewc-lambda: rows of the earlier task", NULL, 0, 0)                   \
+    X("ewc-lambda", ewc_lambda, NUM, "X", "EWC holds what the rows of --ewc-data need, so strongly; 0: not", "0", 0,   \
+      1e9)                                                                                                             \
+    X("ewc-form", ewc_form, TEXT, "NAME", "of --ewc-lambda: adapter (what --init-adapter has learned) or base",        \
+      "adapter", 0, 0)                                                                                                 \
+    X("ewc-data", ewc_data, TEXT, "FILE", "with --ewc-lambda: rows of the earlier task, or general rows", NULL, 0, 0)  \
     X("precision", precision, TEXT, "NAME", "f32, or auto (f32 until bf16 is there)", "auto", 0, 0)                    \
     X("gradient-checkpointing", gradient_checkpointing, BOOL, NULL,                                                    \
       "calculate layers twice instead of keeping them: less memory, the same bits", "no", 0, 0)                        \
@@ -157,6 +163,8 @@ typedef struct ts_run_settings {
 /* Every member at its default; strings are the struct's own. */
 void ts_run_settings_init(ts_run_settings *s);
 void ts_run_settings_release(ts_run_settings *s);
+/* EWC's form b: the base's weights are held (fisher.h). */
+bool ts_run_ewc_base(const ts_run_settings *s);
 /* Replaces a string member: ts_run_set(&s->model, "x"). */
 void ts_run_set(char **member, const char *value);
 /* Values out of range, unknown names: TS_INVALID names the option ("--batch-size"), the value, and what is possible.
@@ -205,6 +213,9 @@ size_t ts_preset_options(const ts_preset *p, const ts_run_settings *s, const cha
 
 struct ts_model;
 struct ts_adapter;
+/* How many of m's weights an adapter of these settings changes, and the longest row of them; 0 without an adapter. */
+TS_MUST_USE ts_status ts_run_weights(const ts_run_settings *s, const struct ts_model *m, size_t *out, size_t *cols,
+                                     ts_err *err);
 /* How many parameters these settings train on m, without memory for them, and the largest sum of the ranks of a layer
  * (NULL: not asked). TS_INVALID: what they name is not in m. */
 TS_MUST_USE ts_status ts_run_params(const ts_run_settings *s, const struct ts_model *m, size_t *out, size_t *ranks,
@@ -252,6 +263,10 @@ TS_MUST_USE ts_status ts_run_stop(const char *run_dir, ts_err *err);
 bool ts_run_stop_asked(int si_code);
 /* The pid that trains this run on this host; 0 when nobody does. */
 int ts_run_pid(const char *run_dir);
+
+/* What holds a run against forgetting, in the order and under the names of its events. */
+enum { TS_PENALTY_KL, TS_PENALTY_L2, TS_PENALTY_EWC, TS_PENALTIES };
+extern const char *const ts_penalty_names[TS_PENALTIES]; /* "kl", "l2", "ewc" */
 
 /* Following a run: everything its events say, read as they are appended. A run that is resumed behind the reader's
  * back cuts events.jsonl; the reader notices and starts over. */
@@ -301,6 +316,7 @@ typedef struct ts_follow {
     double train_loss;                               /* token-weighted over the last epoch's worth of steps; NAN */
     double valid_loss, best_valid_loss;              /* NAN: none */
     double general_loss, general_before;             /* now and before the first step; NAN: not measured */
+    double penalties[TS_PENALTIES];                  /* what each added to the loss of the last step; NAN: not used */
     int64_t best_step;                               /* -1 */
     int64_t peak_rss;                                /* bytes; 0: not known yet */
     /* the latest lines for people ("09:58:12 step 230 loss 1.842 ..."), oldest first, at most 200 */

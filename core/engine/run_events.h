@@ -2,13 +2,15 @@
  *
  *   {"event":"start","time","step","steps","epochs","examples","tokens","supervised_tokens","truncated","unsupervised",
  *        "trainable_params","all_params","pid","host","kernel","threads","resumed"}
- *   {"event":"step","step","loss","penalty"?,"lr","grad_norm","tokens","supervised_tokens","seconds","time","peak_rss_bytes"}
+ *   {"event":"step","step","loss","kl"?,"l2"?,"ewc"?,"penalty"?,"lr","grad_norm","tokens","supervised_tokens","seconds",
+ *        "time","peak_rss_bytes"}
  *   {"event":"eval","step","valid_loss"?,"general_loss"?,"best","seconds","time"} {"event":"checkpoint","step","time"}
  *   {"event":"sample","step","index","prompt","text","ids","stop","time"}
  *   {"event":"warning","step","text","time"}
  *   {"event":"end","state":"done|stopped|failed","step","reason","train_loss","valid_loss","best_step",
  *        "best_valid_loss","seconds","tokens_per_second","supervised_tokens_per_second","peak_rss_bytes","time"}
  *
+ * kl, l2 and ewc are what each penalty adds to the loss, penalty is their sum; loss is without.
  * step counts finished optimiser steps from 1 (0: before the first); tokens, supervised_tokens and seconds of a step
  * are that step's; time is milliseconds since 1970. */
 #ifndef TS_ENGINE_RUN_EVENTS_H

@@ -17,6 +17,8 @@
 
 enum { LOG_LINES = 200, RATE_STEPS = 20, MOST_SAMPLES = 1000, MOST_PROMPTS = 32 };
 
+const char *const ts_penalty_names[TS_PENALTIES] = {"kl", "l2", "ewc"};
+
 static void forget(ts_follow *f) {
     for (size_t i = 0; i < f->n_log; i++)
         free(f->log[i]);
@@ -31,6 +33,8 @@ static void forget(ts_follow *f) {
     f->trainable_params = f->all_params = f->step = f->peak_rss = 0;
     f->epochs = f->seconds = f->tokens_per_second = f->supervised_per_second = 0;
     f->eta = f->train_loss = f->valid_loss = f->best_valid_loss = f->general_loss = f->general_before = NAN;
+    for (size_t i = 0; i < TS_PENALTIES; i++)
+        f->penalties[i] = NAN;
     f->best_step = -1;
     f->kernel[0] = f->host[0] = f->reason[0] = 0;
     f->threads = 0;
@@ -113,8 +117,14 @@ static void on_step(ts_follow *f, const ts_json *e) {
     TS_PUSH(f->points, f->n_points, f->cap_points, p);
     f->seconds += p.seconds;
     f->peak_rss = TS_MAX(f->peak_rss, whole(e, "peak_rss_bytes"));
-    say(f, e, "step %lld loss %.3f lr %.2e gnorm %.2f %.0f tok/s", (long long)p.step, p.loss, p.lr, p.grad_norm,
-        p.seconds > 0 ? p.tokens / p.seconds : 0);
+    ts_buf held = TS_BUF_INIT;
+    for (size_t i = 0; i < TS_PENALTIES; i++) {
+        f->penalties[i] = num(e, ts_penalty_names[i]);
+        if (isfinite(f->penalties[i])) ts_buf_printf(&held, " %s %.3g", ts_penalty_names[i], f->penalties[i]);
+    }
+    say(f, e, "step %lld loss %.3f%s lr %.2e gnorm %.2f %.0f tok/s", (long long)p.step, p.loss, ts_buf_str(&held), p.lr,
+        p.grad_norm, p.seconds > 0 ? p.tokens / p.seconds : 0);
+    ts_buf_release(&held);
 }
 
 static void on_general(ts_follow *f, const ts_json *e) {

@@ -105,6 +105,16 @@ ts_status ts_run_params(const ts_run_settings *s, const ts_model *m, size_t *out
     return status;
 }
 
+ts_status ts_run_weights(const ts_run_settings *s, const ts_model *m, size_t *out, size_t *cols, ts_err *err) {
+    ts_adapter_settings shape;
+    *out = *cols = 0;
+    if (ts_run_method(s)->whole) return TS_OK;
+    TS_TRY(shape_of(s, m, &shape, err));
+    ts_status status = ts_lora_weights(out, cols, m, &shape, err);
+    ts_adapter_settings_release(&shape);
+    return status;
+}
+
 ts_status ts_run_fresh(const ts_run_settings *s, const ts_model *m, uint64_t seed, ts_adapter **out, ts_err *err) {
     ts_adapter_settings shape;
     *out = NULL;

@@ -176,18 +176,44 @@ static ts_status check_method(const ts_run_settings *s, ts_err *err) {
     return TS_OK;
 }
 
-static ts_status check_penalties(const ts_run_settings *s, ts_err *err) {
+bool ts_run_ewc_base(const ts_run_settings *s) {
+    return s->ewc_lambda > 0 && s->ewc_form && strcmp(s->ewc_form, "base") == 0;
+}
+
+static ts_status check_ewc(const ts_run_settings *s, ts_err *err) {
     bool data = s->ewc_data && *s->ewc_data, adapter = s->init_adapter && *s->init_adapter;
+    bool base = s->ewc_form && strcmp(s->ewc_form, "base") == 0;
+    if (s->ewc_form && !base && strcmp(s->ewc_form, "adapter") != 0)
+        return ts_fail(err, TS_INVALID, "--ewc-form \"%.40s\" is not known; it must be adapter or base", s->ewc_form);
+    if ((data || base) && !(s->ewc_lambda > 0))
+        return ts_fail(err, TS_INVALID, "--ewc-%s is of no use without --ewc-lambda (1 is a first try)",
+                       data ? "data" : "form");
+    if (!(s->ewc_lambda > 0)) return TS_OK;
+    if (base && !data)
+        return ts_fail(err, TS_INVALID,
+                       "--ewc-form base holds what the model knows; say with --ewc-data a file with general rows that "
+                       "show it");
+    if (base && (s->use_dora || ts_run_method(s)->whole))
+        return ts_fail(err, TS_INVALID,
+                       "--ewc-form base holds the change that plain LoRA makes to the weights; it does not go with %s",
+                       s->use_dora ? "--use-dora" : "--method full");
+    if (!base && !(data && adapter))
+        return ts_fail(err, TS_INVALID,
+                       "--ewc-lambda holds what an adapter has learned; say which with --init-adapter, and with "
+                       "--ewc-data a file with rows of that task; or hold the model itself: --ewc-form base");
+    return TS_OK;
+}
+
+static ts_status check_penalties(const ts_run_settings *s, ts_err *err) {
+    bool replay = s->replay && *s->replay && s->replay_fraction > 0;
     if (s->l2_delta > 0 && (s->use_dora || ts_run_method(s)->whole))
         return ts_fail(err, TS_INVALID, "--l2-delta holds plain LoRA near its base; it does not go with %s",
                        s->use_dora ? "--use-dora" : "--method full");
-    if (s->ewc_lambda > 0 && !(data && adapter))
+    if (s->kl_weight > 0 && !replay)
         return ts_fail(err, TS_INVALID,
-                       "--ewc-lambda holds what an adapter has learned; say which with --init-adapter, and with "
-                       "--ewc-data a file with rows of that task");
-    if (data && !(s->ewc_lambda > 0))
-        return ts_fail(err, TS_INVALID, "--ewc-data is of no use without --ewc-lambda (1 is a first try)");
-    return TS_OK;
+                       "--kl-weight holds the model near its base on rows that are replayed; say which with --replay "
+                       "FILE (and --replay-fraction above 0)");
+    return check_ewc(s, err);
 }
 
 ts_status ts_run_settings_check(ts_run_settings *s, ts_err *err) {

@@ -7,6 +7,7 @@
 #include "core/base/rand.h"
 #include "core/engine/kernels.h"
 #include "core/engine/penalty.h"
+#include "core/engine/replay.h"
 #include "core/model/nf4.h"
 #include "core/work/pool.h"
 
@@ -108,9 +109,21 @@ static ts_status read_split(ts_trainer *t, const char *name, ts_examples *out, t
     return status;
 }
 
+/* The run's own file was mixed by the same rule. */
+static void find_replayed(ts_trainer *t) {
+    size_t rows = (size_t)TS_MAX(t->s.train_rows, 0), added = (size_t)TS_MAX(t->s.replay_rows, 0);
+    bool *of = ts_calloc(rows + 1, sizeof *of);
+    if (added < rows) ts_replay_places(rows - added, added, of);
+    t->replayed = ts_calloc(t->train.n, sizeof *t->replayed);
+    for (size_t i = 0; i < t->train.n; i++)
+        t->replayed[i] = (size_t)t->train.lines[i] <= rows && of[t->train.lines[i] - 1];
+    free(of);
+}
+
 static ts_status open_data(ts_trainer *t, ts_err *err) {
     TS_TRY(check_data(t, "train.jsonl", t->s.train_hash, err));
     TS_TRY(read_split(t, "train.jsonl", &t->train, err));
+    if (t->s.kl_weight > 0) find_replayed(t);
     if (t->s.valid_hash) {
         TS_TRY(check_data(t, "valid.jsonl", t->s.valid_hash, err));
         TS_TRY(read_split(t, "valid.jsonl", &t->valid, err));
@@ -138,7 +151,9 @@ static ts_status open_adapter(ts_trainer *t, ts_err *err) {
     TS_TRY(ts_adapter_zero_like(&t->grad, t->adapter, err));
     TS_TRY(ts_adapter_zero_like(&t->m, t->adapter, err));
     TS_TRY(ts_adapter_zero_like(&t->v, t->adapter, err));
-    if (t->ewc.n) {
+    if (ts_run_ewc_base(&t->s)) {
+        TS_TRY(ts_fisher_new(&t->base_fisher, t->adapter, err));
+    } else if (t->ewc.n) {
         TS_TRY(ts_adapter_zero_like(&t->start, t->adapter, err));
         TS_TRY(ts_adapter_zero_like(&t->fisher, t->adapter, err));
         memcpy(t->start->block, t->adapter->block, t->adapter->n_params * sizeof(float));
@@ -170,6 +185,7 @@ static void plan_steps(ts_trainer *t) {
     t->sample_every = t->s.sample_every ? t->s.sample_every : t->eval_every;
     t->order = ts_calloc(n, sizeof *t->order);
     t->epoch_of_order = -1;
+    if (t->replayed) t->held = ts_calloc(TS_MIN(t->batch, n), sizeof *t->held);
     t->seqs =
         ts_calloc(TS_MAX(TS_MIN(t->batch, n), TS_MAX(TS_MAX(t->valid.n, t->general.n), t->ewc.n)), sizeof *t->seqs);
 }
@@ -261,23 +277,29 @@ static ts_status find_place(ts_trainer *t, ts_err *err) {
     return TS_OK;
 }
 
-/* EWC's Fisher values are those of the adapter that the run began with, also when it is resumed: made again each time
- * with the run's threads, they have the same bits. */
-static ts_status make_fisher(ts_trainer *t, ts_err *err) {
+/* Of the adapter that the run began with. */
+static ts_status make_own_fisher(ts_trainer *t, ts_err *err) {
     size_t bytes = t->adapter->n_params * sizeof(float);
-    if (!t->fisher) return TS_OK;
-    ts_progress_what(t->progress, "weighing what the earlier task needs");
     float *now = ts_calloc(t->adapter->n_params, sizeof *now);
     memcpy(now, t->adapter->block, bytes);
     memcpy(t->adapter->block, t->start->block, bytes);
     ts_adapter_refresh(t->adapter);
-    for (size_t i = 0; i < t->ewc.n; i++)
-        t->seqs[i] = ts_train_seq(&t->ewc.items[i]);
     ts_status status = ts_penalty_fisher(t->net, t->adapter, t->seqs, t->ewc.n, t->fisher, t->grad, t->progress, err);
     memcpy(t->adapter->block, now, bytes);
     ts_adapter_refresh(t->adapter);
     free(now);
     return status;
+}
+
+/* EWC's Fisher values are those of what the run began with, also when it is resumed: made again each time with the
+ * run's threads, they have the same bits. */
+static ts_status make_fisher(ts_trainer *t, ts_err *err) {
+    if (t->ewc.n == 0) return TS_OK;
+    for (size_t i = 0; i < t->ewc.n; i++)
+        t->seqs[i] = ts_train_seq(&t->ewc.items[i]);
+    ts_progress_what(t->progress, "weighing what is to be kept");
+    if (t->base_fisher) return ts_fisher_measure(t->base_fisher, t->net, t->seqs, t->ewc.n, t->progress, err);
+    return make_own_fisher(t, err);
 }
 
 /* --- validation --- */
@@ -459,6 +481,9 @@ static void release(ts_trainer *t) {
     ts_adapter_free(t->v);
     ts_adapter_free(t->start);
     ts_adapter_free(t->fisher);
+    ts_fisher_free(t->base_fisher);
+    free(t->replayed);
+    free(t->held);
     ts_examples_release(&t->train);
     ts_examples_release(&t->valid);
     ts_examples_release(&t->general);

@@ -5,6 +5,7 @@
 
 #include "core/engine/checkpoint.h"
 #include "core/engine/examples.h"
+#include "core/engine/fisher.h"
 #include "core/engine/net.h"
 #include "core/engine/optim.h"
 #include "core/engine/run_events.h"
@@ -32,6 +33,9 @@ typedef struct ts_trainer {
     ts_train_samples *samples;          /* NULL: no prompts are answered */
     ts_adapter *adapter, *grad, *m, *v; /* what is trained, its gradient, AdamW's two means */
     ts_adapter *start, *fisher;         /* with EWC, or NULL: where the run began, how much each number matters */
+    ts_fisher *base_fisher;             /* with EWC of the base, or NULL: how much each adapted weight matters */
+    bool *replayed;                     /* with KL, or NULL: which examples of train are held to the base */
+    bool *held;                         /* the same of seqs */
     ts_checkpoint at;                   /* where the run is; its arrays are those of adapter, m and v */
     size_t batch;                       /* examples a step: batch_size * grad_accum */
     int64_t steps, steps_per_epoch, warmup, eval_every, sample_every;

@@ -19,8 +19,10 @@ static size_t make_batch(ts_trainer *t, int64_t step, size_t *first) {
     make_order(t, step / t->steps_per_epoch);
     *first = (size_t)(step % t->steps_per_epoch) * t->batch;
     size_t n = TS_MIN(t->batch, t->train.n - *first);
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         t->seqs[i] = ts_train_seq(&t->train.items[t->order[*first + i]]);
+        if (t->held) t->held[i] = t->replayed[t->order[*first + i]];
+    }
     return n;
 }
 
@@ -93,11 +95,36 @@ static void update(ts_trainer *t, double lr, double norm, double scale) {
     ts_adapter_refresh(t->adapter);
 }
 
-static ts_status report_step(ts_trainer *t, double loss, double penalty, double lr, double norm, size_t tokens,
-                             size_t supervised, double seconds, ts_err *err) {
+/* What the penalties add to the loss; NAN: it is not used. Their gradients, times `weight`, are added to what the pass
+ * left in t->grad; KL's is in it already. */
+static void add_penalties(ts_trainer *t, const ts_held *held, double weight, double out[TS_PENALTIES]) {
+    for (size_t i = 0; i < TS_PENALTIES; i++)
+        out[i] = NAN;
+    if (t->held) out[TS_PENALTY_KL] = held->weight * held->sum / weight;
+    if (t->s.l2_delta > 0) out[TS_PENALTY_L2] = ts_penalty_l2(t->adapter, t->s.l2_delta, weight, t->grad);
+    if (t->fisher)
+        out[TS_PENALTY_EWC] = ts_penalty_ewc(t->adapter, t->start, t->fisher, t->s.ewc_lambda, weight, t->grad);
+    if (t->base_fisher)
+        out[TS_PENALTY_EWC] = ts_fisher_pull(t->base_fisher, t->adapter, t->s.ewc_lambda, weight, t->grad);
+}
+
+static void report_penalties(ts_jw *w, const double penalties[TS_PENALTIES]) {
+    double sum = 0;
+    bool any = false;
+    for (size_t i = 0; i < TS_PENALTIES; i++)
+        if (!isnan(penalties[i])) {
+            ts_jw_knum(w, ts_penalty_names[i], penalties[i]);
+            sum += penalties[i];
+            any = true;
+        }
+    if (any) ts_jw_knum(w, "penalty", sum);
+}
+
+static ts_status report_step(ts_trainer *t, double loss, const double penalties[TS_PENALTIES], double lr, double norm,
+                             size_t tokens, size_t supervised, double seconds, ts_err *err) {
     ts_jw w = ts_events_begin(&t->line, "step", t->at.step);
     ts_jw_knum(&w, "loss", loss);
-    if (t->s.l2_delta > 0 || t->fisher) ts_jw_knum(&w, "penalty", penalty);
+    report_penalties(&w, penalties);
     ts_jw_knum(&w, "lr", lr);
     ts_jw_knum(&w, "grad_norm", norm);
     ts_jw_kint(&w, "tokens", (int64_t)tokens);
@@ -110,7 +137,7 @@ static ts_status report_step(ts_trainer *t, double loss, double penalty, double 
 }
 
 ts_status ts_train_step(ts_trainer *t, ts_err *err) {
-    double begun = ts_now(), nll = 0, penalty = 0, weight = 0;
+    double begun = ts_now(), nll = 0, penalties[TS_PENALTIES], weight = 0;
     size_t count = 0, first, tokens = 0, n = make_batch(t, t->at.step, &first);
     ts_dropout dropout = {.p = t->adapter->dropout,
                           .seed =
@@ -121,11 +148,12 @@ ts_status ts_train_step(ts_trainer *t, ts_err *err) {
         weight += ts_seq_weight(&t->seqs[i]);
     }
     memset(t->grad->block, 0, t->grad->n_params * sizeof(float));
-    TS_TRY(ts_net_backward(t->net, t->adapter, t->seqs, n, dropout, t->grad, &nll, &count, t->progress, err));
+    ts_held held = {.of = t->held, .weight = t->s.kl_weight};
+    TS_TRY(ts_net_backward_held(t->net, t->adapter, t->seqs, n, dropout, t->held ? &held : NULL, t->grad, &nll, &count,
+                                t->progress, err));
     if (weight <= 0) weight = 1;
     /* the gradient is still the sum over the tokens, by their weights: so is the penalty's, before norm and clipping */
-    if (t->s.l2_delta > 0) penalty = ts_penalty_l2(t->adapter, t->s.l2_delta, weight, t->grad);
-    if (t->fisher) penalty += ts_penalty_ewc(t->adapter, t->start, t->fisher, t->s.ewc_lambda, weight, t->grad);
+    add_penalties(t, &held, weight, penalties);
     double scale = 1 / weight, norm = ts_grad_norm(t->grad->block, t->grad->n_params) * scale;
     double factor = ts_schedule_factor(t->schedule, (size_t)t->at.step, (size_t)t->steps, (size_t)t->warmup);
     if (!isfinite(nll) || !isfinite(norm)) return name_culprit(t, first, n, err);
@@ -135,5 +163,5 @@ ts_status ts_train_step(ts_trainer *t, ts_err *err) {
     t->at.seconds += seconds;
     if (count == 0)
         return ts_train_warn(t, err, "step %lld has no supervised token and changed nothing", (long long)t->at.step);
-    return report_step(t, nll * scale, penalty, t->s.learning_rate * factor, norm, tokens, count, seconds, err);
+    return report_step(t, nll * scale, penalties, t->s.learning_rate * factor, norm, tokens, count, seconds, err);
 }

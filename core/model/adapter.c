@@ -143,6 +143,21 @@ ts_status ts_lora_params(size_t *out, size_t *ranks, const ts_model *m, const ts
     return status;
 }
 
+ts_status ts_lora_weights(size_t *out, size_t *cols, const ts_model *m, const ts_adapter_settings *s, ts_err *err) {
+    ts_shape *shapes;
+    size_t rows, wide;
+    *out = *cols = 0;
+    TS_TRY(ts_adapter_select(&shapes, s, m, true, err));
+    for (size_t i = 0; i < ts_module_count(m); i++) {
+        if (!shapes[i].r) continue;
+        ts_module_size(m, ts_module_at(m, i), &rows, &wide);
+        *out += rows * wide;
+        *cols = TS_MAX(*cols, wide);
+    }
+    free(shapes);
+    return TS_OK;
+}
+
 /* Points every module into block and gains. */
 static void lay_out(ts_adapter *a, const ts_shape *shapes) {
     float *next = a->block, *gain = a->gains;

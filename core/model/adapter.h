@@ -140,6 +140,9 @@ void ts_adapter_settings_release(ts_adapter_settings *s);
  * allocating. Checks the settings as ts_adapter_make does. */
 TS_MUST_USE ts_status ts_lora_params(size_t *out, size_t *ranks, const ts_model *m, const ts_adapter_settings *s,
                                      ts_err *err);
+/* Number of the model's weights that would be adapted, and the longest row of them. */
+TS_MUST_USE ts_status ts_lora_weights(size_t *out, size_t *cols, const ts_model *m, const ts_adapter_settings *s,
+                                      ts_err *err);
 /* TS_UNSUPPORTED with the name of what the adapter has that training cannot change: saved modules that are not held,
  * LoRA on embedding or head. */
 TS_MUST_USE ts_status ts_adapter_trainable(const ts_adapter *a, ts_err *err);
