@@ -89,5 +89,5 @@ static void draw_field(ts_form_field *at, ts_canvas *c, int x, int y, bool on) {
 
 void ts_form_draw(ts_form *f, ts_canvas *c, int x, int y) {
     for (size_t i = 0; i < f->n; i++)
-        draw_field(&f->fields[i], c, x + f->fields[i].x, y + f->fields[i].y, i == f->focus);
+        if (f->fields[i].y >= 0) draw_field(&f->fields[i], c, x + f->fields[i].x, y + f->fields[i].y, i == f->focus);
 }

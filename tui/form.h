@@ -7,7 +7,7 @@
 
 typedef struct ts_form_field {
     const char *label;
-    int x, y, label_width, width; /* relative to the form's place */
+    int x, y, label_width, width; /* relative to the form's place; y below 0: there is no room for it now */
     const char *const *choices;   /* ends with NULL; NULL: text */
     const char *empty;            /* what nothing typed means, shown in its place; NULL: nothing is shown */
     bool button;                  /* Enter on it is the form's business */

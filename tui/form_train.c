@@ -1,6 +1,7 @@
 /* The train form: every setting that matters, what the run would be, and the command line that does the same. What it
  * would be (examples, tokens, steps, parameters) is counted by a job with the model's own tokenizer, again after every
- * change that matters. Start makes the run folder and a detached process that trains it. */
+ * change that matters. Time tries a step of it here. Start makes the run folder and a detached process that trains it.
+ * Where there is no room for all fields, those around the one that is typed in are shown. */
 #include "core/base/clock.h"
 #include "core/base/json.h"
 #include "eval/plan_check.h"
@@ -48,8 +49,15 @@ static const struct setting {
     {"noise", "neftune-noise-alpha", "neftune_noise_alpha", NULL, false, NULL},
     {"samples", "sample-prompts", "sample_prompts", NULL, false, "a file"},
     {"every", "sample-every", "sample_every", NULL, false, NULL},
+    {"general", "general", "general", NULL, false, "a file"},
+    {"replay", "replay", "replay", NULL, false, "a file"},
+    {"share", "replay-fraction", "replay_fraction", NULL, false, NULL},
+    {"KL x", "kl-weight", "kl_weight", NULL, false, NULL},
+    {"L2 x", "l2-delta", "l2_delta", NULL, false, NULL},
+    {"EWC x", "ewc-lambda", "ewc_lambda", NULL, false, NULL},
+    {"EWC rows", "ewc-data", "ewc_data", NULL, false, "a file"},
 };
-enum { SETTINGS = sizeof settings / sizeof *settings, START = SETTINGS, CANCEL, WHERE = 0, PRESET = 3 };
+enum { SETTINGS = sizeof settings / sizeof *settings, START = SETTINGS, CANCEL, TIME, WHERE = 0, PRESET = 3 };
 static const char accepted[] = "status=accepted";
 
 struct train_form {
@@ -59,6 +67,7 @@ struct train_form {
     double plan_at;  /* when to count: a moment after the last change; 0: not */
     unsigned number; /* of the count that belongs to what stands in the form */
     bool planned, starting;
+    bool timed;       /* the plan's time comes from a step that was tried */
     bool from_filter; /* `where` is Browse's filter, and nobody has typed another since */
     ts_train_plan plan;
     char warning[500]; /* the gravest one, and how many more there are; "" */
@@ -77,9 +86,10 @@ static ts_status typed_settings(const struct train_form *t, ts_run_settings *s, 
             ts_run_set(&s->model, value);
         else if (*value)
             status = ts_run_settings_set(s, settings[i].option, value, err);
-        else if (strcmp(settings[i].option, "template") == 0)
-            ts_run_set(&s->template, ""); /* the model's own, whatever the workspace says */
+        else if (settings[i].empty)
+            status = ts_run_settings_set(s, settings[i].option, "", err); /* whatever workspace and other run say */
     }
+    if (s->ewc_lambda > 0 && !(s->init_adapter && *s->init_adapter)) ts_run_set(&s->ewc_form, "base");
     if (status == TS_OK && !(s->model && *s->model))
         status =
             ts_fail(err, TS_INVALID, "Which model? A name in the models folder, a GGUF file or a Hugging Face folder.");
@@ -102,10 +112,22 @@ struct plan_job {
     ts_train_plan plan;
     ts_names warnings;
     int64_t n_train, n_valid;
+    bool timed;
 };
 
 /* The form that is open, if it is one; a job that comes back late finds another or none. */
 static struct train_form *form_of(ts_app *app);
+
+/* From a step that is tried, on all rows: some of them will be held out. */
+static ts_status try_step(struct plan_job *p, const char *dir, ts_err *err) {
+    ts_progress *progress = &p->job.progress;
+    char *all = ts_path_join(dir, "all.jsonl");
+    ts_status status = ts_runs_export_all(p->app->folder, p->settings.where, all, progress, err);
+    if (status == TS_OK)
+        status = ts_train_plan_time(&p->settings, all, p->settings.valid_fraction, progress, &p->plan, err);
+    free(all);
+    return status;
+}
 
 static void plan_run(ts_job *job) {
     struct plan_job *p = (struct plan_job *)job;
@@ -123,7 +145,10 @@ static void plan_run(ts_job *job) {
         job->status = ts_train_plan_make(&p->settings, train, &job->progress, &p->plan, &job->err);
     ts_plan_data data = {.train = train, .valid = p->n_valid > 0 ? valid : NULL};
     if (job->status == TS_OK) job->status = ts_plan_check(&p->settings, &p->plan, &data, &p->warnings, &job->err);
-    if (job->status == TS_OK) ts_runs_plan_time(p->app->folder, &p->settings, &p->plan);
+    if (job->status == TS_OK && p->timed)
+        job->status = try_step(p, dir, &job->err);
+    else if (job->status == TS_OK)
+        ts_runs_plan_time(p->app->folder, &p->settings, &p->plan);
     ts_err ignored;
     if (ts_remove_tree(dir, &ignored) != TS_OK && job->status == TS_OK)
         job->status = ts_fail(&job->err, TS_IO, "%s", ignored.text);
@@ -132,7 +157,7 @@ static void plan_run(ts_job *job) {
     free(dir);
 }
 
-static void start_plan(struct train_form *t);
+static void start_plan(struct train_form *t, bool timed);
 
 /* Browse still shows the rows of "status=new" after all of them were accepted, and no row answers that filter: the
  * accepted rows are meant. False if the count ended otherwise. */
@@ -140,7 +165,7 @@ static bool took_accepted(struct train_form *t, const struct plan_job *p) {
     if (!t->from_filter || p->job.status != TS_NOT_FOUND || p->n_train) return false;
     t->from_filter = false;
     ts_form_set(&t->form, WHERE, accepted);
-    start_plan(t);
+    start_plan(t, false);
     return true;
 }
 
@@ -157,6 +182,7 @@ static void plan_done(ts_job *job) {
     if (current && !took_accepted(t, p)) {
         t->planned = job->status == TS_OK;
         t->plan = p->plan;
+        t->timed = p->timed;
         tell_warnings(t, &p->warnings);
         t->n_valid = p->n_valid;
         snprintf(t->problem, sizeof t->problem, "%s", job->status == TS_OK ? "" : job->err.text);
@@ -166,14 +192,17 @@ static void plan_done(ts_job *job) {
     free(p);
 }
 
-static void start_plan(struct train_form *t) {
+static void start_plan(struct train_form *t, bool timed) {
     ts_err err;
     struct plan_job *p = ts_calloc(1, sizeof *p);
     t->plan_at = 0;
     t->planned = false;
     ts_queue_cancel(t->layer.app->jobs, KIND_PLAN);
-    p->job = (ts_job){.title = "counting tokens", .kind = KIND_PLAN, .run = plan_run, .done = plan_done};
+    p->job = (ts_job){.title = timed ? "trying a step" : "counting tokens", .kind = KIND_PLAN};
+    p->job.run = plan_run;
+    p->job.done = plan_done;
     p->app = t->layer.app;
+    p->timed = t->timed = timed;
     p->number = ++t->number;
     if (read_settings(t, &p->settings, &err) != TS_OK) {
         snprintf(t->problem, sizeof t->problem, "%s", err.text);
@@ -285,6 +314,7 @@ static bool train_input(ts_layer *l, const ts_input *in) {
     case TS_FORM_PRESSED:
         if (t->form.focus == START) start(t);
         if (t->form.focus == CANCEL) l->closed = true;
+        if (t->form.focus == TIME) start_plan(t, true);
         break;
     default:
         break;
@@ -295,11 +325,22 @@ static bool train_input(ts_layer *l, const ts_input *in) {
 static void train_tick(ts_layer *l, double now) {
     struct train_form *t = (struct train_form *)l;
     if (t->plan_at == 0 || now < t->plan_at) return;
-    start_plan(t);
+    start_plan(t, false);
     l->app->dirty = true;
 }
 
-static void place_fields(struct train_form *t, int inner) {
+/* The rows of fields around the one that is typed in; those without room are not drawn. Returns how many are. */
+static int scroll_fields(struct train_form *t, int rows, int room) {
+    int at = t->form.focus < SETTINGS ? t->form.fields[t->form.focus].y : 0, top = TS_MAX(at - room + 1, 0);
+    for (int i = 0; i < SETTINGS; i++) {
+        int y = t->form.fields[i].y - top;
+        t->form.fields[i].y = y < room ? TS_MAX(y, -1) : -1;
+    }
+    return TS_MIN(rows, room);
+}
+
+static void place_fields(struct train_form *t, int inner, int room) {
+    static const int at[] = {0, 12, 24};
     int step = inner / COLUMNS, y = 0, column = 0;
     for (int i = 0; i < SETTINGS; i++) {
         ts_form_field *f = &t->form.fields[i];
@@ -316,17 +357,19 @@ static void place_fields(struct train_form *t, int inner) {
         column = (column + 1) % COLUMNS;
         if (column == 0) y++;
     }
-    t->form.fields[START].x = 0;
-    t->form.fields[CANCEL].x = 12;
-    t->form.fields[START].y = t->form.fields[CANCEL].y = y + 1;
-    t->form.fields[START].width = t->form.fields[CANCEL].width = 12;
+    y = scroll_fields(t, y + (column > 0), room);
+    for (int i = START; i <= TIME; i++) {
+        t->form.fields[i].x = at[i - START];
+        t->form.fields[i].y = y;
+        t->form.fields[i].width = 12;
+    }
 }
 
-static const char *plan_time(const ts_train_plan *p, char out[80]) {
+static const char *plan_time(const ts_train_plan *p, bool timed, char out[80]) {
     char spent[32];
     if (!isfinite(p->seconds)) return "time not known before the first run here";
     ts_format_duration(p->seconds, spent);
-    snprintf(out, 80, "about %s at the rate of the run before", spent);
+    snprintf(out, 80, timed ? "about %s by a step tried here" : "about %s at the rate of the run before", spent);
     return out;
 }
 
@@ -343,7 +386,8 @@ static void draw_plan(const struct train_form *t, ts_canvas *c, ts_rect r) {
         return;
     }
     if (!t->planned) {
-        ts_put(c, r.x, y, r.w, TS_R_DIM, t->starting ? "starting" : "counting examples and tokens");
+        const char *what = t->starting ? "starting" : t->timed ? "trying a step" : "counting examples and tokens";
+        ts_put(c, r.x, y, r.w, TS_R_DIM, what);
         return;
     }
     ts_putf(c, r.x, y++, r.w, TS_R_TEXT, "%s examples, %s held out   %s tokens, %s of them learnt   %s steps",
@@ -353,7 +397,7 @@ static void draw_plan(const struct train_form *t, ts_canvas *c, ts_rect r) {
             ts_thousands(p->trainable_params, n[0]), ts_thousands(p->all_params, n[1]),
             p->all_params ? 100.0 * (double)p->trainable_params / (double)p->all_params : 0.0);
     ts_putf(c, r.x, y++, r.w, TS_R_TEXT, "about %.2f GB of memory, %s", (double)p->memory_bytes / 1e9,
-            plan_time(p, time));
+            plan_time(p, t->timed, time));
     if (!*t->warning) return;
     ts_doc d = ts_doc_new(&t->layer.app->frame, r.w);
     size_t scroll = 0;
@@ -387,18 +431,21 @@ static void draw_command(const struct train_form *t, ts_canvas *c, ts_rect r) {
 
 static void train_draw(ts_layer *l, ts_canvas *c) {
     struct train_form *t = (struct train_form *)l;
-    ts_rect r = {.w = TS_MIN(c->w, 84), .h = TS_MIN(c->h, 22)};
+    bool tall = c->h >= 26; /* room for a line between the parts */
+    ts_rect r = {.w = TS_MIN(c->w, 84), .h = TS_MIN(c->h, tall ? 24 : 22)};
     r.x = (c->w - r.w) / 2;
     r.y = (c->h - r.h) / 2;
     ts_box(c, r, "Train a LoRA adapter");
-    place_fields(t, r.w - 6);
+    place_fields(t, r.w - 6, r.h - 4);
     ts_form_draw(&t->form, c, r.x + 3, r.y + 1);
     int below = r.y + 1 + t->form.fields[START].y;
-    ts_put_right(c, r.x + 28, below, r.w - 31, TS_R_DIM, "Tab next field  ^S start  Esc leave");
+    ts_put_right(c, r.x + 38, below, r.w - 41, TS_R_DIM, "Tab next field  ^S start  Esc leave");
     const ts_preset *preset = ts_preset_named(ts_form_value(&t->form, PRESET));
-    if (preset) ts_put(c, r.x + 29, r.y + 1 + PRESET, r.w - 32, TS_R_DIM, preset->purpose);
-    draw_plan(t, c, (ts_rect){r.x + 3, below + 2, r.w - 6, TS_MAX(TS_MIN(r.y + r.h - below - 3, 4), 0)});
-    draw_command(t, c, (ts_rect){r.x + 3, below + 7, r.w - 6, r.y + r.h - below - 8});
+    if (preset && t->form.fields[PRESET].y >= 0)
+        ts_put(c, r.x + 29, r.y + 1 + t->form.fields[PRESET].y, r.w - 32, TS_R_DIM, preset->purpose);
+    int plan = below + 1 + tall, command = plan + 4 + tall, end = r.y + r.h - 1;
+    draw_plan(t, c, (ts_rect){r.x + 3, plan, r.w - 6, TS_MAX(TS_MIN(end - plan, 4), 0)});
+    draw_command(t, c, (ts_rect){r.x + 3, command, r.w - 6, end - command});
 }
 
 static void train_free(ts_layer *l) {
@@ -467,8 +514,9 @@ void ts_train_form_open(ts_app *app, const char *where, const char *like) {
     ts_run_settings_release(&s);
     ts_form_add(&t->form, (ts_form_field){.label = "Start", .button = true}, "");
     ts_form_add(&t->form, (ts_form_field){.label = "Leave", .button = true}, "");
+    ts_form_add(&t->form, (ts_form_field){.label = "Time", .button = true}, "");
     t->form.focus = *ts_form_value(&t->form, 1) ? START : 1;
     t->number = last_number += 1000;
     ts_layer_push(app, &t->layer);
-    start_plan(t);
+    start_plan(t, false);
 }
