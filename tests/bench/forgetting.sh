@@ -1,15 +1,18 @@
 #!/bin/sh
 # What each way against forgetting costs and saves on the sample: the loss on held-out help-desk questions (lower: more was
-# learned) and on general questions (higher: more was forgotten), before and after. Half of the general rows are measured;
-# the other half is replayed (three times an epoch, to make a tenth of the rows) and tells EWC what matters. The last two
-# rows go on from an adapter that has learned those rows first. The rate is high, so that there is something to hold.
-# Prints a Markdown table, a line as soon as it is there. Run by hand.
+# learned) and on general questions (higher: more was forgotten), before and after. The general rows are samples/general.jsonl;
+# of the model `sample`, which knows little of them, every hundredth row of what it was made from. Half of them are measured;
+# the other half is replayed (a tenth of the rows) and tells EWC what matters. The last two rows go on from an adapter that
+# has learned that half first. The rate is high, so that there is something to hold. Prints a Markdown table, a line as
+# soon as it is there. Run by hand.
 #
-#   sh tests/bench/forgetting.sh [PROGRAM]     MODEL, STEPS, BATCH, RATE and ROWS (of each measured file) from the environment
+#   sh tests/bench/forgetting.sh [PROGRAM]     MODEL, STEPS, BATCH, RATE, ROWS (held-out questions), L2, EWC, KL and OWN (of EWC
+#                                              of the adapter): how strong; from the environment
 set -eu
 top=$(cd "$(dirname "$0")/../.." && pwd)
 program=$(readlink -f "${1:-$top/build/release/tunesmith}")
 model=${MODEL:-smollm2-135m-instruct} steps=${STEPS:-40} batch=${BATCH:-4} rate=${RATE:-7e-3} rows=${ROWS:-12}
+l2=${L2:-5e-4} ewc=${EWC:-5e-4} kl=${KL:-10} own=${OWN:-3e-4}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -17,9 +20,16 @@ cd "$work"
 "$program" import ws "$top/samples/helpdesk.jsonl" --quiet >rejected || [ $? = 3 ]
 "$program" set ws --where "" --status accepted --quiet >accepted
 "$program" export ws train.jsonl --format messages --quiet >exported
-head -n "$rows" "$top/samples/general.jsonl" >general.jsonl
-tail -n 12 "$top/samples/general.jsonl" >kept.jsonl
-cat kept.jsonl kept.jsonl kept.jsonl >replay.jsonl
+if [ "$model" = sample ]; then
+    awk -f "$top/samples/corpus/make.awk" "$top/samples/corpus" | awk 'NR % 100 == 1' >known.jsonl
+    model=$top/samples/model
+else
+    cp "$top/samples/general.jsonl" known.jsonl
+fi
+half=$(($(wc -l <known.jsonl) / 2))
+head -n "$half" known.jsonl >general.jsonl
+tail -n "$half" known.jsonl >kept.jsonl
+while [ "$(cat replay.jsonl 2>/dev/null | wc -l)" -lt 34 ]; do cat kept.jsonl >>replay.jsonl; done
 head -n "$rows" "$top/samples/heldout.jsonl" >heldout.jsonl
 
 # NAME OPTIONS...: trains, and prints a row of the table.
@@ -45,11 +55,11 @@ echo "| | held out before | after | general before | after | forgotten | seconds
 echo "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
 replay="--replay replay.jsonl --replay-fraction 0.1"
 one "LoRA r 16 alone"
-one "\`--ewc-form base --ewc-lambda 5e-4\`" --ewc-form base --ewc-lambda 5e-4 --ewc-data kept.jsonl
-one "\`--l2-delta 5e-4\`" --l2-delta 5e-4
+one "\`--ewc-form base --ewc-lambda $ewc\`" --ewc-form base --ewc-lambda "$ewc" --ewc-data kept.jsonl
+one "\`--l2-delta $l2\`" --l2-delta "$l2"
 one "\`--replay\`, a share of 0.1" $replay
-one "the same with \`--kl-weight 10\`" $replay --kl-weight 10
+one "the same with \`--kl-weight $kl\`" $replay --kl-weight "$kl"
 "$program" train --data kept.jsonl --model "$model" --out first --max-steps 12 --batch-size "$batch" --learning-rate 1e-3 --seed 1 \
     --json --quiet >result
 one "from an adapter of the general rows, alone" --init-adapter first/adapter
-one "the same with \`--ewc-lambda 3e-4\`" --init-adapter first/adapter --ewc-lambda 3e-4 --ewc-data kept.jsonl
+one "the same with \`--ewc-lambda $own\`" --init-adapter first/adapter --ewc-lambda "$own" --ewc-data kept.jsonl
