@@ -184,61 +184,93 @@ static void dots_one(const ts_dots *d) {
     }
 }
 
+/* A tile of the form for many: as many sums as leave registers for the vectors and one or all of the rows. */
 #if LANES == 16
 enum { DOT_ROWS = 4, DOT_VECTORS = 4 };
+#elif LANES == 8
+enum { DOT_ROWS = 4, DOT_VECTORS = 3 };
 #else
-enum { DOT_ROWS = LANES / 2, DOT_VECTORS = 2 };
+enum { DOT_ROWS = 2, DOT_VECTORS = 2 };
 #endif
+enum { DOT_SUMS = (DOT_ROWS * DOT_VECTORS + LANES - 1) / LANES * LANES };
 
-/* DOT_ROWS rows of f32 against DOT_VECTORS vectors; sums in the order vector, row. */
-static void dot_tile(const float *w, size_t ldw, const float *x, size_t ldx, size_t k, float *out) {
-    vf s[DOT_VECTORS * DOT_ROWS];
+/* DOT_ROWS rows of f32 against `m` (a constant) vectors; sums in the order vector, row. */
+INLINE void dot_tile(size_t m, const float *w, size_t ldw, const float *x, size_t ldx, size_t k, float *out) {
+    vf s[DOT_SUMS];
     UNROLL
-    for (int i = 0; i < DOT_VECTORS * DOT_ROWS; i++)
+    for (size_t i = 0; i < DOT_SUMS; i++)
         s[i] = vf_set(0);
     size_t p = 0;
     for (; p + LANES <= k; p += LANES) {
-        vf row[DOT_ROWS];
+        vf v[DOT_VECTORS];
         UNROLL
-        for (int r = 0; r < DOT_ROWS; r++)
-            row[r] = vf_load(w + (size_t)r * ldw + p);
+        for (size_t i = 0; i < m; i++)
+            v[i] = vf_load(x + i * ldx + p);
         UNROLL
-        for (int i = 0; i < DOT_VECTORS; i++) {
-            vf v = vf_load(x + (size_t)i * ldx + p);
+        for (size_t r = 0; r < DOT_ROWS; r++) {
+            vf row = vf_load(w + r * ldw + p);
             UNROLL
-            for (int r = 0; r < DOT_ROWS; r++)
-                s[i * DOT_ROWS + r] = vf_fma(row[r], v, s[i * DOT_ROWS + r]);
+            for (size_t i = 0; i < m; i++)
+                s[i * DOT_ROWS + r] = vf_fma(row, v[i], s[i * DOT_ROWS + r]);
         }
     }
     if (p < k)
-        for (int i = 0; i < DOT_VECTORS; i++)
-            for (int r = 0; r < DOT_ROWS; r++)
-                s[i * DOT_ROWS + r] = vf_fma(vf_load_n(w + (size_t)r * ldw + p, k - p),
-                                             vf_load_n(x + (size_t)i * ldx + p, k - p), s[i * DOT_ROWS + r]);
-    vf_sums(s, out);
+        for (size_t i = 0; i < m; i++)
+            for (size_t r = 0; r < DOT_ROWS; r++)
+                s[i * DOT_ROWS + r] =
+                    vf_fma(vf_load_n(w + r * ldw + p, k - p), vf_load_n(x + i * ldx + p, k - p), s[i * DOT_ROWS + r]);
+    UNROLL
+    for (size_t i = 0; i < m * DOT_ROWS; i += LANES)
+        vf_sums(s + i, out + i);
 }
 
-/* A row or a vector that is missing at the edge stands in for by the first one; its results are dropped. */
+static void dot_tiles(size_t m, const float *w, size_t ldw, const float *x, size_t ldx, size_t k, float *out) {
+    if (m == DOT_VECTORS)
+        dot_tile(DOT_VECTORS, w, ldw, x, ldx, k, out);
+    else if (m == DOT_VECTORS - 1)
+        dot_tile(DOT_VECTORS - 1, w, ldw, x, ldx, k, out);
+    else
+        dot_tile(2, w, ldw, x, ldx, k, out);
+}
+
+/* Vectors of the next tile: all that fit, but none is left alone where the last two tiles can have two each. */
+static size_t dot_vectors(size_t left) {
+    return left == DOT_VECTORS + 1 && DOT_VECTORS > 2 ? left / 2 : TS_MIN(left, (size_t)DOT_VECTORS);
+}
+
+static void put_tile(const ts_dots *d, size_t i, size_t m, size_t r, size_t rows, const float *out) {
+    for (size_t v = 0; v < m; v++, out += DOT_ROWS) {
+        float *y = d->y + (i + v) * d->ldy + r, sum[DOT_ROWS];
+        if (rows < DOT_ROWS) {
+            for (size_t q = 0; q < rows; q++)
+                put(d, i + v, r + q, out[q]);
+            continue;
+        }
+        for (size_t q = 0; q < DOT_ROWS; q++)
+            sum[q] = d->add ? y[q] + out[q] : out[q];
+        memcpy(y, sum, sizeof sum);
+    }
+}
+
+/* Rows of f32 are taken as they lie. A row that is missing at the edge stands in for by the first one; its results are
+ * dropped. */
 static void dots_many(const ts_dots *d) {
     for (size_t r = 0; r < d->rows; r += DOT_ROWS) {
-        size_t rows = TS_MIN(d->rows - r, (size_t)DOT_ROWS);
+        size_t rows = TS_MIN(d->rows - r, (size_t)DOT_ROWS), ldw = d->k;
         const uint8_t *w = (const uint8_t *)d->w + r * d->row_bytes;
-        for (size_t i = 0; i < DOT_ROWS; i++)
-            dequant(d->type, w + (i < rows ? i * d->row_bytes : 0), 0, d->scratch + i * d->k, d->k);
-        for (size_t i = 0; i < d->m; i += DOT_VECTORS) {
-            size_t m = TS_MIN(d->m - i, (size_t)DOT_VECTORS);
-            float out[LANES];
-            dot_tile(d->scratch, d->k, d->x + i * d->ldx, m == DOT_VECTORS ? d->ldx : 0, d->k, out);
-            if (m != DOT_VECTORS && m > 1) {
-                float second[LANES];
-                for (size_t v = 1; v < m; v++) {
-                    dot_tile(d->scratch, d->k, d->x + (i + v) * d->ldx, 0, d->k, second);
-                    memcpy(out + v * DOT_ROWS, second, DOT_ROWS * sizeof(float));
-                }
-            }
-            for (size_t v = 0; v < m; v++)
-                for (size_t q = 0; q < rows; q++)
-                    put(d, i + v, r + q, out[v * DOT_ROWS + q]);
+        const float *f32 = d->scratch;
+        if (d->type == TS_F32 && rows == DOT_ROWS) {
+            f32 = (const float *)(const void *)w;
+            ldw = d->row_bytes / sizeof(float);
+        } else {
+            for (size_t i = 0; i < DOT_ROWS; i++)
+                dequant(d->type, w + (i < rows ? i * d->row_bytes : 0), 0, d->scratch + i * d->k, d->k);
+        }
+        for (size_t i = 0, m; i < d->m; i += m) {
+            float out[DOT_SUMS];
+            m = dot_vectors(d->m - i);
+            dot_tiles(m, f32, ldw, d->x + i * d->ldx, d->ldx, d->k, out);
+            put_tile(d, i, m, r, rows, out);
         }
     }
 }

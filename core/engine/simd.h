@@ -118,6 +118,19 @@ INLINE void vf_sums(const vf *a, float *out) {
     __m512 v = _mm512_add_ps(_mm512_shuffle_f32x4(u[0], u[1], 0x88), _mm512_shuffle_f32x4(u[0], u[1], 0xdd));
     __m512 w = _mm512_add_ps(_mm512_shuffle_f32x4(u[2], u[3], 0x88), _mm512_shuffle_f32x4(u[2], u[3], 0xdd));
     _mm512_storeu_ps(out, _mm512_add_ps(_mm512_shuffle_f32x4(v, w, 0x88), _mm512_shuffle_f32x4(v, w, 0xdd)));
+#elif LANES == 8
+    __m256 t[4], u[2];
+    UNROLL
+    for (int i = 0; i < 4; i++) { /* vf_sum's tree: the upper half on the lower ... */
+        __m256 x = (__m256)a[i], y = (__m256)a[i + 4];
+        t[i] = _mm256_add_ps(_mm256_permute2f128_ps(x, y, 0x20), _mm256_permute2f128_ps(x, y, 0x31));
+    }
+    UNROLL
+    for (int i = 0; i < 2; i++) /* ... two on two, for two vectors at once ... */
+        u[i] = _mm256_add_ps(_mm256_shuffle_ps(t[2 * i], t[2 * i + 1], 0x44),
+                             _mm256_shuffle_ps(t[2 * i], t[2 * i + 1], 0xee));
+    /* ... and one on one, for four: those of a[0] to a[3] are in the lower half */
+    _mm256_storeu_ps(out, _mm256_add_ps(_mm256_shuffle_ps(u[0], u[1], 0x88), _mm256_shuffle_ps(u[0], u[1], 0xdd)));
 #else
     for (size_t i = 0; i < LANES; i++)
         out[i] = vf_sum(a[i]);

@@ -226,6 +226,15 @@ static void dots_do_not_depend_on_the_batch(void **state) {
                 unsigned char *w = weights(t, N, depth);
                 ts_dots d = {t, w, ts_row_bytes(t, depth), N, depth, x, depth, M, y, N, false, scratch};
                 kernels[k]->dots(&d);
+                for (size_t m = 2; m < M; m++) {
+                    float *few = numbers(m * N);
+                    ts_dots fewer = d;
+                    fewer.m = m;
+                    fewer.y = few;
+                    kernels[k]->dots(&fewer);
+                    assert_memory_equal(few, y, m * N * sizeof *few);
+                    free(few);
+                }
                 for (size_t i = 0; i < M; i++) {
                     ts_dots single = d;
                     single.x = x + i * depth;
