@@ -12,8 +12,8 @@
 
 struct finding {
     int64_t id;
+    double value; /* as it is kept */
     size_t rule;
-    float value;
 };
 
 struct scored {
@@ -93,8 +93,10 @@ static ts_status score_row(void *ctx, int worker, size_t piece, sqlite3_stmt *s,
     (void)err;
     TS_PUSH(p->scores, p->n_scores, p->cap_scores, row);
     for (size_t i = 0; i < ts_rule_count() + sc->set.n_own; i++) {
-        struct finding f = {row.id, sc->by_name[i], values[sc->by_name[i]]};
-        if (f.value > 0) TS_PUSH(p->findings, p->n_findings, p->cap_findings, f);
+        size_t rule = sc->by_name[i];
+        if (!(values[rule] > 0)) continue;
+        struct finding f = {row.id, round((double)values[rule] * 1e4) / 1e4, rule};
+        TS_PUSH(p->findings, p->n_findings, p->cap_findings, f);
     }
     return TS_OK;
 }
@@ -138,30 +140,42 @@ static const char *name_of(const struct scoring *sc, size_t rule) {
     return rule < ts_rule_count() ? ts_rules[rule].name : sc->set.own[rule - ts_rule_count()].name;
 }
 
-static ts_status write_piece(struct scoring *sc, const struct piece *p, ts_err *err) {
-    sqlite3_stmt *finding = ts_db_stmt(sc->st, "INSERT INTO score VALUES(?1,?2,?3)", err),
-                 *overall = ts_db_stmt(sc->st,
-                                       "INSERT INTO metric(id,score) VALUES(?1,?2)"
-                                       " ON CONFLICT(id) DO UPDATE SET score=?2",
-                                       err);
-    if (!finding || !overall) return err ? err->code : TS_IO;
-    for (size_t i = 0; i < p->n_findings; i++) {
-        sqlite3_bind_int64(finding, 1, p->findings[i].id);
-        sqlite3_bind_text(finding, 2, name_of(sc, p->findings[i].rule), -1, SQLITE_STATIC);
-        sqlite3_bind_double(finding, 3, round(p->findings[i].value * 1e4) / 1e4);
-        TS_TRY(ts_db_step(sc->st, finding, "keep the scores", err));
-    }
-    for (size_t i = 0; i < p->n_scores; i++) {
-        sqlite3_bind_int64(overall, 1, p->scores[i].id);
-        sqlite3_bind_double(overall, 2, p->scores[i].overall);
-        TS_TRY(ts_db_step(sc->st, overall, "keep the scores", err));
+/* What is kept by one statement: takes half the time of as many statements. */
+enum { AT_ONCE = 64 };
+#define FOUR(row) row "," row "," row "," row
+#define SIXTY_FOUR(row) FOUR(FOUR(FOUR(row)))
+#define OR_UPDATE " ON CONFLICT(id) DO UPDATE SET score=excluded.score"
+
+static const char finding_sql[] = "INSERT INTO score VALUES(?,?,?)";
+static const char findings_sql[] = "INSERT INTO score VALUES" SIXTY_FOUR("(?,?,?)");
+static const char overall_sql[] = "INSERT INTO metric(id,score) VALUES(?,?)" OR_UPDATE;
+static const char overalls_sql[] = "INSERT INTO metric(id,score) VALUES" SIXTY_FOUR("(?,?)") OR_UPDATE;
+
+static ts_status write_findings(struct scoring *sc, const struct piece *p, ts_err *err) {
+    for (size_t i = 0, n; i < p->n_findings; i += n) {
+        n = p->n_findings - i < AT_ONCE ? 1 : AT_ONCE;
+        sqlite3_stmt *s = ts_db_stmt(sc->st, n == 1 ? finding_sql : findings_sql, err);
+        for (size_t k = 0; s && k < n; k++) {
+            const struct finding *f = &p->findings[i + k];
+            sqlite3_bind_int64(s, (int)k * 3 + 1, f->id);
+            sqlite3_bind_text(s, (int)k * 3 + 2, name_of(sc, f->rule), -1, SQLITE_STATIC);
+            sqlite3_bind_double(s, (int)k * 3 + 3, f->value);
+        }
+        TS_TRY(ts_db_step(sc->st, s, "keep the scores", err));
     }
     return TS_OK;
 }
 
-static ts_status write_findings(struct scoring *sc, ts_err *err) {
-    for (size_t i = 0; i < TS_SCAN_PIECES; i++)
-        TS_TRY(write_piece(sc, &sc->pieces[i], err));
+static ts_status write_overall(struct scoring *sc, const struct piece *p, ts_err *err) {
+    for (size_t i = 0, n; i < p->n_scores; i += n) {
+        n = p->n_scores - i < AT_ONCE ? 1 : AT_ONCE;
+        sqlite3_stmt *s = ts_db_stmt(sc->st, n == 1 ? overall_sql : overalls_sql, err);
+        for (size_t k = 0; s && k < n; k++) {
+            sqlite3_bind_int64(s, (int)k * 2 + 1, p->scores[i + k].id);
+            sqlite3_bind_double(s, (int)k * 2 + 2, p->scores[i + k].overall);
+        }
+        TS_TRY(ts_db_step(sc->st, s, "keep the scores", err));
+    }
     return TS_OK;
 }
 
@@ -187,10 +201,13 @@ static ts_status write_scores(struct scoring *sc, ts_err *err) {
     TS_TRY(ts_db_begin(sc->st, "keep the scores", err));
     TS_GOTO(ts_db_run(sc->st,
                       "DELETE FROM score;"
-                      "UPDATE metric SET score=NULL WHERE score IS NOT NULL AND id NOT IN"
-                      " (SELECT id FROM example WHERE batch NOT IN " TS_HIDDEN ")",
+                      "UPDATE metric SET score=NULL WHERE score IS NOT NULL AND NOT EXISTS"
+                      "(SELECT 1 FROM example e WHERE e.id=metric.id AND e.batch NOT IN " TS_HIDDEN ")",
                       "keep the scores", err));
-    TS_GOTO(write_findings(sc, err));
+    for (size_t i = 0; i < TS_SCAN_PIECES; i++) {
+        TS_GOTO(write_findings(sc, &sc->pieces[i], err));
+        TS_GOTO(write_overall(sc, &sc->pieces[i], err));
+    }
     TS_GOTO(apply_dismissals(sc, err));
     status = ts_db_commit(sc->st, "keep the scores", err);
 out:
@@ -198,20 +215,26 @@ out:
     return status;
 }
 
+static void count_finding(ts_score_report *report, size_t rule, double value, int n) {
+    report->bins[rule][TS_MIN((int)(value * 10), 9)] += n;
+    report->hits[rule] += n;
+}
+
 /* Findings that are kept and not dismissed, by rule and tenth. */
 static void report_findings(struct scoring *sc, ts_score_report *report) {
     sqlite3_stmt *s = ts_db_stmt(sc->st,
-                                 "SELECT rule,value FROM score s WHERE NOT EXISTS"
-                                 "(SELECT 1 FROM dismissed x WHERE x.id=s.id AND x.rule=s.rule)",
+                                 "SELECT s.rule,s.value FROM dismissed x CROSS JOIN score s"
+                                 " ON s.id=x.id AND s.rule=x.rule",
                                  NULL);
+    for (size_t i = 0; i < TS_SCAN_PIECES; i++)
+        for (size_t k = 0; k < sc->pieces[i].n_findings; k++)
+            count_finding(report, sc->pieces[i].findings[k].rule, sc->pieces[i].findings[k].value, 1);
     while (s && sqlite3_step(s) == SQLITE_ROW) {
         const char *name = (const char *)sqlite3_column_text(s, 0);
         size_t rule = 0, n = ts_rule_count() + sc->set.n_own;
         while (rule < n && strcmp(name_of(sc, rule), name) != 0)
             rule++;
-        if (rule == n) continue;
-        report->bins[rule][TS_MIN((int)(sqlite3_column_double(s, 1) * 10), 9)]++;
-        report->hits[rule]++;
+        if (rule < n) count_finding(report, rule, sqlite3_column_double(s, 1), -1);
     }
     if (s) sqlite3_reset(s);
     report->n_own = sc->set.n_own;
