@@ -86,23 +86,17 @@ int ts_language_script(const char *s, size_t n) {
 }
 
 /* All lists as one table: a word of at most 8 bytes is its own key, packed; the value says which lists have it. */
-enum { SLOTS = 2048 };
-
 static struct {
     uint64_t key;
     uint32_t lists;
-} table[SLOTS];
-static uint64_t used[SLOTS / 64]; /* bit s: slot s holds a key; most words of a text are told by it to be in no list */
+} table[TS_LANGUAGE_SLOTS];
+uint64_t ts_language_used[TS_LANGUAGE_SLOTS / 64];
 static pthread_once_t table_made = PTHREAD_ONCE_INIT;
 
-static size_t first_slot(uint64_t key) {
-    return (size_t)(key * 0x9e3779b97f4a7c15u >> 53);
-}
-
 static size_t slot_of(uint64_t key) {
-    size_t i = first_slot(key);
+    size_t i = ts_language_slot(key);
     while (table[i].key && table[i].key != key)
-        i = (i + 1) % SLOTS;
+        i = (i + 1) % TS_LANGUAGE_SLOTS;
     return i;
 }
 
@@ -120,18 +114,21 @@ static void make_table(void) {
             size_t i = slot_of(packed(p, n));
             table[i].key = packed(p, n);
             table[i].lists |= 1u << l;
-            used[i / 64] |= (uint64_t)1 << i % 64;
+            ts_language_used[i / 64] |= (uint64_t)1 << i % 64;
             p += n + 1;
         }
 }
 
-uint32_t ts_language_lists(uint64_t word) {
+void ts_language_prepare(void) {
     pthread_once(&table_made, make_table);
-    size_t i = first_slot(word);
-    return word && used[i / 64] >> i % 64 & 1 ? table[slot_of(word)].lists : 0;
+}
+
+uint32_t ts_language_look_up(uint64_t word) {
+    return table[slot_of(word)].lists;
 }
 
 static uint32_t lists_with(const ts_buf *word) {
+    ts_language_prepare();
     return word->len > 8 || !word->len ? 0 : ts_language_lists(packed(word->data, word->len));
 }
 

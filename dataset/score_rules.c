@@ -96,6 +96,7 @@ static const char *const needs[P_COUNT] = {
     [P_REFUSAL_STRONG] = " ai\n artificial intelligence\nlanguage model",
     [P_REFUSAL] = "can\nable\nto help\nto assist\nto comply\nwon\nwill not\n have ",
     [P_EMAIL] = "@",
+    [P_PHONE] = "tel\nphone\ncall\nmobile\nfax", /* or signs: ts_look_may_have_phone */
     [P_URL] = "http\nwww.",
     [P_HTML] = "<\n&",
     [P_SECRET] = "private key\nakia\nasia\nghp_\ngho_\nghu_\nghs_\nghr_\ngithub_pat_\nglpat-\nxox\naiza\nsk-\nk_live_\n"
@@ -104,15 +105,17 @@ static const char *const needs[P_COUNT] = {
     [P_LANGUAGE_TASK] =
         "translat\nlanguage\nfrench\nspanish\ngerman\nitalian\nportuguese\ndutch\npolish\nswedish\nrussian\n"
         "greek\nhebrew\narabic\nhindi\nthai\njapanese\nkorean\nchinese\nmandarin\nlatin\nenglish",
+    [P_REPEAT_TASK] = "repeat\npoem\nsong\nlyrics\nchorus\ntable\ncode\nprogram\nfunction\nsequence\npattern",
     [P_CODE] = "`\n{\n}\n;\n:\n(",
 };
 
 static bool may_have(const ts_scorer *s, int pattern, ts_side side) {
     const ts_look *l = &s->look[side];
     if (s->unfiltered) return true;
-    if (pattern == P_PHONE) return ts_look_may_have_phone(l);
-    if (pattern == P_PASSWORD && l->ascii && !l->digits) return false; /* \d takes digits of all scripts */
-    return !needs[pattern] || ts_look_may_have(l, needs[pattern]);
+    const ts_needle *needles = s->set->needs[pattern];
+    if (pattern == P_PHONE) return ts_look_may_have_phone(l, needles);
+    if (pattern == P_PASSWORD && !l->digits && !l->other_digits) return false; /* \d takes digits of all scripts */
+    return !needles || ts_look_may_have(l, needles);
 }
 
 /* Does the pattern occur in t, a part of that side? */
@@ -142,6 +145,7 @@ ts_status ts_score_set_init(ts_score_set *set, ts_err *err) {
         ts_status status = ts_regex_new(&set->patterns[i], p.data, p.len, i == P_CODE ? 0 : TS_REGEX_CASELESS, err);
         ts_buf_release(&p);
         if (status != TS_OK) return ts_wrap(err, status, "pattern %d of the rules", i);
+        set->needs[i] = ts_needles_new(needs[i]);
     }
     return TS_OK;
 }
@@ -166,8 +170,10 @@ ts_status ts_score_set_checks(ts_score_set *set, const char *path, ts_err *err) 
 }
 
 void ts_score_set_release(ts_score_set *set) {
-    for (int i = 0; i < P_COUNT; i++)
+    for (int i = 0; i < P_COUNT; i++) {
         ts_regex_free(set->patterns[i]);
+        free(set->needs[i]);
+    }
     for (size_t i = 0; i < set->n_checks; i++)
         ts_regex_free(set->checks[i]);
     for (size_t i = 0; i < set->n_own; i++)
@@ -461,31 +467,45 @@ static double weight_of(const ts_scorer *s, uint64_t stem) {
     return log((2 * (double)s->set->rows + 1) / TS_MAX((double)df_of(s, stem), 1));
 }
 
-/* How many different stems of the prompt are telling, and which share of its stems, by weight, the answer has in lines
- * that not many answers have (as a closing line). */
-static double shared_stems(ts_scorer *s, ts_text answer, size_t *telling) {
-    const ts_look *p = &s->look[TS_SIDE_PROMPT], *a = &s->look[TS_SIDE_ANSWER];
-    double all = 0, shared = 0;
+/* Into s->hashes: those of the stems in s->seen that the answer has in lines which not many answers have (as a closing
+ * line). */
+static void find_shared(ts_scorer *s, ts_text answer) {
+    const ts_look *a = &s->look[TS_SIDE_ANSWER];
     size_t w = 0;
-    *telling = 0;
-    ts_hash_set_begin(&s->hashes, a->n);
-    ts_hash_set_begin(&s->seen, p->n);
     for (size_t at = 0; at < answer.n;) {
         const char *nl = memchr(answer.s + at, '\n', answer.n - at);
         size_t end = nl ? (size_t)(nl - answer.s) : answer.n;
         bool counts =
             s->set->rows < 20 || (double)df_of(s, ts_hash64(answer.s + at, end - at, 9)) < 0.2 * (double)s->set->rows;
-        for (; w < a->n && a->words[w].start < end; w++)
-            if (counts && a->words[w].stem) ts_hash_set_add(&s->hashes, a->words[w].stem);
+        for (; w < a->n && a->words[w].start < end; w++) {
+            uint64_t stem = a->words[w].stem;
+            if (counts && stem && ts_hash_set_has(&s->seen, stem)) ts_hash_set_add(&s->hashes, stem);
+        }
         at = end + 1;
     }
+}
+
+/* How many different stems of the prompt are telling, and which share of its stems, by weight, the answer has. */
+static double shared_stems(ts_scorer *s, ts_text answer, size_t *telling) {
+    const ts_look *p = &s->look[TS_SIDE_PROMPT];
+    double all = 0, shared = 0;
+    size_t n = 0;
+    *telling = 0;
+    TS_GROW(s->list, s->cap_list, p->n);
+    ts_hash_set_begin(&s->seen, p->n);
+    ts_hash_set_begin(&s->hashes, p->n);
     for (size_t i = 0; i < p->n; i++) {
         uint64_t stem = p->words[i].stem;
         if (!stem || !ts_hash_set_add(&s->seen, stem)) continue;
-        double weight = weight_of(s, stem);
-        *telling += is_telling(s, stem);
+        s->list[n++] = stem;
+        __builtin_prefetch(&s->set->df[slot_of(stem)]);
+    }
+    find_shared(s, answer);
+    for (size_t i = 0; i < n; i++) {
+        double weight = weight_of(s, s->list[i]);
+        *telling += is_telling(s, s->list[i]);
         all += weight;
-        if (ts_hash_set_has(&s->hashes, stem)) shared += weight;
+        if (ts_hash_set_has(&s->hashes, s->list[i])) shared += weight;
     }
     return all > 0 ? shared / all : 1;
 }

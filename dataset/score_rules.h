@@ -20,6 +20,7 @@ typedef struct ts_own_rule {
 /* What a first pass over all rows finds out. */
 typedef struct ts_score_set {
     ts_regex *patterns[TS_SCORE_PATTERNS]; /* of the rules, in the order of score_rules.c */
+    ts_needle *needs[TS_SCORE_PATTERNS];   /* what a text must have for them; NULL: not known */
     ts_regex **checks;                     /* of the check file */
     size_t n_checks;
     ts_own_rule own[TS_OWN_RULES];

@@ -120,6 +120,7 @@ double ts_rule_variety(ts_scorer *s, const ts_score_text *t) {
     TS_GROW(s->list, s->cap_list, l->n);
     for (size_t i = 0; i < l->n; i++)
         s->list[i] = l->words[i].hash;
+    if (!s->unfiltered && mtld_one_way(s->list, l->n, false) >= 2 * POOR) return 0; /* whatever the other way gives */
     double mtld = ts_mtld(s->list, l->n);
     if (mtld >= POOR || ts_score_special(s, t)) return 0;
     return TS_MIN(1, 0.3 + (POOR - mtld) / POOR);
@@ -128,32 +129,44 @@ double ts_rule_variety(ts_scorer *s, const ts_score_text *t) {
 /* ---- readability: automated readability index (Smith and Senter 1967) ---- */
 
 /* A sentence ends at . ! ? before a blank, a line at its end. */
-static size_t count_sentences(ts_text t) {
+static bool ends_sentence(ts_text t, size_t i) {
+    if (t.s[i] == '\n') return i && !strchr("\n.!?", t.s[i - 1]);
+    return i + 1 == t.n || strchr(" \n\t\"')", t.s[i + 1]) != NULL;
+}
+
+/* At most `most`. */
+static size_t count_sentences(ts_text t, size_t most) {
     size_t n = 0;
-    for (size_t i = 0; i < t.n; i++) {
-        char c = t.s[i];
-        if (c == '.' || c == '!' || c == '?')
-            n += i + 1 == t.n || strchr(" \n\t\"')", t.s[i + 1]) != NULL;
-        else if (c == '\n')
-            n += i && !strchr("\n.!?", t.s[i - 1]);
-    }
+    for (const char *c = ".\n!?"; *c && n < most; c++)
+        for (const char *p = t.s, *end = p + t.n; n < most && (p = memchr(p, *c, (size_t)(end - p))) != NULL; p++)
+            n += ends_sentence(t, (size_t)(p - t.s));
     return n;
 }
 
-double ts_ari(const ts_look *l) {
+static double ari_of(const ts_look *l, size_t letters, size_t sentences) {
+    return 4.71 * (double)letters / (double)l->n + 0.5 * (double)l->n / (double)TS_MAX(sentences, 1) - 21.43;
+}
+
+static size_t count_letters(const ts_look *l) {
     size_t letters = 0;
     for (size_t i = 0; i < l->n; i++)
         letters += l->words[i].letters;
-    if (!l->n) return 0;
-    return 4.71 * (double)letters / (double)l->n + 0.5 * (double)l->n / (double)TS_MAX(count_sentences(l->text), 1) -
-           21.43;
+    return letters;
+}
+
+double ts_ari(const ts_look *l) {
+    return l->n ? ari_of(l, count_letters(l), count_sentences(l->text, SIZE_MAX)) : 0;
 }
 
 double ts_rule_readability(ts_scorer *s, const ts_score_text *t) {
     enum { LEAST_WORDS = 30, HARD = 22 };
     const ts_look *l = &s->look[TS_SIDE_ANSWER];
     if (t->answer.n < LEAST_WORDS * 2 || l->n < LEAST_WORDS) return 0;
-    double ari = ts_ari(l);
+    size_t letters = count_letters(l), enough = 1; /* sentences: with so many it is not hard */
+    while (enough < l->n && ari_of(l, letters, enough) > HARD)
+        enough++;
+    if (s->unfiltered || enough == l->n) enough = SIZE_MAX;
+    double ari = ari_of(l, letters, count_sentences(l->text, enough));
     if (ari <= HARD || ts_score_special(s, t)) return 0;
     return TS_MIN(1, 0.3 + (ari - HARD) / 20);
 }

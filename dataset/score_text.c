@@ -116,26 +116,51 @@ static uint64_t ascii_stem(const char *last, uint64_t eight, size_t n) {
     return mixed((eight & first_bytes(TS_MIN(n, (size_t)5))) + 3) | (uint64_t)1 << 63;
 }
 
+/* Bit i: byte i of the eight, in lower case, is one of a word's. */
+static uint64_t word_bits(uint64_t x) {
+    static const uint64_t each = 0x0101010101010101u;
+    uint64_t letter = (x + each * (0x80 - 'a')) & ~(x + each * (0x7f - 'z')),
+             digit = (x + each * (0x80 - '0')) & ~(x + each * (0x7f - '9')),
+             underscore = (x + each * (0x80 - '_')) & ~(x + each * (0x7f - '_'));
+    x = ((letter | digit | underscore) & each * 0x80) >> 7;
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    x = __builtin_bswap64(x);
+#endif
+    return x * 0x0102040810204080u >> 56; /* the eight bits side by side */
+}
+
+/* The word in [start, end), whose first eight bytes are in lower case. */
+static void add_ascii_word(ts_look *l, size_t start, size_t end, ts_buf *word) {
+    size_t n = end - start;
+    uint64_t eight = eight_at(l->text, start) & first_bytes(n);
+    uint32_t lists = n <= 8 ? ts_language_lists(eight) : 0;
+    *new_word(l) = (ts_word){
+        .hash = n <= 8 ? mixed(eight) : long_hash(l->text, start, n, word),
+        .stem = n >= 3 && !(lists & 1) ? ascii_stem(l->text.s + end - 1, eight, n) : 0,
+        .start = (uint32_t)start,
+        .end = (uint32_t)end,
+        .letters = (uint32_t)n,
+        .lists = lists,
+    };
+}
+
+/* By 64 bytes: where a byte of a word stands beside one that is none, a word begins or ends. */
 static void take_ascii_words(ts_look *l, ts_buf *word) {
-    const ts_text t = l->text;
-    for (size_t i = 0; i < t.n;) {
-        size_t start = i, n;
-        while (i < t.n && ts_word_lower[(unsigned char)t.s[i]])
-            i++;
-        if (!(n = i - start)) {
-            i++;
-            continue;
+    const size_t n = l->text.n;
+    size_t start = 0;
+    bool inside = false;
+    for (size_t at = 0; at < n; at += 64) {
+        uint64_t bits = 0;
+        for (size_t i = 0; i < 64 && at + i < n; i += 8)
+            bits |= word_bits(eight_at(l->text, at + i)) << i;
+        for (uint64_t edges = bits ^ (bits << 1 | inside); edges; edges &= edges - 1) {
+            size_t edge = at + (size_t)__builtin_ctzll(edges);
+            if (inside) add_ascii_word(l, start, edge, word);
+            inside = !inside;
+            start = edge;
         }
-        uint64_t eight = eight_at(t, start);
-        uint32_t lists = n <= 8 ? ts_language_lists(eight & first_bytes(n)) : 0;
-        ts_word *found = new_word(l);
-        found->hash = n <= 8 ? mixed(eight & first_bytes(n)) : long_hash(t, start, n, word);
-        found->stem = n >= 3 && !(lists & 1) ? ascii_stem(t.s + i - 1, eight, n) : 0;
-        found->start = (uint32_t)start;
-        found->end = (uint32_t)i;
-        found->letters = (uint32_t)n;
-        found->lists = lists;
     }
+    if (inside) add_ascii_word(l, start, n, word);
 }
 
 size_t ts_look_words(const ts_look *l, size_t from, size_t to) {
@@ -173,6 +198,16 @@ static bool is_ascii(ts_text t) {
     return !(high & 0x8080808080808080u);
 }
 
+/* Bytes that characters begin with among which are digits of other scripts (Unicode's Nd): most letters of Latin with
+ * marks, curly quotes, dashes and Han begin with others. */
+static bool has_other_digits(const ts_look *l) {
+    static const unsigned char first[] = {0xd9, 0xdb, 0xdf, 0xe0, 0xe1, 0xea, 0xef, 0xf0};
+    bool has = false;
+    for (size_t i = 0; i < sizeof first; i++)
+        has |= l->bytes[first[i]];
+    return has;
+}
+
 static void take_bytes(ts_look *l) {
     const unsigned char *p = (const unsigned char *)l->text.s, *end = p + l->text.n;
     unsigned h = 0;
@@ -188,6 +223,7 @@ static void take_bytes(ts_look *l) {
         l->three[h] = 1;
     }
     l->digits = digits;
+    l->other_digits = has_other_digits(l);
     /* U+017F, a long s, and U+212A, the sign of kelvin, match s and k in any case */
     l->exotic = (l->bytes[0xc5] && l->bytes[0xbf]) || (l->bytes[0xe2] && l->three[place(0xe2, 0x84, 0xaa)]);
 }
@@ -197,35 +233,67 @@ static unsigned lower(char c) {
     return u + (u - 'A' < 26u) * 32u;
 }
 
-static bool occurs(ts_text t, const char *s, size_t n) {
-    for (size_t i = 0; i + n <= t.n; i++) {
+/* Does the needle stand in the text so that its rarest byte is c? */
+static bool occurs_with(ts_text t, const ts_needle *needle, char c) {
+    const char *end = t.s + t.n;
+    for (const char *p = t.s; (p = memchr(p, c, (size_t)(end - p))) != NULL; p++) {
+        if ((size_t)(p - t.s) < needle->rare || (size_t)(end - p) + needle->rare < needle->n) continue;
+        const char *at = p - needle->rare;
         size_t k = 0;
-        while (k < n && lower(t.s[i + k]) == (unsigned char)s[k])
+        while (k < needle->n && lower(at[k]) == (unsigned char)needle->s[k])
             k++;
-        if (k == n) return true;
+        if (k == needle->n) return true;
     }
     return false;
 }
 
-/* The tables say no for most texts; where they say perhaps, the text itself is asked. */
-static bool has_one(const ts_look *l, const char *s, size_t n) {
-    const unsigned char *u = (const unsigned char *)s;
-    for (size_t i = 0; i < n; i++)
-        if (!l->bytes[u[i]]) return false;
-    for (size_t i = 2; i < n; i++)
-        if (!l->three[place(u[i - 2], u[i - 1], u[i])]) return false;
-    return n == 1 || occurs(l->text, s, n);
+static bool occurs(const ts_look *l, const ts_needle *needle) {
+    char c = needle->s[needle->rare];
+    return occurs_with(l->text, needle, c) || (c >= 'a' && c <= 'z' && occurs_with(l->text, needle, (char)(c - 32)));
 }
 
-bool ts_look_may_have(const ts_look *l, const char *alternatives) {
-    if (l->exotic) return true;
-    for (const char *p = alternatives; *p;) {
-        const char *end = p;
-        while (*end && *end != '\n')
-            end++;
-        if (has_one(l, p, (size_t)(end - p))) return true;
-        p = end + (*end == '\n');
+/* Of the bytes of a needle, the one that texts have least: a sign, or a letter seldom used. */
+static size_t rarest(const char *s, size_t n) {
+    static const char often[] = " etaoinsrhldcumfpgwybvkxjqz";
+    size_t best = 0, best_rank = 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *at = strchr(often, s[i]);
+        size_t rank = at ? (size_t)(at - often) : sizeof often;
+        if (rank > best_rank) best = i;
+        best_rank = TS_MAX(rank, best_rank);
     }
+    return best;
+}
+
+ts_needle *ts_needles_new(const char *alternatives) {
+    ts_needle *list = NULL, end = {NULL, 0, 0, 0};
+    size_t n = 0, cap = 0;
+    for (const char *p = alternatives; p && *p;) {
+        const unsigned char *u = (const unsigned char *)p;
+        ts_needle made = {p, (uint16_t)strcspn(p, "\n"), 0, 0};
+        made.rare = (uint16_t)rarest(p, made.n);
+        if (made.n >= 3) made.three = (uint16_t)place(u[0], u[1], u[2]);
+        TS_PUSH(list, n, cap, made);
+        p += made.n + (p[made.n] == '\n');
+    }
+    if (n) TS_PUSH(list, n, cap, end);
+    return list;
+}
+
+/* The tables say no for most texts; where they say perhaps, the text itself is asked. */
+static bool has_one(const ts_look *l, const ts_needle *needle) {
+    const unsigned char *u = (const unsigned char *)needle->s;
+    if (needle->n < 3) return l->bytes[u[0]] && l->bytes[u[needle->n - 1]] && (needle->n == 1 || occurs(l, needle));
+    if (!l->three[needle->three]) return false;
+    for (size_t i = 3; i < needle->n; i++)
+        if (!l->three[place(u[i - 2], u[i - 1], u[i])]) return false;
+    return occurs(l, needle);
+}
+
+bool ts_look_may_have(const ts_look *l, const ts_needle *needles) {
+    if (l->exotic) return true;
+    for (; needles->s; needles++)
+        if (has_one(l, needles)) return true;
     return false;
 }
 
@@ -247,17 +315,17 @@ static bool has_sign(const ts_look *l, char c) {
     return false;
 }
 
-bool ts_look_may_have_phone(const ts_look *l) {
-    if (!l->ascii) return true; /* digits of other scripts */
+bool ts_look_may_have_phone(const ts_look *l, const ts_needle *words) {
+    if (l->other_digits) return true;
     if (l->digits < 5) return false;
-    return has_sign(l, '+') || has_sign(l, '-') || has_sign(l, '.') ||
-           (has_sign(l, '0') && ts_look_may_have(l, "tel\nphone\ncall\nmobile\nfax"));
+    return has_sign(l, '+') || has_sign(l, '-') || has_sign(l, '.') || (has_sign(l, '0') && ts_look_may_have(l, words));
 }
 
 void ts_look_for_words(ts_look *l, ts_text t, ts_words *w) {
     l->text = (ts_text){t.s ? t.s : "", TS_MIN(t.n, (size_t)UINT32_MAX - 1)};
     l->ascii = is_ascii(l->text);
     l->n = 0;
+    ts_language_prepare();
     if (l->ascii)
         take_ascii_words(l, &w->word);
     else
@@ -280,24 +348,6 @@ void ts_hash_set_begin(ts_hash_set *h, size_t most) {
     }
     TS_GROW(h->slots, h->room, h->cap);
     memset(h->slots, 0, h->cap * sizeof *h->slots);
-}
-
-static size_t slot_of(const ts_hash_set *h, uint64_t hash) {
-    size_t i = (size_t)(hash >> 20) & (h->cap - 1);
-    while (h->slots[i] && h->slots[i] != hash)
-        i = (i + 1) & (h->cap - 1);
-    return i;
-}
-
-bool ts_hash_set_add(ts_hash_set *h, uint64_t hash) {
-    size_t i = slot_of(h, hash + !hash);
-    if (h->slots[i]) return false;
-    h->slots[i] = hash + !hash;
-    return true;
-}
-
-bool ts_hash_set_has(const ts_hash_set *h, uint64_t hash) {
-    return h->slots[slot_of(h, hash + !hash)] != 0;
 }
 
 void ts_hash_set_release(ts_hash_set *h) {

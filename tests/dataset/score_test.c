@@ -3,6 +3,7 @@
 
 #include "core/base/file.h"
 #include "core/base/rand.h"
+#include "core/base/utf8.h"
 #include "dataset/import.h"
 #include "dataset/language.h"
 #include "dataset/score_rules.h"
@@ -450,7 +451,7 @@ static void bad_rule_files_are_named(void **state) {
 /* ASCII texts go a faster way: their words are those of the same text with another character behind it. */
 static void words_of_ascii_are_the_same(void **state) {
     (void)state;
-    static const char letters[] = "aabcSsSxyZ019_ .,\n-the THE ";
+    static const char letters[] = "aabcSsSxyzAZ019_ .,\n-the THE @[`{/:^\x7f";
     ts_look fast = {0}, slow = {0};
     ts_words w = {0};
     ts_rand r;
@@ -459,7 +460,7 @@ static void words_of_ascii_are_the_same(void **state) {
     ts_rand_seed(&r, 7);
     for (int round = 0; round < 3000; round++) {
         ts_buf_reset(&t);
-        for (uint64_t n = ts_rand_below(&r, 60); n > 0; n--)
+        for (uint64_t n = ts_rand_below(&r, 200); n > 0; n--)
             ts_buf_putc(&t, letters[ts_rand_below(&r, sizeof letters - 1)]);
         ts_text plain = {ts_buf_str(&t), t.len};
         ts_look_for_words(&fast, plain, &w);
@@ -483,13 +484,42 @@ static void words_of_ascii_are_the_same(void **state) {
     ts_buf_release(&t);
 }
 
+/* Where the look says that a text has no digits of other scripts, PCRE2 finds none. */
+static void digits_of_all_scripts_are_seen(void **state) {
+    (void)state;
+    ts_regex *digit;
+    ts_words w = {0};
+    ts_look l = {0};
+    ts_buf one = TS_BUF_INIT;
+    size_t start, end, found = 0;
+    assert_ok(ts_regex_new(&digit, "\\d", 2, 0, &err));
+    ts_matcher *m = ts_matcher_new(digit);
+    for (uint32_t c = 0x80; c < 0x110000; c++) {
+        if (c >= 0xd800 && c < 0xe000) continue;
+        ts_buf_reset(&one);
+        ts_utf8_put(&one, c);
+        if (!ts_matcher_find(m, one.data, one.len, 0, &start, &end, NULL)) continue;
+        ts_look_at(&l, (ts_text){one.data, one.len}, &w);
+        found++;
+        if (!l.other_digits) fail_msg("U+%04X is a digit", (unsigned)c);
+    }
+    assert_true(found > 500);
+    ts_look_at(&l, text("caf\u00e9 \u201cquoted\u201d \u2013 \u4e2d\u6587"), &w);
+    assert_false(l.other_digits);
+    ts_matcher_free(m);
+    ts_regex_free(digit);
+    ts_look_release(&l);
+    ts_words_release(&w);
+    ts_buf_release(&one);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules_find_and_leave_alone),   cmocka_unit_test(words_of_ascii_are_the_same),
         cmocka_unit_test(asking_first_changes_nothing), cmocka_unit_test(asking_first_changes_nothing_on_real_rows),
         cmocka_unit_test(finds_the_planted_flaws),      cmocka_unit_test(dismissed_findings_do_not_count),
         cmocka_unit_test(bad_check_files_are_named),    cmocka_unit_test(own_rules_are_scores),
-        cmocka_unit_test(bad_rule_files_are_named),
+        cmocka_unit_test(bad_rule_files_are_named),     cmocka_unit_test(digits_of_all_scripts_are_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
