@@ -3,6 +3,7 @@
 #include "core/base/clock.h"
 #include "core/base/file.h"
 #include "eval/compare_ask.h"
+#include "eval/prompt_sets.h"
 #include "eval/prompts.h"
 #include "eval/runs.h"
 
@@ -66,8 +67,16 @@ static ts_status find_model(ts_compare *c, const ts_compare_options *o, ts_err *
                : ts_fail(err, TS_INVALID, "no model is known; say --model, or set one: config WS model NAME");
 }
 
+/* A file, or else a saved set of this name. */
+static ts_status read_prompts(ts_compare *c, const ts_compare_options *o, ts_err *err) {
+    char *set = o->ws && !ts_file_exists(o->prompts) ? ts_prompt_set_file(o->ws, o->prompts) : NULL;
+    ts_status status = ts_prompts_read(c, set ? set : o->prompts, o->limit, err);
+    free(set);
+    return status;
+}
+
 static ts_status find_prompts(ts_compare *c, const ts_compare_options *o, ts_err *err) {
-    if (o->prompts) return ts_prompts_read(c, o->prompts, o->limit, err);
+    if (o->prompts) return read_prompts(c, o, err);
     char *run = first_run(c), *held = run ? ts_path_join(run, "valid.jsonl") : NULL;
     ts_status status = TS_OK;
     if (held && ts_is_file(held))
@@ -80,7 +89,7 @@ static ts_status find_prompts(ts_compare *c, const ts_compare_options *o, ts_err
         status =
             ts_fail(err, TS_INVALID,
                     "there are no held-out examples to ask: the run was trained without (--valid 0). Give prompts of "
-                    "your own: --prompts FILE, or e on the Compare screen");
+                    "your own: --prompts FILE, or e and P on the Compare screen");
     return status;
 }
 

@@ -62,9 +62,9 @@ typedef struct ts_compare_options {
     const char *template; /* name or file; NULL: as for ts_runs_template */
     const char *const *sides;
     size_t n_sides;
-    const char
-        *prompts;        /* JSONL or JSON of {"messages"}, {"instruction","input","output"} or {"prompt"}; plain text:
-                            one a line. NULL: the held-out examples (split=valid) of the first run, else the workspace */
+    const char *prompts; /* JSONL or JSON of {"messages"}, {"instruction","input","output"} or {"prompt"}; plain text:
+                            one a line; or the name of a saved set (eval/prompt_sets.h). NULL: the held-out examples
+                            (split=valid) of the first run, else the workspace */
     const char *check;   /* NULL: none */
     const char *schema;  /* file of the JSON schema that answers must fit (ts_json_fits); NULL: none */
     const char *general; /* file of rows with answers, forms of `prompts`: what was forgotten; NULL: none */

@@ -83,7 +83,7 @@ static const ts_opt compare_table[] = {
     {"model", TS_OPT_TEXT, AT(model), "MODEL", "base model (the run's, else the workspace's)"},
     {"template", TS_OPT_TEXT, AT(template), "NAME|FILE",
      "chat template instead of the model's: alpaca, chatml, llama2, plain"},
-    {"prompts", TS_OPT_TEXT, AT(prompts), "FILE", "JSONL, JSON or plain lines (the held-out examples)"},
+    {"prompts", TS_OPT_TEXT, AT(prompts), "FILE", "JSONL, JSON or plain lines, or a saved set (the held-out examples)"},
     {"check", TS_OPT_TEXT, AT(check), "FILE", "regular expressions, one a line, that every good answer matches"},
     {"schema", TS_OPT_TEXT, AT(schema), "FILE", "JSON schema that every good answer fits"},
     {"general", TS_OPT_TEXT, AT(general), "FILE", "rows with answers not tuned on: each side's loss, against base"},

@@ -122,6 +122,9 @@ extern const char *const ts_group_names[TS_GROUPS];
     X(SIDES, "sides", TS_IN_COMPARE, "p", TS_G_RUN, 5, "sides", "choose the sides: base run:3 run:4/best")             \
     X(PICK_SIDE, "pick-side", TS_IN_COMPARE, "a", TS_G_RUN, 0, "runs", "add a run as a side from a list, or drop one") \
     X(OWN_PROMPT, "own-prompt", TS_IN_COMPARE, "e", TS_G_RUN, 6, "own prompt", "ask something of your own")            \
+    X(PROMPTS, "prompts", TS_IN_COMPARE, "P", TS_G_RUN, 0, "prompts", "which: held out, a saved set, a file")          \
+    X(KEEP_PROMPT, "keep-prompt", TS_IN_COMPARE, "K", TS_G_RUN, 0, "keep", "put this prompt into a saved set")         \
+    X(KEEP_PROMPTS, "keep-prompts", TS_IN_COMPARE, "", TS_G_RUN, 0, "", "all prompts listed into a saved set")         \
     X(OVERLAY, "overlay", TS_IN_RUNS, "Space", TS_G_VIEW, 5, "mark", "mark this run: drawn beside, for C + d")         \
     X(CUT_LESS, "cut-less", TS_IN_SCORES, "Left h", TS_G_VIEW, 3, "cut", "move the cut to a lower value")              \
     X(CUT_MORE, "cut-more", TS_IN_SCORES, "Right l", TS_G_VIEW, 3, "cut", "move the cut to a higher value")            \

@@ -1,11 +1,11 @@
 /* The state of the Compare screen, shared by screen_compare.c (jobs, commands), compare_list.c (which prompts are shown
- * in which order, and which side stands where), compare_save.c (answers into the data), compare_sides.c
- * (choosing sides) and draw_compare.c. The answers
- * are made by a job on the models queue; what it has so far reaches the screen as notes in a locked inbox, taken ten
- * times a second. */
+ * in which order, and which side stands where), compare_prompts.c (which prompts are asked), compare_save.c (answers
+ * into the data), compare_sides.c (choosing sides) and draw_compare.c. The answers are made by a job on the models
+ * queue; what it has so far reaches the screen as notes in a locked inbox, taken ten times a second. */
 #ifndef TS_TUI_COMPARE_H
 #define TS_TUI_COMPARE_H
 
+#include "core/base/file.h"
 #include "dataset/answers.h"
 #include "eval/compare.h"
 #include "tui/app.h"
@@ -26,6 +26,7 @@ struct shown_answer {
 
 struct shown_prompt {
     char *text, *reference;
+    char *messages;        /* all that is asked, as a JSON array; NULL: made up by a test */
     size_t leak;           /* words in a row that it shares with a row that was trained on; 0: none known */
     int64_t leak_row;      /* that row */
     int64_t example, kept; /* kept: what a vote is about; 0: it cannot be voted on */
@@ -72,7 +73,10 @@ struct compare {
     size_t metric_side, saving; /* saving: the side whose answer goes into the data */
     bool reversed;
     double temperature;
-    char *own; /* a prompt of the person's own; NULL: the held-out ones */
+    char *own;     /* a prompt of the person's own; NULL: those of `from` */
+    char *from;    /* a file of prompts, maybe a saved set's; NULL: the held-out ones */
+    ts_names sets; /* of the menu of prompts */
+    char last_set[48];
     int64_t seed;
     unsigned number; /* of the job whose notes count */
     struct inbox inbox;
@@ -109,6 +113,16 @@ void compare_forget_choices(struct compare *k);
 void compare_set_sides(struct compare *k, const char *text);
 /* Appends a side to such a text, in quotes where it needs them. */
 void compare_put_side(ts_buf *text, const char *side);
+
+/* Makes answers to what is to be asked now, and drops a prompt of the person's own. */
+void compare_ask_anew(struct compare *k);
+
+/* ---- compare_prompts.c ---- */
+
+/* A menu: the held-out rows, the saved sets, a file; arg: the name of a set, or a file. */
+void compare_ask_prompts(struct compare *k, const char *arg);
+/* Puts the prompt under the cursor, or all that are listed, into a saved set; arg: its name. */
+void compare_keep_prompts(struct compare *k, const char *arg, bool all);
 
 /* ---- compare_save.c ---- */
 

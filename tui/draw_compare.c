@@ -28,7 +28,8 @@ static void draw_prompts(struct compare *k, ts_canvas *c, ts_rect r) {
         ts_putf(c, r.x + 2, r.y, r.w - 3, TS_R_DIM, "by %s, %.12s", ts_metrics[k->metric].label,
                 k->sides[k->metric_side]);
     else
-        ts_putf(c, r.x + 2, r.y, r.w - 3, TS_R_DIM, k->different ? "prompts that differ" : "prompts");
+        ts_putf(c, r.x + 2, r.y, r.w - 3, TS_R_DIM, "prompts%s%s%s", k->from ? " of " : "",
+                k->from ? ts_path_base(k->from) : "", k->different ? " that differ" : "");
     ts_list_fit(&k->list, k->n_order, r.h - 1);
     for (int i = 0; i < r.h - 1 && k->list.top + (size_t)i < k->n_order; i++) {
         size_t at = k->list.top + (size_t)i;
@@ -200,7 +201,8 @@ static void draw_empty(const struct compare *k, ts_canvas *c, ts_rect r) {
         ts_doc_text(&d, 0, TS_R_TEXT, k->problem, strlen(k->problem), NULL, TS_R_TEXT);
     } else {
         ts_doc_line_put(&d, 0, TS_R_STRONG, "Answers beside each other.");
-        ts_doc_line_put(&d, 0, TS_R_TEXT, "R lets the sides answer the held-out prompts.");
+        ts_doc_linef(&d, 0, TS_R_TEXT, "R lets the sides answer %s%s.",
+                     k->from ? "the prompts of " : "the held-out prompts", k->from ? ts_path_base(k->from) : "");
     }
     ts_doc_blank(&d);
     ts_buf sides = TS_BUF_INIT;
@@ -208,7 +210,7 @@ static void draw_empty(const struct compare *k, ts_canvas *c, ts_rect r) {
         ts_buf_printf(&sides, "%s%s", i ? ", " : "", k->sides[i]);
     ts_doc_linef(&d, 0, TS_R_TEXT, "Sides: %s", sides.len ? sides.data : "none; a finished run is needed (4 Runs)");
     ts_buf_release(&sides);
-    ts_doc_line_put(&d, 0, TS_R_TEXT, "p chooses the sides   e asks something of your own   < shows the runs");
+    ts_doc_line_put(&d, 0, TS_R_TEXT, "p the sides   P the prompts   e asks something of your own   < the runs");
     ts_doc_draw(&d, c, (ts_rect){r.x + 3, r.y + 2, r.w - 6, r.h - 3}, &scroll);
     ts_doc_release(&d);
 }

@@ -23,6 +23,7 @@ static void release_answer(struct shown_answer *a) {
 static void free_prompts(struct shown_prompt *p, size_t n) {
     for (size_t i = 0; i < n; i++) {
         free(p[i].text);
+        free(p[i].messages);
         free(p[i].reference);
         for (size_t k = 0; k < SIDES_MAX; k++)
             release_answer(&p[i].answers[k]);
@@ -112,6 +113,7 @@ struct answers_job {
     ts_compare result;
     ts_compare_options o;
     char *sides[SIDES_MAX], *prompts, *check, *log;
+    bool own; /* prompts is a file of ours, for one prompt */
 };
 
 static void copy_answer(struct shown_answer *to, const ts_answer *a) {
@@ -152,6 +154,7 @@ static void post_prompts(struct answers_job *j) {
     n->n_prompts = c->n_prompts;
     for (size_t i = 0; i < c->n_prompts; i++) {
         n->prompts[i].text = ts_strdup(c->prompts[i].text ? c->prompts[i].text : "");
+        n->prompts[i].messages = ts_strdup(c->prompts[i].messages ? c->prompts[i].messages : "[]");
         n->prompts[i].reference = c->prompts[i].reference ? ts_strdup(c->prompts[i].reference) : NULL;
         n->prompts[i].example = c->prompts[i].example;
         n->prompts[i].kept = c->prompts[i].kept;
@@ -183,6 +186,10 @@ static void answers_done(ts_job *job) {
     struct compare *k = j->screen;
     empty_inbox(k);
     k->running = false;
+    char drawn[64] = "";
+    if (j->o.sampling.temperature > 0)
+        snprintf(drawn, sizeof drawn, ", temperature %g, seed %lld", j->o.sampling.temperature,
+                 (long long)j->o.sampling.seed);
     if (job->status == TS_OK) {
         for (size_t i = 0; i < j->result.n_prompts && i < k->n_prompts; i++) {
             k->prompts[i].leak = j->result.prompts[i].leak;
@@ -196,15 +203,15 @@ static void answers_done(ts_job *job) {
             k->metrics[s] = j->result.metrics[s];
         k->measured = true;
         compare_relist(k);
-        ts_app_say(k->screen.app, TS_R_OK, "%zu prompt%s answered in %.1f s", j->result.n_prompts,
-                   j->result.n_prompts == 1 ? "" : "s", j->result.seconds);
+        ts_app_say(k->screen.app, TS_R_OK, "%zu prompt%s answered in %.1f s%s", j->result.n_prompts,
+                   j->result.n_prompts == 1 ? "" : "s", j->result.seconds, drawn);
     } else {
         snprintf(k->problem, sizeof k->problem, "%s",
                  job->status == TS_CANCELLED ? "stopped; R begins again" : job->err.text);
         ts_app_say(k->screen.app, job->status == TS_CANCELLED ? TS_R_WARN : TS_R_ERROR, "%s", k->problem);
     }
     ts_compare_release(&j->result);
-    if (j->prompts) unlink(j->prompts);
+    if (j->own) unlink(j->prompts);
     for (size_t i = 0; i < SIDES_MAX; i++)
         free(j->sides[i]);
     free(j->prompts);
@@ -252,7 +259,8 @@ static void begin(struct compare *k) {
     for (size_t i = 0; i < k->n_sides; i++)
         j->sides[i] = ts_strdup(k->sides[i]);
     if (!k->own && ts_setting_get(app->reader, "check", &check)) j->check = ts_buf_take(&check);
-    j->prompts = file;
+    j->own = file != NULL;
+    j->prompts = file ? file : k->from ? ts_strdup(k->from) : NULL;
     j->log = ts_path_join(app->folder, "engine.log");
     j->o.ws = app->folder;
     j->o.sides = (const char *const *)j->sides;
@@ -274,17 +282,22 @@ static void begin(struct compare *k) {
 
 /* ---- sides ---- */
 
-static void set_sides(struct compare *k, const char *text) {
-    for (size_t i = 0; i < k->n_sides; i++)
-        free(k->sides[i]);
-    k->n_sides = 0;
+/* The answers go, of whatever was asked. */
+static void forget_answers(struct compare *k) {
     free_prompts(k->prompts, k->n_prompts);
     k->prompts = NULL;
     k->n_prompts = 0;
     k->measured = false;
     k->metric = -1;
-    k->first_column = 0;
     compare_relist(k);
+}
+
+static void set_sides(struct compare *k, const char *text) {
+    for (size_t i = 0; i < k->n_sides; i++)
+        free(k->sides[i]);
+    k->n_sides = 0;
+    k->first_column = 0;
+    forget_answers(k);
     char **words;
     size_t n = ts_sides_split(text, &words);
     for (size_t i = 0; i < n; i++) {
@@ -337,6 +350,13 @@ static void own_entered(ts_app *app, void *ctx, const char *text) {
     (void)app;
     free(k->own);
     k->own = *text ? ts_strdup(text) : NULL; /* empty: the held-out prompts again */
+    begin(k);
+}
+
+void compare_ask_anew(struct compare *k) {
+    free(k->own);
+    k->own = NULL;
+    forget_answers(k);
     begin(k);
 }
 
@@ -436,6 +456,8 @@ static void compare_free(ts_screen *s) {
     set_sides(k, "");
     free(k->order);
     free(k->own);
+    free(k->from);
+    ts_names_release(&k->sets);
     compare_forget_choices(k);
     pthread_mutex_destroy(&k->inbox.lock);
     free(k);
@@ -455,17 +477,21 @@ static const char *compare_why_not(ts_screen *s, ts_command_id id) {
     bool needs = id == TS_DO_NEXT || id == TS_DO_PREV || id == TS_DO_WORDS || id == TS_DO_COPY || id == TS_DO_OPEN ||
                  id == TS_DO_PANE_NEXT || id == TS_DO_PANE_PREV || id == TS_DO_ZOOM || id == TS_DO_DIFFERENT ||
                  id == TS_DO_BLIND || id == TS_DO_ORDER || id == TS_DO_ORDER_REVERSE || id == TS_DO_SIDES_LEFT ||
-                 id == TS_DO_SIDES_RIGHT || id == TS_DO_MEASURES || id == TS_DO_SAVE_ANSWER || id == TS_DO_NOTE;
-    bool needs_one = id == TS_DO_MEASURES || id == TS_DO_SAVE_ANSWER || id == TS_DO_NOTE || id == TS_DO_COPY;
+                 id == TS_DO_SIDES_RIGHT || id == TS_DO_MEASURES || id == TS_DO_SAVE_ANSWER || id == TS_DO_NOTE ||
+                 id == TS_DO_KEEP_PROMPT || id == TS_DO_KEEP_PROMPTS;
+    bool needs_one = id == TS_DO_MEASURES || id == TS_DO_KEEP_PROMPT || id == TS_DO_KEEP_PROMPTS ||
+                     id == TS_DO_SAVE_ANSWER || id == TS_DO_NOTE || id == TS_DO_COPY;
     if (id == TS_DO_VOTE || id == TS_DO_VOTE_TIE || id == TS_DO_VOTE_NONE || id == TS_DO_VOTE_CLEAR)
         return why_no_vote(k);
     if (needs && k->n_prompts == 0) return "no answers yet; R makes some";
     if (needs_one && !compare_here(k)) return "no prompt is listed; f lists all";
-    if ((id == TS_DO_SAVE_ANSWER || id == TS_DO_NOTE) && ts_store_read_only(s->app->reader))
+    if ((id == TS_DO_SAVE_ANSWER || id == TS_DO_NOTE || id == TS_DO_KEEP_PROMPT || id == TS_DO_KEEP_PROMPTS) &&
+        ts_store_read_only(s->app->reader))
         return "this workspace can only be read";
     if (id == TS_DO_NOTE && !*compare_here(k)->vote) return "a note goes with a vote; vote first";
     if (id == TS_DO_CANCEL && !k->running) return "no answers are being made";
-    if ((id == TS_DO_RELOAD || id == TS_DO_OWN_PROMPT || id == TS_DO_EDIT_OUTSIDE) && k->n_sides == 0)
+    if ((id == TS_DO_RELOAD || id == TS_DO_PROMPTS || id == TS_DO_OWN_PROMPT || id == TS_DO_EDIT_OUTSIDE) &&
+        k->n_sides == 0)
         return "no sides yet; p chooses them, for example: base run:1";
     return NULL;
 }
@@ -531,7 +557,7 @@ static void ask_own(struct compare *k, const char *arg) {
     else
         ts_prompt_open(app, &(ts_prompt_options){.label = "ask:",
                                                  .initial = begins,
-                                                 .hint = "empty: the held-out prompts again",
+                                                 .hint = "empty: the prompts before again",
                                                  .done = own_entered,
                                                  .ctx = k});
 }
@@ -636,6 +662,13 @@ static bool look_command(struct compare *k, ts_command_id id, const char *arg) {
         return true;
     case TS_DO_TEMPERATURE:
         ask_temperature(k, arg);
+        return true;
+    case TS_DO_PROMPTS:
+        compare_ask_prompts(k, arg);
+        return true;
+    case TS_DO_KEEP_PROMPT:
+    case TS_DO_KEEP_PROMPTS:
+        compare_keep_prompts(k, arg, id == TS_DO_KEEP_PROMPTS);
         return true;
     default:
         return false;

@@ -127,6 +127,18 @@ void ts_drive_add_run(const char *ws, int id, int steps, int of, const char *sta
 
 /* ---- made-up answers ---- */
 
+static char *messages_of(const char *prompt) {
+    ts_buf out = TS_BUF_INIT;
+    ts_jw w = ts_jw_to(&out);
+    ts_jw_arr(&w);
+    ts_jw_obj(&w);
+    ts_jw_kstr(&w, "role", "user");
+    ts_jw_kstr(&w, "content", prompt);
+    ts_jw_end_obj(&w);
+    ts_jw_end_arr(&w);
+    return ts_buf_take(&out);
+}
+
 void ts_drive_add_answers(ts_app *app) {
     static const struct {
         const char *prompt, *reference, *base, *tuned;
@@ -163,6 +175,7 @@ void ts_drive_add_answers(ts_app *app) {
         const char *texts[] = {rows[i].base, rows[i].tuned};
         p->text = ts_strdup(rows[i].prompt);
         p->reference = rows[i].reference ? ts_strdup(rows[i].reference) : NULL;
+        p->messages = messages_of(p->text);
         p->example = 41 + (int64_t)i;
         assert_ok(ts_prompt_keep(st, (ts_text){p->text, strlen(p->text)}, (ts_text){NULL, 0}, &p->kept, &err));
         for (int side = 0; side < 2; side++) {
