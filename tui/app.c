@@ -289,7 +289,7 @@ static void show_jobs(ts_app *app) {
     ts_buf b = TS_BUF_INIT;
     list_jobs(&b, app->jobs, "reading");
     list_jobs(&b, app->acts, "writing");
-    list_jobs(&b, app->models, "answers");
+    list_jobs(&b, app->models, "model");
     list_jobs(&b, app->counts, "counting");
     if (app->run_line[0])
         ts_buf_printf(&b, "training %s (a process of its own; it goes on when you quit)\n", app->run_line);
@@ -480,8 +480,10 @@ static void tick(ts_app *app, double now) {
     }
     for (ts_layer *l = app->layers; l; l = l->below)
         if (l->ops->tick) l->ops->tick(l, now);
-    for (const ts_job *j = ts_queue_jobs(app->jobs); j; j = j->next_alive)
-        if (j->title && now - j->begun > 0.3) app->dirty = true;
+    const ts_queue *const shown[] = {app->jobs, app->models, app->counts}; /* their progress stands in the first row */
+    for (size_t i = 0; i < TS_COUNT(shown); i++)
+        for (const ts_job *j = ts_queue_jobs(shown[i]); j; j = j->next_alive)
+            if (j->title && now - j->begun > 0.3) app->dirty = true;
 }
 
 void ts_app_draw(ts_app *app);

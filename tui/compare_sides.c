@@ -1,5 +1,6 @@
-/* Choosing the sides from a list: the base, the workspace's runs, the base with examples in its prompt, and sides that
- * were typed. */
+/* Choosing the sides from a list: the base, the workspace's runs and what was made of them, the base with examples in
+ * its prompt, and sides that were typed. */
+#include "core/base/file.h"
 #include "eval/runs.h"
 #include "tui/compare.h"
 
@@ -47,6 +48,31 @@ static void add_prompted(struct choices *c) {
         add_choice(c, ts_strdup(prompted[i][0]), ts_strdup(prompted[i][1]));
 }
 
+static bool holds(const char *dir, const char *name) {
+    char *path = ts_path_join(dir, name);
+    bool there = ts_is_file(path);
+    free(path);
+    return there;
+}
+
+/* What was made of runs and lies in WS/exports: adapters added up, merged models. */
+static void add_exports(struct choices *c) {
+    char *root = ts_path_join(c->ws, "exports");
+    ts_names names = {0};
+    ts_err ignored;
+    if (!ts_is_dir(root) || ts_dir_list(root, &names, &ignored) != TS_OK) names.n = 0;
+    for (size_t i = 0; i < names.n; i++) {
+        char *dir = ts_path_join(root, names.items[i]);
+        if (holds(dir, "adapter_config.json"))
+            add_choice(c, ts_strdup(dir), ts_printf("%s  an adapter", dir));
+        else if (holds(dir, "config.json"))
+            add_choice(c, ts_printf("model:%s", dir), ts_printf("%s  a model", dir));
+        free(dir);
+    }
+    ts_names_release(&names);
+    free(root);
+}
+
 static void list_run(ts_job *job) {
     struct choices *c = (struct choices *)job;
     ts_runs runs;
@@ -60,6 +86,7 @@ static void list_run(ts_job *job) {
         if (isfinite(r->follow.best_valid_loss)) add_run(c, r, true);
     }
     ts_runs_release(&runs);
+    add_exports(c);
     add_prompted(c);
 }
 
