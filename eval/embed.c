@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Texts of one request. */
-enum { AT_ONCE = 64, MAX_DIMS = 1 << 16 };
+/* Texts of one request: short prompts, about half a micro-batch, after which a stop is heard. */
+enum { AT_ONCE = 32, MAX_DIMS = 1 << 16 };
 
 struct embedding {
     size_t first, n, texts; /* the open request's texts; all */
@@ -20,8 +20,9 @@ struct embedding {
 static void on_event(void *ctx, const ts_engine_event *e) {
     struct embedding *m = ctx;
     size_t i = 0;
-    if (e->kind == TS_ENGINE_PROGRESS && e->total > 0) /* of the piece; ours counts all */
-        ts_progress_set(m->progress, (int64_t)m->first + (int64_t)m->n * e->done / e->total, (int64_t)m->texts);
+    if (e->kind == TS_ENGINE_PROGRESS) /* of the piece, or of nothing yet; ours counts all */
+        ts_progress_set(m->progress, (int64_t)m->first + (e->total > 0 ? (int64_t)m->n * e->done / e->total : 0),
+                        (int64_t)m->texts);
     if (e->kind != TS_ENGINE_EMBEDDING || e->prompt >= m->n) return;
     size_t dims = ts_json_count(e->values);
     if (!m->out && dims > 0 && dims <= MAX_DIMS) {

@@ -110,24 +110,25 @@ static void titled_rule(ts_canvas *c, ts_rect r, ts_role role, const char *left,
 }
 
 static void run_head(const ts_run_view *v, bool waits, char *out, size_t n) {
-    char left[32], spent[32];
+    char left[32], spent[32], run[sizeof v->tags + 32];
     int percent = v->steps > 0 ? (int)(100 * v->step / v->steps) : 0;
+    snprintf(run, sizeof run, "run %lld%s%s%s", (long long)v->id, *v->tags ? " [" : "", v->tags, *v->tags ? "]" : "");
     ts_format_duration(v->seconds, spent);
     ts_format_duration(v->eta, left);
     if (*v->paused)
-        snprintf(out, n, "run %lld  paused until there is room: %s", (long long)v->id, v->paused);
+        snprintf(out, n, "%s  paused until there is room: %s", run, v->paused);
     else if (v->state == TS_RUN_RUNNING && v->step > 0)
-        snprintf(out, n, "run %lld  step %lld of %lld  %d%%  %s%.1f s a step  %s so far  %s left", (long long)v->id,
-                 (long long)v->step, (long long)v->steps, percent, waits ? "waits for the answers  " : "",
-                 v->seconds / (double)v->step, spent, left);
+        snprintf(out, n, "%s  step %lld of %lld  %d%%  %s%.1f s a step  %s so far  %s left", run, (long long)v->step,
+                 (long long)v->steps, percent, waits ? "waits for the answers  " : "", v->seconds / (double)v->step,
+                 spent, left);
     else if (v->number)
-        snprintf(out, n, "run %lld  waits: number %zu of the queue%s", (long long)v->id, v->number,
+        snprintf(out, n, "%s  waits: number %zu of the queue%s", run, v->number,
                  v->state == TS_RUN_HELD ? ", held back until h releases it" : "");
     else if (*v->reason)
-        snprintf(out, n, "run %lld  %s: %s", (long long)v->id, ts_run_state_names[v->state], v->reason);
+        snprintf(out, n, "%s  %s: %s", run, ts_run_state_names[v->state], v->reason);
     else
-        snprintf(out, n, "run %lld  %s  step %lld of %lld  %s", (long long)v->id, ts_run_state_names[v->state],
-                 (long long)v->step, (long long)v->steps, spent);
+        snprintf(out, n, "%s  %s  step %lld of %lld  %s", run, ts_run_state_names[v->state], (long long)v->step,
+                 (long long)v->steps, spent);
 }
 
 static const ts_run_view *by_id(const struct runs *s, int64_t id) {
@@ -235,7 +236,7 @@ static void draw_empty(const struct runs *s, ts_canvas *c, ts_rect r) {
 
 void runs_draw(ts_screen *screen, ts_canvas *c, ts_rect body) {
     struct runs *s = (struct runs *)screen;
-    char head[400], about[60];
+    char head[520], about[60];
     s->list_rect = (ts_rect){0};
     if (s->view.n == 0) {
         draw_empty(s, c, body);

@@ -109,6 +109,8 @@ static void groups_done(ts_job *job) {
         if (g->search) ts_app_changed(app, false);
     } else if (job->status != TS_CANCELLED) {
         ts_app_say(app, TS_R_ERROR, "%s", job->err.text);
+    } else if (g->search) {
+        ts_app_say(app, TS_R_WARN, "stopped; the groups are as they were");
     }
     free(g->groups);
     free(g->model);

@@ -256,10 +256,16 @@ static void name_entered(ts_app *app, void *ctx, const char *text) {
 /* A line of text for the chosen run: given with the command, or asked for. */
 static void ask_text(struct runs *r, const char *arg, enum run_act act, const char *label, const char *initial,
                      void (*done)(ts_app *, void *, const char *)) {
+    const ts_run_view *v = runs_chosen(r);
+    char hint[sizeof v->tags + 80];
+    snprintf(hint, sizeof hint, *v->tags ? "it has: %s   -NAME ends one" : "a name for it: run:NAME%s", v->tags);
     if (arg)
         act_on_run(r, act, arg);
     else
-        ts_prompt_open(r->screen.app, &(ts_prompt_options){.label = label, .initial = initial, .done = done, .ctx = r});
+        ts_prompt_open(
+            r->screen.app,
+            &(ts_prompt_options){
+                .label = label, .initial = initial, .hint = act == RUN_TAG ? hint : NULL, .done = done, .ctx = r});
 }
 
 /* "lora" of "0003-lora". */
