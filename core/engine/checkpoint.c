@@ -8,10 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const files[] = {"adapter.f32", "m.f32", "v.f32"};
+enum { FILES = 3 };
 
-static float *array_of(const ts_checkpoint *c, size_t i) {
-    return i == 0 ? c->params : i == 1 ? c->m : c->v;
+typedef struct array {
+    const char *file;
+    void *at;
+    size_t bytes;
+} array;
+
+static array array_of(const ts_checkpoint *c, size_t i) {
+    size_t floats = c->n * sizeof(float);
+    if (i == 1) return (array){"m.f32", c->m, floats};
+    if (i == 2) return (array){"v.f32", c->v, floats};
+    return c->halves ? (array){"adapter.bf16", c->params, floats / 2} : (array){"adapter.f32", c->params, floats};
 }
 
 static ts_status write_state(const char *dir, const ts_checkpoint *c, ts_err *err) {
@@ -30,10 +39,11 @@ static ts_status write_state(const char *dir, const ts_checkpoint *c, ts_err *er
     ts_jw_kint(&w, "events_bytes", c->events_bytes);
     ts_jw_knum(&w, "seconds", c->seconds);
     ts_jw_kint(&w, "params", (int64_t)c->n);
-    for (size_t i = 0; i < TS_COUNT(files); i++) {
+    for (size_t i = 0; i < FILES; i++) {
         char hash[33];
-        ts_hash128_hex(array_of(c, i), c->n * sizeof(float), hash);
-        ts_jw_kstr(&w, files[i], hash);
+        array x = array_of(c, i);
+        ts_hash128_hex(x.at, x.bytes, hash);
+        ts_jw_kstr(&w, x.file, hash);
     }
     ts_jw_end_obj(&w);
     ts_buf_putc(&text, '\n');
@@ -47,9 +57,10 @@ static ts_status write_state(const char *dir, const ts_checkpoint *c, ts_err *er
 static ts_status write_folder(const char *dir, const ts_checkpoint *c, ts_err *err) {
     TS_TRY(ts_remove_tree(dir, err));
     TS_TRY(ts_mkdirs(dir, err));
-    for (size_t i = 0; i < TS_COUNT(files); i++) {
-        char *path = ts_path_join(dir, files[i]);
-        ts_status status = ts_file_write(path, array_of(c, i), c->n * sizeof(float), err);
+    for (size_t i = 0; i < FILES; i++) {
+        array x = array_of(c, i);
+        char *path = ts_path_join(dir, x.file);
+        ts_status status = ts_file_write(path, x.at, x.bytes, err);
         free(path);
         TS_TRY(status);
     }
@@ -117,15 +128,16 @@ out:
 }
 
 static ts_status read_array(const char *dir, size_t i, const ts_json *state, ts_checkpoint *c, ts_err *err) {
-    char *path = ts_path_join(dir, files[i]), hash[33];
+    array x = array_of(c, i);
+    char *path = ts_path_join(dir, x.file), hash[33];
     ts_buf bytes = TS_BUF_INIT;
     ts_status status = TS_OK;
-    TS_GOTO(ts_file_read(path, c->n * sizeof(float), &bytes, err));
+    TS_GOTO(ts_file_read(path, x.bytes, &bytes, err));
     ts_hash128_hex(bytes.data, bytes.len, hash);
-    if (bytes.len != c->n * sizeof(float) || strcmp(hash, ts_json_str(ts_json_get(state, files[i]), "")) != 0)
+    if (bytes.len != x.bytes || strcmp(hash, ts_json_str(ts_json_get(state, x.file), "")) != 0)
         TS_GOTO(
             ts_fail(err, TS_CORRUPT, "the checkpoint file %s is damaged: its content is not what was written", path));
-    memcpy(array_of(c, i), bytes.data, bytes.len);
+    memcpy(x.at, bytes.data, bytes.len);
 out:
     ts_buf_release(&bytes);
     free(path);
@@ -163,7 +175,7 @@ ts_status ts_checkpoint_read(const char *run_dir, ts_checkpoint *c, ts_err *err)
     if (!state) TS_GOTO(TS_CORRUPT);
     if (!read_members(state, c))
         TS_GOTO(ts_fail(err, TS_CORRUPT, "%s does not fit this run's adapter of %zu parameters", path, c->n));
-    for (size_t i = 0; i < TS_COUNT(files); i++)
+    for (size_t i = 0; i < FILES; i++)
         TS_GOTO(read_array(dir, i, state, c, err));
 out:
     if (status != TS_OK && dir) { /* also a file that is gone: it must not pass for "no checkpoint yet" */

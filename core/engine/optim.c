@@ -1,6 +1,8 @@
 #include "core/engine/optim.h"
 
 #include "core/base/mem.h"
+#include "core/base/rand.h"
+#include "core/model/tensor.h"
 #include "core/work/pool.h"
 
 #include <math.h>
@@ -15,39 +17,76 @@ enum { PIECE = 1 << 15 };
 typedef struct adamw_job {
     float decay, beta1, beta2, one_minus_beta1, one_minus_beta2, step_size, root, eps;
     float *p, *m, *v;
+    uint16_t *halves; /* instead of p */
+    uint64_t key;
     const float *g;
     size_t n;
 } adamw_job;
 
-static void adamw_piece(void *ctx, size_t i, int worker) {
-    (void)worker;
-    const adamw_job *j = ctx;
-    size_t end = TS_MIN(j->n, (i + 1) * PIECE);
-    float *restrict p = j->p, *restrict m = j->m, *restrict v = j->v;
-    const float *restrict g = j->g;
-    for (size_t k = i * PIECE; k < end; k++) {
+/* Of the n parameters p, whose gradient and means begin at `from`. */
+static void adamw_run(const adamw_job *j, float *restrict p, size_t from, size_t n) {
+    float *restrict m = j->m + from, *restrict v = j->v + from;
+    const float *restrict g = j->g + from;
+    for (size_t k = 0; k < n; k++) {
         m[k] = j->beta1 * m[k] + j->one_minus_beta1 * g[k];
         v[k] = j->beta2 * v[k] + j->one_minus_beta2 * (g[k] * g[k]);
         p[k] = p[k] * j->decay - j->step_size * (m[k] / (sqrtf(v[k]) / j->root + j->eps));
     }
 }
 
-void ts_adamw_step(const ts_adamw *o, size_t t, float *p, const float *g, float *m, float *v, size_t n) {
+static void adamw_piece(void *ctx, size_t i, int worker) {
+    (void)worker;
+    const adamw_job *j = ctx;
+    adamw_run(j, j->p + i * PIECE, i * PIECE, TS_MIN(j->n - i * PIECE, (size_t)PIECE));
+}
+
+static void adamw_bf16_piece(void *ctx, size_t i, int worker) {
+    (void)worker;
+    enum { SPAN = 1 << 10, BY = 4 }; /* a piece is some spans, a span some random numbers of BY elements */
+    const adamw_job *j = ctx;
+    size_t end = TS_MIN(j->n, (i + 1) * PIECE);
+    float p[SPAN];
+    for (size_t k = i * PIECE; k < end; k += SPAN) {
+        size_t n = TS_MIN(end - k, (size_t)SPAN);
+        for (size_t e = 0; e < n; e++)
+            p[e] = ts_bf16_to_f32(j->halves[k + e]);
+        adamw_run(j, p, k, n);
+        for (size_t e = 0; e < n; e += BY) {
+            uint64_t random = ts_rand_mix(j->key, (k + e) / BY);
+            for (size_t q = e; q < TS_MIN(e + BY, n); q++, random >>= 16)
+                j->halves[k + q] = ts_f32_to_bf16_stochastic(p[q], (uint16_t)random);
+        }
+    }
+}
+
+static adamw_job adamw_of(const ts_adamw *o, size_t t, const float *g, float *m, float *v, size_t n) {
     double correct1 = 1 - pow(o->beta1, (double)t), correct2 = 1 - pow(o->beta2, (double)t);
-    adamw_job j = {.decay = (float)(1 - o->lr * o->weight_decay),
-                   .beta1 = (float)o->beta1,
-                   .beta2 = (float)o->beta2,
-                   .one_minus_beta1 = (float)(1 - o->beta1),
-                   .one_minus_beta2 = (float)(1 - o->beta2),
-                   .step_size = (float)(o->lr / correct1),
-                   .root = (float)sqrt(correct2),
-                   .eps = (float)o->eps,
-                   .p = p,
-                   .m = m,
-                   .v = v,
-                   .g = g,
-                   .n = n};
+    return (adamw_job){.decay = (float)(1 - o->lr * o->weight_decay),
+                       .beta1 = (float)o->beta1,
+                       .beta2 = (float)o->beta2,
+                       .one_minus_beta1 = (float)(1 - o->beta1),
+                       .one_minus_beta2 = (float)(1 - o->beta2),
+                       .step_size = (float)(o->lr / correct1),
+                       .root = (float)sqrt(correct2),
+                       .eps = (float)o->eps,
+                       .m = m,
+                       .v = v,
+                       .g = g,
+                       .n = n};
+}
+
+void ts_adamw_step(const ts_adamw *o, size_t t, float *p, const float *g, float *m, float *v, size_t n) {
+    adamw_job j = adamw_of(o, t, g, m, v, n);
+    j.p = p;
     ts_parallel((n + PIECE - 1) / PIECE, adamw_piece, &j);
+}
+
+void ts_adamw_step_bf16(const ts_adamw *o, size_t t, uint16_t *p, const float *g, float *m, float *v, size_t n,
+                        uint64_t key) {
+    adamw_job j = adamw_of(o, t, g, m, v, n);
+    j.halves = p;
+    j.key = key;
+    ts_parallel((n + PIECE - 1) / PIECE, adamw_bf16_piece, &j);
 }
 
 typedef struct norm_job {

@@ -6,6 +6,7 @@
 #include "core/base/err.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct ts_adamw {
     double lr, beta1, beta2, eps, weight_decay;
@@ -15,6 +16,11 @@ typedef struct ts_adamw {
 
 /* One update of n parameters; t counts from 1. g is used as it is (scale and clip before). */
 void ts_adamw_step(const ts_adamw *o, size_t t, float *p, const float *g, float *m, float *v, size_t n);
+/* The same of parameters that are kept in bf16: calculated in f32 and rounded stochastically (tensor.h), so that
+ * changes below half a step of bf16, which rounding to nearest would drop, count in the mean. Element i takes the i %
+ * 4-th 16 bits of ts_rand_mix(key, i / 4): the result follows from key alone, whatever the threads. */
+void ts_adamw_step_bf16(const ts_adamw *o, size_t t, uint16_t *p, const float *g, float *m, float *v, size_t n,
+                        uint64_t key);
 /* Euclidean norm, summed in double. */
 double ts_grad_norm(const float *g, size_t n);
 /* Factor of clip_grad_norm_: 1 or max / (norm + 1e-6). */

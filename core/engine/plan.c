@@ -152,22 +152,23 @@ static ts_net_load largest_load(planning *p) {
 /* Mapped weights count while they are read: all of them, of a head of its own the embedding's rows in use only, and of
  * full fine-tuning those that are not trained, and with KL all. A trained parameter takes 16 bytes: itself, its
  * gradient, AdamW's means; and 12 more with EWC of an adapter: where it began, its weight, and itself once more while
- * that is found. weights, cols: what EWC of the base keeps F of. */
+ * that is found. Kept in bf16: 2 less. weights, cols: what EWC of the base keeps F of. */
 static double memory_of(planning *p, size_t trainable, size_t ranks, size_t weights, size_t cols) {
     const ts_model *m = p->m;
     ts_net_load most = largest_load(p);
     double base = (double)(p->method->four_bits ? ts_nf4_model_bytes(m) : m->file_bytes + ts_model_copied_bytes(m));
     if (!m->config.tied) base -= (double)(m->embed.rows * m->embed.row_bytes);
     if (p->method->whole && !p->held) base *= 1 - (double)trainable / (double)m->params;
-    double each = p->s->ewc_lambda > 0 && !ts_run_ewc_base(p->s) ? 28 : 16;
+    double each = (p->s->ewc_lambda > 0 && !ts_run_ewc_base(p->s) ? 28 : 16) - (ts_run_weights_bf16(p->s) ? 2 : 0);
     if (ts_run_ewc_base(p->s)) base += (double)ts_fisher_bytes(weights, cols);
     return base + each * (double)trainable + (double)ts_net_train_bytes(p->net, &most, ranks, p->s->use_dora) +
            8 * (double)(p->x.tokens + p->ewc.tokens) + 300 * (double)(p->x.n + p->ewc.n) + TS_PROGRAM_BYTES;
 }
 
 static double disk_of(const planning *p, size_t trainable) {
-    double result = 4 * (p->method->whole ? (double)p->m->params : (double)trainable);
-    return 2 * result + 2 * 12 * (double)trainable + 2 * 8 * (double)p->x.tokens;
+    double each = ts_run_weights_bf16(p->s) ? 2 : 4; /* of a weight; AdamW's means are 8 */
+    double result = each * (p->method->whole ? (double)p->m->params : (double)trainable);
+    return 2 * result + 2 * (each + 8) * (double)trainable + 2 * 8 * (double)p->x.tokens;
 }
 
 ts_status ts_train_plan_make(const ts_run_settings *s, const char *train_file, ts_progress *progress,
@@ -263,7 +264,10 @@ static ts_status try_step(planning *p, trial *t, size_t n, ts_progress *progress
     sums[0] = ts_grad_norm(t->grad->block, t->grad->n_params);
     for (size_t i = 0; i < t->grad->n_params; i++)
         t->grad->block[i] *= (float)(1 / (1 + sums[0]));
-    ts_adamw_step(&o, 1, t->a->block, t->grad->block, t->m->block, t->v->block, t->a->n_params); /* at rate 0 */
+    if (t->a->halves) /* both at rate 0 */
+        ts_adamw_step_bf16(&o, 1, t->a->halves, t->grad->block, t->m->block, t->v->block, t->a->n_params, 1);
+    else
+        ts_adamw_step(&o, 1, t->a->block, t->grad->block, t->m->block, t->v->block, t->a->n_params);
     ts_adapter_refresh(t->a);
     t->updating = ts_now() - begun;
     begun = ts_now();

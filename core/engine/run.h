@@ -10,7 +10,8 @@
  *   events.jsonl               append-only, one JSON object a line (run_events.h)
  *   checkpoints/NNNNNN/        states for exact resume; checkpoints/CURRENT names the good one
  *   best/ adapter/             PEFT folders: best on validation, and last
- *   best/ model/               instead, of full fine-tuning: Hugging Face folders of the whole model, in f32
+ *   best/ model/               instead, of full fine-tuning: Hugging Face folders of the whole model, in the type that
+ *                              its weights are kept in (f32 or bf16)
  *   log.txt                    what the training process printed
  *   lock                       held by the training process: host, boot id, pid
  *   queue                      its place while it waits its turn (ts_run_place)
@@ -36,6 +37,7 @@ typedef struct ts_run_settings {
     char *preset;              /* a name of ts_presets, or "none" */
     char *train_modules;       /* full: which of the model's modules; NULL: all */
     char *layers_to_transform; /* "20-29": only these layers; NULL: all */
+    char *weights;             /* full: what they are kept in, "f32" or "bf16" */
     /* LoRA, under PEFT's names */
     int64_t r;
     double lora_alpha, lora_dropout;
@@ -100,6 +102,8 @@ typedef struct ts_run_settings {
     X("train-modules", train_modules, TEXT, "WHAT",                                                                    \
       "full: only these: names (embed_tokens,norm), all-linear or a regular expression", NULL, 0, 0)                   \
     X("layers-to-transform", layers_to_transform, TEXT, "LAYERS", "only in these layers: 20-29 or 0,3,5", NULL, 0, 0)  \
+    X("weights", weights, TEXT, "TYPE",                                                                                \
+      "full: keep them in f32, or in bf16 (2 bytes each, every update rounded stochastically)", "f32", 0, 0)           \
     X("r", r, INT, "N", "rank of the adapter", "16", 1, 4096)                                                          \
     X("lora-alpha", lora_alpha, NUM, "X", "the adapter is multiplied by alpha / r", "32", 1e-6, 1e6)                   \
     X("lora-dropout", lora_dropout, NUM, "P", "dropout before the adapter", "0", 0, 0.95)                              \
@@ -196,6 +200,9 @@ enum { TS_METHODS = 3 };
 extern const ts_method_facts ts_methods[TS_METHODS];
 /* NULL: settings.method names none. */
 const ts_method_facts *ts_run_method(const ts_run_settings *s);
+
+/* Are they kept in bf16 (full fine-tuning)? */
+bool ts_run_weights_bf16(const ts_run_settings *s);
 
 /* Settings that fit together, by how much there is to learn from. */
 typedef struct ts_preset {

@@ -7,13 +7,17 @@
 const ts_method_facts ts_methods[TS_METHODS] = {
     {"lora", "an adapter of low rank; the model stays as it is", false, false, "adapter"},
     {"qlora", "the same over a base rounded to 4 bits (NF4): less memory", true, false, "adapter"},
-    {"full", "the weights themselves: a new model, about 16 bytes of memory a weight", false, true, "model"},
+    {"full", "the weights themselves: a new model, 16 bytes of memory a weight, kept in bf16 14", false, true, "model"},
 };
 
 const ts_method_facts *ts_run_method(const ts_run_settings *s) {
     for (size_t i = 0; s->method && i < TS_METHODS; i++)
         if (strcmp(ts_methods[i].name, s->method) == 0) return &ts_methods[i];
     return NULL;
+}
+
+bool ts_run_weights_bf16(const ts_run_settings *s) {
+    return s->weights && strcmp(s->weights, "bf16") == 0;
 }
 
 /* Ranks and rates: Hu et al. 2021 (small ranks suffice for a narrow task), Dettmers et al. 2023 (2e-4 for small models,
@@ -118,7 +122,10 @@ ts_status ts_run_weights(const ts_run_settings *s, const ts_model *m, size_t *ou
 ts_status ts_run_fresh(const ts_run_settings *s, const ts_model *m, uint64_t seed, ts_adapter **out, ts_err *err) {
     ts_adapter_settings shape;
     *out = NULL;
-    if (ts_run_method(s)->whole) return ts_adapter_whole(out, m, s->train_modules, s->layers_to_transform, err);
+    if (ts_run_method(s)->whole) {
+        ts_dtype type = ts_run_weights_bf16(s) ? TS_BF16 : TS_F32;
+        return ts_adapter_whole(out, m, s->train_modules, s->layers_to_transform, type, err);
+    }
     TS_TRY(shape_of(s, m, &shape, err));
     ts_status status = ts_adapter_make(out, m, &shape, seed, err);
     ts_adapter_settings_release(&shape);

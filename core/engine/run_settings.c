@@ -145,7 +145,8 @@ static ts_status check_precision(ts_run_settings *s, ts_err *err) {
     if (strcmp(s->precision, "f32") == 0) return TS_OK;
     if (strcmp(s->precision, "bf16") == 0)
         return ts_fail(err, TS_UNSUPPORTED,
-                       "--precision bf16 is not available in this version; leave it out or use f32");
+                       "--precision bf16 is not available in this version; leave it out or use f32 (weights can be "
+                       "kept in bf16: --method full --weights bf16)");
     return ts_fail(err, TS_INVALID, "--precision is \"%.40s\"; it must be f32 or auto", s->precision);
 }
 
@@ -168,11 +169,14 @@ static ts_status check_method(const ts_run_settings *s, ts_err *err) {
         {"modules-to-save", s->modules_to_save && *s->modules_to_save, false},
         {"init-adapter", s->init_adapter && *s->init_adapter, false},
         {"train-modules", s->train_modules && *s->train_modules, true},
+        {"weights bf16", ts_run_weights_bf16(s), true},
     };
     for (size_t i = 0; i < TS_COUNT(others); i++)
         if (others[i].given && others[i].of_whole != method->whole)
             return ts_fail(err, TS_INVALID, "--%s goes with --method %s, not with %s", others[i].option,
                            method->whole ? "lora and qlora" : "full", method->name);
+    if (!ts_run_weights_bf16(s) && strcmp(s->weights ? s->weights : "", "f32") != 0)
+        return ts_fail(err, TS_INVALID, "--weights is \"%.40s\"; it must be f32 or bf16", s->weights ? s->weights : "");
     return TS_OK;
 }
 

@@ -163,7 +163,8 @@ static ts_status open_adapter(ts_trainer *t, ts_err *err) {
                             .best_step = -1,
                             .best_valid_loss = NAN,
                             .valid_loss = NAN,
-                            .params = t->adapter->block,
+                            .params = t->adapter->halves ? (void *)t->adapter->halves : t->adapter->block,
+                            .halves = t->adapter->halves != NULL,
                             .m = t->m->block,
                             .v = t->v->block,
                             .n = t->adapter->n_params};
@@ -229,6 +230,7 @@ static ts_status report_start(ts_trainer *t, ts_err *err) {
     ts_jw_kstr(&w, "host", host);
     ts_jw_kstr(&w, "kernel", ts_net_kernel());
     ts_jw_kint(&w, "threads", t->s.threads);
+    if (t->method->whole) ts_jw_kstr(&w, "weights", t->s.weights);
     ts_jw_kbool(&w, "resumed", t->resumed);
     return ts_events_add(&t->events, &w, err);
 }
@@ -271,6 +273,8 @@ static ts_status find_place(ts_trainer *t, ts_err *err) {
         ts_trainable_line(t->adapter->n_params, frozen_params(t), line, sizeof line);
         t->options->on_start(t->options->ctx, line);
     }
+    if (t->adapter->halves)
+        ts_train_say(t, "weights are kept in bf16; every update is rounded stochastically, AdamW's state is f32");
     if (!t->resumed) TS_TRY(report_data(t, err));
     if (before && !t->resumed) ts_train_say(t, "there was no checkpoint yet: the run starts from the beginning");
     if (t->resumed) ts_train_say(t, "resumed at step %lld of %lld", (long long)t->at.step, (long long)t->steps);

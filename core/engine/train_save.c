@@ -28,14 +28,15 @@ ts_status ts_train_checkpoint(ts_trainer *t, ts_err *err) {
 
 static ts_status check_finite(const ts_adapter *a, ts_err *err) {
     for (size_t i = 0; i < a->n_params; i++)
-        if (!isfinite(a->block[i])) return ts_fail(err, TS_CORRUPT, "a trained value is not finite; nothing is saved");
+        if (!isfinite(a->halves ? ts_bf16_to_f32(a->halves[i]) : a->block[i]))
+            return ts_fail(err, TS_CORRUPT, "a trained value is not finite; nothing is saved");
     return TS_OK;
 }
 
-/* A Hugging Face folder of the model with what was trained, in f32. */
+/* A Hugging Face folder of the model with what was trained, in the type that its weights are kept in. */
 static ts_status write_model(const ts_trainer *t, const char *dir, ts_err *err) {
     ts_export_report report;
-    ts_export x = {.model = t->model, .adapter = t->adapter, .out = dir, .type = ts_file_type_named("f32")};
+    ts_export x = {.model = t->model, .adapter = t->adapter, .out = dir, .type = ts_file_type_named(t->s.weights)};
     x.chat_template = t->encoder.template;
     return ts_export_folder(&x, &report, err);
 }

@@ -47,6 +47,7 @@ static ts_status name_culprit(ts_trainer *t, size_t first, size_t n, ts_err *err
 
 /* AdamW on n parameters that begin at `from` of the block. */
 static void update_part(ts_trainer *t, const ts_adamw *o, size_t from, size_t n) {
+    if (!n) return; /* without LoRA, and in bf16 there is no block */
     ts_adamw_step(o, (size_t)t->at.updates, t->adapter->block + from, t->grad->block + from, t->m->block + from,
                   t->v->block + from, n);
 }
@@ -66,12 +67,18 @@ static void update_lora(ts_trainer *t, const ts_adamw *o, const ts_adamw *fast) 
 /* Modules that are trained whole. Norms and biases do not decay (transformers' get_decay_parameter_names), and in LoRA+
  * they are with the fast ones, as there. */
 static void update_whole(ts_trainer *t, const ts_adamw *o, const ts_adamw *fast) {
+    uint64_t key = ts_rand_mix(ts_rand_mix((uint64_t)t->s.seed, TS_STREAM_ROUND), (uint64_t)t->at.step);
     for (size_t i = 0; i < t->adapter->n_saved; i++) {
         const ts_saved *s = &t->adapter->saved[i];
+        size_t at = s->at, n = s->weight.rows * s->weight.cols;
         ts_adamw vector = *fast;
         vector.weight_decay = 0;
-        update_part(t, s->factors ? &vector : o, (size_t)(s->values - t->adapter->block),
-                    s->weight.rows * s->weight.cols);
+        const ts_adamw *which = s->factors ? &vector : o;
+        if (t->adapter->halves)
+            ts_adamw_step_bf16(which, (size_t)t->at.updates, t->adapter->halves + at, t->grad->block + at,
+                               t->m->block + at, t->v->block + at, n, ts_rand_mix(key, i));
+        else
+            update_part(t, which, at, n);
     }
 }
 

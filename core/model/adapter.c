@@ -219,6 +219,7 @@ void ts_adapter_free(ts_adapter *a) {
     free(a->saved);
     free(a->lora);
     free(a->block);
+    free(a->halves);
     free(a->gains);
     free(a->norms);
     free(a);
@@ -232,9 +233,9 @@ static void copy_held(ts_adapter *a, const ts_adapter *like) {
     a->saved = ts_calloc(like->n_saved + 1, sizeof *a->saved);
     for (size_t i = 0; i < like->n_saved; i++) {
         ts_saved s = like->saved[i];
-        if (!s.values) continue;
-        s.values = moved(s.values, like->block, a->block);
-        s.weight.data = s.values;
+        if (!s.held) continue;
+        s.values = a->block + s.at;
+        s.weight = (ts_weight){TS_F32, s.weight.rows, s.weight.cols, s.weight.cols * sizeof *s.values, s.values};
         s.factors = NULL;
         a->saved[a->n_saved++] = s;
     }
@@ -251,6 +252,7 @@ ts_status ts_adapter_zero_like(ts_adapter **out, const ts_adapter *like, ts_err 
     a->by_own = NULL;
     a->file = NULL;
     a->source = NULL;
+    a->halves = NULL;
     a->norms = NULL;
     a->gains = NULL;
     a->n_gains = 0;
@@ -347,7 +349,7 @@ ts_status ts_adapter_new(ts_adapter **out, const ts_model *m, size_t r, double a
 ts_status ts_adapter_trainable(const ts_adapter *a, ts_err *err) {
     const char *what = a->embed.r ? "embed_tokens" : a->head.r ? "lm_head" : NULL;
     for (size_t i = 0; i < a->n_saved && !what; i++)
-        if (!a->saved[i].values) what = a->saved[i].name;
+        if (!a->saved[i].held) what = a->saved[i].name;
     if (!what) return TS_OK;
     return ts_fail(err, TS_UNSUPPORTED,
                    "the adapter changes %s in a way that training cannot; start from an adapter of projections alone",
@@ -357,7 +359,7 @@ ts_status ts_adapter_trainable(const ts_adapter *a, ts_err *err) {
 size_t ts_adapter_params(const ts_adapter *a) {
     size_t n = a->n_params;
     for (size_t i = 0; i < a->n_saved; i++)
-        if (!a->saved[i].base && !a->saved[i].values) n += a->saved[i].weight.rows * a->saved[i].weight.cols;
+        if (!a->saved[i].base && !a->saved[i].held) n += a->saved[i].weight.rows * a->saved[i].weight.cols;
     return n;
 }
 

@@ -43,7 +43,9 @@ typedef struct ts_saved {
     bool from_one;        /* ... which is so here */
     bool base;            /* stored beside LoRA on it, as base_layer.weight; not trained */
     bool both;            /* of the embedding: also the head of a model whose head is its embedding */
-    float *values;        /* where `weight` is in the adapter's block, so that it can be trained; NULL: it is mapped */
+    bool held;            /* it can be trained; else it is mapped */
+    size_t at;            /* where it begins in the block (or in halves) */
+    float *values;        /* that place in the block; NULL: it is mapped, or in halves */
 } ts_saved;
 
 /* What adapter_config.json says, as text of JSON where it is more than a number; NULL: null. */
@@ -72,10 +74,11 @@ typedef struct ts_adapter {
     double dropout;
     float *block; /* all A, B and magnitudes, one allocation of n_params floats, in the order layer, projection (then
                      embedding, head), A, B, magnitude; then the saved modules that are held (ts_adapter_hold) */
+    uint16_t *halves;        /* of a whole model that is kept in bf16: its n_params values; block is NULL then */
     size_t n_params, n_held; /* n_held: of the saved modules in it, at its end */
     float *gains;            /* all g and 1 / n */
     size_t n_gains;
-    float *norms;                /* saved norms: stored values, then factors */
+    float *norms;                /* factors of held norms and biases that are not what is stored */
     struct ts_safetensors *file; /* where saved modules are mapped; NULL: none */
     ts_model *source;            /* the same for a whole model */
 } ts_adapter;
@@ -89,19 +92,20 @@ TS_MUST_USE ts_status ts_adapter_make(ts_adapter **out, const ts_model *m, const
 TS_MUST_USE ts_status ts_adapter_new(ts_adapter **out, const ts_model *m, size_t r, double alpha, double dropout,
                                      bool rslora, unsigned targets, uint64_t seed, ts_err *err);
 /* All the weights of m (or some) as an adapter that can be trained: full fine-tuning. Every module begins as the
- * model's own in f32, held; the embedding of a model whose head is its embedding counts for both. `modules`: "all" or
- * NULL, all-linear, names (the end of a path: "norm", "embed_tokens", "q_proj") or a regular expression for whole paths
+ * model's own in f32 or, rounded to nearest, in bf16 (`type`), held; the embedding of a model whose head is its
+ * embedding counts for both. `modules`: "all" or NULL, all-linear, names (the end of a path: "norm", "embed_tokens",
+ * "q_proj") or a regular expression for whole paths
  * ("model.layers.0.input_layernorm"); a projection's bias goes with it. `layers`: "20-29", "0,3,5-7"; then nothing
  * outside of layers is chosen; NULL or "": all. TS_INVALID: nothing is chosen, or a name that there is not. Large: the
- * model's size in f32. */
+ * model's size in that type. */
 TS_MUST_USE ts_status ts_adapter_whole(ts_adapter **out, const ts_model *m, const char *modules, const char *layers,
-                                       ts_err *err);
+                                       ts_dtype type, ts_err *err);
 /* How many parameters that would be, without allocating. */
 TS_MUST_USE ts_status ts_whole_params(size_t *out, const ts_model *m, const char *modules, const char *layers,
                                       ts_err *err);
 /* Copies the saved modules into the block in f32, so that they are trained and counted in n_params. */
 TS_MUST_USE ts_status ts_adapter_hold(ts_adapter *a, ts_err *err);
-/* Same shape as `like`, all zero, of saved modules those that are held: gradients, optimiser state. */
+/* Same shape as `like`, all zero, of saved modules those that are held, in f32: gradients, optimiser state. */
 TS_MUST_USE ts_status ts_adapter_zero_like(ts_adapter **out, const ts_adapter *like, ts_err *err);
 /* Is it a folder or file of an adapter, by what is there? */
 bool ts_is_adapter(const char *path);
@@ -123,7 +127,8 @@ TS_MUST_USE ts_status ts_adapter_save(const ts_adapter *a, const char *dir, ts_e
  * the embedding or head of a model where they are one tensor. */
 TS_MUST_USE ts_status ts_adapter_save_gguf(const ts_adapter *a, const char *path, ts_err *err);
 void ts_adapter_free(ts_adapter *a);
-/* Calculates what is made from the block anew, after it changed: DoRA's g (on all cores), Gemma's 1 + w. */
+/* Calculates what is made from the block anew, after it changed: DoRA's g (on all cores), Gemma's 1 + w, the factors
+ * of norms that are kept in bf16. */
 void ts_adapter_refresh(ts_adapter *a);
 
 /* "all-linear", "q_proj,v_proj", or a regular expression that must match the whole module path

@@ -154,9 +154,10 @@ static void refresh_task(void *ctx, size_t i, int worker) {
 void ts_adapter_refresh(ts_adapter *a) {
     for (size_t i = 0; i < a->n_saved; i++) {
         const ts_saved *s = &a->saved[i];
-        float *factors = s->values && s->from_one ? (float *)(uintptr_t)s->factors : NULL;
-        for (size_t k = 0; factors && k < s->weight.cols; k++)
-            factors[k] = s->values[k] + 1;
+        float *factors = s->held && s->factors != s->values ? (float *)(uintptr_t)s->factors : NULL;
+        if (factors) ts_weight_rows(&s->weight, 0, 1, factors);
+        for (size_t k = 0; factors && s->from_one && k < s->weight.cols; k++)
+            factors[k] += 1;
     }
     if (!a->n_gains) return;
     refresh_job j = {.a = a, .n = ts_module_count(a->model)};

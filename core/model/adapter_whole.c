@@ -119,6 +119,7 @@ ts_status ts_list_saved(ts_adapter *a, const char *what, ts_err *err) {
 typedef struct hold_job {
     const ts_saved *s;
     float *to;
+    uint16_t *halves; /* instead of `to` */
     float minus;
 } hold_job;
 
@@ -128,22 +129,37 @@ static void hold_rows(void *ctx, size_t i, int worker) {
     (void)worker;
     const hold_job *j = ctx;
     size_t cols = j->s->weight.cols, first = i * PIECE, n = TS_MIN(j->s->weight.rows - first, (size_t)PIECE);
-    ts_weight_rows(&j->s->weight, first, n, j->to + first * cols);
+    float *to = j->halves ? ts_malloc(n * cols * sizeof *to) : j->to + first * cols;
+    ts_weight_rows(&j->s->weight, first, n, to);
     for (size_t k = 0; j->minus > 0 && k < n * cols; k++)
-        j->to[first * cols + k] -= j->minus;
+        to[k] -= j->minus;
+    if (!j->halves) return;
+    for (size_t k = 0; k < n * cols; k++)
+        j->halves[first * cols + k] = ts_f32_to_bf16(to[k]);
+    free(to);
 }
 
-/* The values of s at `to`, which is in the block. What comes from the model is not read there again. */
-static void hold(ts_adapter *a, ts_saved *s, float *to, float **factors) {
+/* The values of s at s->at of the block or the halves. What comes from the model is not read there again. */
+static void hold(ts_adapter *a, ts_saved *s, float **factors) {
     const ts_weight *own = s->factors ? NULL : s->replaces;
-    hold_job j = {s, to, s->from_one && s->weight.data == s->factors ? 1 : 0};
-    ts_parallel((s->weight.rows + PIECE - 1) / PIECE, hold_rows, &j);
+    size_t rows = s->weight.rows, cols = s->weight.cols;
+    hold_job j = {.s = s, .minus = s->from_one && s->weight.data == s->factors ? 1 : 0};
+    if (a->halves)
+        j.halves = a->halves + s->at;
+    else
+        j.to = a->block + s->at;
+    ts_parallel((rows + PIECE - 1) / PIECE, hold_rows, &j);
     if (own && own->data == s->weight.data) ts_model_forget(a->model, own);
-    s->weight = (ts_weight){TS_F32, s->weight.rows, s->weight.cols, s->weight.cols * sizeof *to, to};
-    s->values = to;
+    if (a->halves)
+        s->weight = (ts_weight){TS_BF16, rows, cols, cols * sizeof *j.halves, j.halves};
+    else
+        s->weight = (ts_weight){TS_F32, rows, cols, cols * sizeof *j.to, j.to};
+    s->values = j.to;
+    s->held = true;
     if (!s->factors) return;
-    s->factors = s->from_one ? *factors : to;
-    if (s->from_one) *factors += s->weight.cols;
+    bool derived = s->from_one || a->halves;
+    s->factors = derived ? *factors : j.to;
+    if (derived) *factors += cols;
 }
 
 static float *moved(const float *p, const float *from, float *to) {
@@ -154,20 +170,11 @@ static size_t size_of(const ts_saved *s) {
     return s->weight.rows * s->weight.cols;
 }
 
-ts_status ts_adapter_hold(ts_adapter *a, ts_err *err) {
-    size_t n = a->n_params, vectors = 0;
-    for (size_t i = 0; i < a->n_saved; i++) {
-        if (a->saved[i].values) return TS_OK;
-        n += size_of(&a->saved[i]);
-        if (a->saved[i].factors) vectors += a->saved[i].weight.cols;
-    }
-    if (!a->n_saved) return TS_OK;
-    float *block = ts_try_alloc(n, sizeof *block), *factors = ts_malloc((vectors + 1) * sizeof *factors),
-          *norms = factors;
-    if (!block) {
-        free(factors);
+/* A block of n parameters that begins with what there is already. */
+static ts_status grow_block(ts_adapter *a, size_t n, ts_err *err) {
+    float *block = ts_try_alloc(n, sizeof *block);
+    if (!block)
         return ts_fail(err, TS_NO_MEMORY, "no memory for %zu trained parameters (%zu MB)", n, n * sizeof *block >> 20);
-    }
     if (a->n_params) memcpy(block, a->block, a->n_params * sizeof *block);
     for (size_t i = 0; i < ts_module_count(a->model); i++) {
         ts_lora *x = ts_adapter_lora(a, ts_module_at(a->model, i));
@@ -175,12 +182,34 @@ ts_status ts_adapter_hold(ts_adapter *a, ts_err *err) {
         x->b = moved(x->b, a->block, block);
         x->mag = moved(x->mag, a->block, block);
     }
-    for (size_t i = 0, at = a->n_params; i < a->n_saved; at += size_of(&a->saved[i]), i++)
-        hold(a, &a->saved[i], block + at, &factors);
     free(a->block);
+    a->block = block;
+    return TS_OK;
+}
+
+/* The same in bf16, of a whole model: there is no LoRA. */
+static ts_status make_halves(ts_adapter *a, size_t n, ts_err *err) {
+    a->halves = ts_try_alloc(n, sizeof *a->halves);
+    if (a->halves) return TS_OK;
+    return ts_fail(err, TS_NO_MEMORY, "no memory for %zu trained parameters (%zu MB)", n, n * sizeof *a->halves >> 20);
+}
+
+static ts_status hold_all(ts_adapter *a, ts_dtype type, ts_err *err) {
+    size_t n = a->n_params, vectors = 0;
+    for (size_t i = 0; i < a->n_saved; i++) {
+        ts_saved *s = &a->saved[i];
+        if (s->held) return TS_OK;
+        s->at = n;
+        n += size_of(s);
+        if (s->factors) vectors += s->weight.cols;
+    }
+    if (!a->n_saved) return TS_OK;
+    TS_TRY(type == TS_BF16 ? make_halves(a, n, err) : grow_block(a, n, err));
+    float *factors = ts_malloc((vectors + 1) * sizeof *factors), *norms = factors;
+    for (size_t i = 0; i < a->n_saved; i++)
+        hold(a, &a->saved[i], &factors);
     free(a->norms);
     ts_safetensors_close(a->file);
-    a->block = block;
     a->n_held = n - a->n_params;
     a->n_params = n;
     a->norms = norms;
@@ -188,6 +217,10 @@ ts_status ts_adapter_hold(ts_adapter *a, ts_err *err) {
     ts_index_saved(a);
     ts_adapter_refresh(a);
     return TS_OK;
+}
+
+ts_status ts_adapter_hold(ts_adapter *a, ts_err *err) {
+    return hold_all(a, TS_F32, err);
 }
 
 ts_status ts_saved_params(size_t *out, const ts_model *m, const ts_adapter_settings *settings, ts_err *err) {
@@ -226,7 +259,8 @@ ts_status ts_whole_params(size_t *out, const ts_model *m, const char *modules, c
     return status;
 }
 
-ts_status ts_adapter_whole(ts_adapter **out, const ts_model *m, const char *modules, const char *layers, ts_err *err) {
+ts_status ts_adapter_whole(ts_adapter **out, const ts_model *m, const char *modules, const char *layers, ts_dtype type,
+                           ts_err *err) {
     bool *chosen = ts_calloc(ts_part_count(m), sizeof *chosen);
     ts_part_of part;
     ts_adapter *a = blank(m);
@@ -238,7 +272,7 @@ ts_status ts_adapter_whole(ts_adapter **out, const ts_model *m, const char *modu
             a->saved[a->n_saved - 1].both = m->config.tied && part.replaces == &m->embed;
         }
     free(chosen);
-    if (status == TS_OK) status = ts_adapter_hold(a, err);
+    if (status == TS_OK) status = hold_all(a, type, err);
     if (status == TS_OK)
         *out = a;
     else

@@ -107,6 +107,13 @@ uint16_t ts_f32_to_bf16(float f) {
     return (uint16_t)((x + 0x7fff + (x >> 16 & 1)) >> 16);
 }
 
+/* The upper half is the number towards zero, the lower one the share: 16 more random bits carry into it that often. */
+uint16_t ts_f32_to_bf16_stochastic(float f, uint16_t random) {
+    uint32_t x = to_bits(f);
+    if ((x & 0x7fffffff) > 0x7f800000) return (uint16_t)(x >> 16 | 0x40);
+    return (uint16_t)((x + random) >> 16);
+}
+
 static void plain_f16(const unsigned char *src, float *dst, size_t n) {
     for (size_t i = 0; i < n; i++)
         dst[i] = ts_f16_to_f32(load16(src + 2 * i));

@@ -86,5 +86,8 @@ float ts_f16_to_f32(uint16_t h); /* a signalling NaN becomes a quiet one, as the
 float ts_bf16_to_f32(uint16_t h);
 uint16_t ts_f32_to_f16(float f);  /* round to nearest even */
 uint16_t ts_f32_to_bf16(float f); /* round to nearest even, NaN stays NaN */
+/* Stochastic rounding: of the two bf16 numbers around f the one away from zero when the share of the way that f has
+ * gone to it is above random / 65536. Over all `random` the mean is f itself; what bf16 can hold stays, so does NaN. */
+uint16_t ts_f32_to_bf16_stochastic(float f, uint16_t random);
 
 #endif

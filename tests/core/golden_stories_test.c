@@ -253,7 +253,7 @@ static void all_weights_train_as_they_should(void **state) {
     ts_json *log = golden_json("golden/stories260K/full_train.json"),
             *answers = golden_json("golden/stories260K/generate.json");
     ts_adapter *a = NULL;
-    assert_ok(ts_adapter_whole(&a, model, NULL, NULL, &err));
+    assert_ok(ts_adapter_whole(&a, model, NULL, NULL, TS_F32, &err));
     ten_steps_of_all_weights(ts_json_get(log, "steps"), a);
     check_whole(a, "golden/stories260K/full_final.safetensors", 1e-4);
     for (const ts_json *p = ts_json_child(answers); p; p = ts_json_next(p)) {

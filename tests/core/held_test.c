@@ -127,7 +127,7 @@ static void check_kl(const struct kl_case *c) {
     ts_held none = {.of = of, .weight = 0}, held = {.of = of, .weight = 3};
     ts_adapter *plain = NULL;
     if (c->whole)
-        assert_ok(ts_adapter_whole(&f.a, f.m, NULL, NULL, &err));
+        assert_ok(ts_adapter_whole(&f.a, f.m, NULL, NULL, TS_F32, &err));
     else
         assert_ok(ts_adapter_new(&f.a, f.m, 3, 6, 0, false, 1U << TS_Q | 1U << TS_DOWN, 5, &err));
     assert_ok(ts_adapter_zero_like(&f.grad, f.a, &err));

@@ -350,7 +350,7 @@ static fixture open_whole(const ts_tiny *t, const char *modules, const char *lay
     fixture f = open_tiny(t, 1);
     ts_adapter_free(f.a);
     ts_adapter_free(f.grad);
-    assert_ok(ts_adapter_whole(&f.a, f.m, modules, layers, &err));
+    assert_ok(ts_adapter_whole(&f.a, f.m, modules, layers, TS_F32, &err));
     assert_ok(ts_adapter_zero_like(&f.grad, f.a, &err));
     return f;
 }

@@ -2,6 +2,7 @@
 
 #include "core/base/rand.h"
 #include "core/engine/optim.h"
+#include "core/model/tensor.h"
 #include "core/work/pool.h"
 
 #include <math.h>
@@ -111,11 +112,73 @@ static void schedules_are_transformers(void **state) {
     assert_non_null(strstr(err.text, "'cosin'"));
 }
 
+enum { HALVES = 300007 }; /* no multiple of what is taken at once */
+
+/* HALVES weights of 1 in bf16 after one step with gradients of 1 at this rate, the sum of them in *sum. */
+static uint16_t *step_of_ones(double rate, uint64_t key, double *sum) {
+    uint16_t *p = malloc(HALVES * sizeof *p);
+    float *g = malloc(HALVES * sizeof *g), *m = calloc(HALVES, sizeof *m), *v = calloc(HALVES, sizeof *v);
+    ts_adamw o = TS_ADAMW_DEFAULTS;
+    o.lr = rate;
+    for (size_t i = 0; i < HALVES; i++) {
+        p[i] = ts_f32_to_bf16(1);
+        g[i] = 1;
+    }
+    ts_adamw_step_bf16(&o, 1, p, g, m, v, HALVES, key);
+    *sum = 0;
+    for (size_t i = 0; i < HALVES; i++)
+        *sum += (double)ts_bf16_to_f32(p[i]);
+    assert_near(m[HALVES - 1], 0.1, 1e-7, "its mean is f32");
+    free(g), free(m), free(v);
+    return p;
+}
+
+/* A step of 1e-4 is a 39th of what bf16 can tell from 1: rounding to nearest would never take it. In the mean it is
+ * taken: 300,007 draws of a 256th or nothing, within 4.5 deviations of their mean. */
+static void bf16_takes_small_steps_in_the_mean(void **state) {
+    (void)state;
+    double sum, unit = 0x1p-8, share = 1e-4 / unit, deviation = unit * sqrt(share * (1 - share) / HALVES);
+    for (uint64_t key = 0; key < 3; key++) {
+        free(step_of_ones(1e-4, key, &sum));
+        assert_near(sum / HALVES, 1 - 1e-4, 4.5 * deviation, "mean");
+    }
+    free(step_of_ones(0, 1, &sum));
+    assert_true(sum == HALVES);
+}
+
+/* Which of them moved follows from the key alone. */
+static void bf16_steps_follow_from_the_key(void **state) {
+    (void)state;
+    double sum;
+    uint16_t *first = step_of_ones(1e-3, 7, &sum), *other = step_of_ones(1e-3, 8, &sum);
+    size_t both = 0, one = 0;
+    for (int threads = 1; threads <= 3; threads++) {
+        ts_pool_set_threads(threads);
+        uint16_t *again = step_of_ones(1e-3, 7, &sum);
+        assert_memory_equal(first, again, HALVES * sizeof *first);
+        free(again);
+    }
+    ts_pool_set_threads(0);
+    for (size_t i = 0; i < HALVES; i++) {
+        one += first[i] != ts_f32_to_bf16(1);
+        both += first[i] != ts_f32_to_bf16(1) && other[i] != ts_f32_to_bf16(1);
+    }
+    assert_near((double)both / (double)one, 0.256, 0.01, "two keys are independent");
+    for (size_t apart = 1, n; apart < 6; apart++) {
+        n = 0;
+        for (size_t i = apart; i < HALVES; i++)
+            n += first[i] != ts_f32_to_bf16(1) && first[i - apart] != ts_f32_to_bf16(1);
+        assert_near((double)n / (double)one, 0.256, 0.01, "so are neighbours");
+    }
+    free(first), free(other);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(adamw_first_step_is_torchs),  cmocka_unit_test(adamw_follows_its_formula),
-        cmocka_unit_test(threads_do_not_change_a_bit), cmocka_unit_test(clipping_keeps_small_gradients),
-        cmocka_unit_test(schedules_are_transformers),
+        cmocka_unit_test(adamw_first_step_is_torchs),     cmocka_unit_test(adamw_follows_its_formula),
+        cmocka_unit_test(threads_do_not_change_a_bit),    cmocka_unit_test(clipping_keeps_small_gradients),
+        cmocka_unit_test(schedules_are_transformers),     cmocka_unit_test(bf16_takes_small_steps_in_the_mean),
+        cmocka_unit_test(bf16_steps_follow_from_the_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

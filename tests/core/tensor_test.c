@@ -67,6 +67,35 @@ static void bf16_rounds_to_nearest_even(void **state) {
     assert_true((ts_f32_to_bf16(value(0x7f800001)) & 0x7fff) > 0x7f80); /* a NaN whose bits are all low */
 }
 
+/* Over every random number the mean is the value itself, exactly; only the two neighbours occur. */
+static void stochastic_rounding_has_no_bias(void **state) {
+    (void)state;
+    static const float values[] = {1.0000001f, -1.003f, 3.14159265f, -2.5e-39f, 1e-40f, 6.5e37f, -0.0078f};
+    for (size_t k = 0; k < TS_COUNT(values); k++) {
+        float toward = value(bits(values[k]) & 0xffff0000), away = value((bits(values[k]) & 0xffff0000) + 0x10000);
+        double sum = 0;
+        for (unsigned r = 0; r < 65536; r++) {
+            float f = ts_bf16_to_f32(ts_f32_to_bf16_stochastic(values[k], (uint16_t)r));
+            assert_true(f == toward || f == away);
+            sum += ((double)f - (double)toward) * 0x1p40; /* both exact: a multiple of one step */
+        }
+        assert_true(sum / 65536 == ((double)values[k] - (double)toward) * 0x1p40);
+    }
+}
+
+/* What bf16 can hold stays, whatever the random number; infinity is held, and NaN stays one. */
+static void stochastic_rounding_keeps_what_fits(void **state) {
+    (void)state;
+    static const uint16_t some[] = {0, 1, 0x7fff, 0x8000, 0xffff};
+    for (unsigned h = 0; h < 65536; h++)
+        for (size_t k = 0; k < TS_COUNT(some); k++) {
+            float f = ts_bf16_to_f32((uint16_t)h);
+            uint16_t back = ts_f32_to_bf16_stochastic(f, some[k]);
+            assert_true(isnan(f) ? isnan(ts_bf16_to_f32(back)) : back == h);
+        }
+    assert_true(isnan(ts_bf16_to_f32(ts_f32_to_bf16_stochastic(value(0x7f800001), 0))));
+}
+
 static void blocks_by_hand(void **state) {
     (void)state;
     unsigned char q8[34] = {0, 0x38, 0x81, 127, 0}, q4_0[18] = {0, 0x40, 0x0f, 0xf8},
@@ -214,6 +243,8 @@ int main(void) {
         cmocka_unit_test(f16_values),
         cmocka_unit_test(f16_rounds_to_nearest_even),
         cmocka_unit_test(bf16_rounds_to_nearest_even),
+        cmocka_unit_test(stochastic_rounding_has_no_bias),
+        cmocka_unit_test(stochastic_rounding_keeps_what_fits),
         cmocka_unit_test(blocks_by_hand),
         cmocka_unit_test(five_bits_and_tables_by_hand),
         cmocka_unit_test(blocks_of_256_by_hand),
