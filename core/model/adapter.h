@@ -78,7 +78,7 @@ typedef struct ts_adapter {
     size_t n_params, n_held; /* n_held: of the saved modules in it, at its end */
     float *gains;            /* all g and 1 / n */
     size_t n_gains;
-    float *norms;                /* factors of held norms and biases that are not what is stored */
+    float *norms;                /* saved norms: stored values, then factors; held: the factors that differ from them */
     struct ts_safetensors *file; /* where saved modules are mapped; NULL: none */
     ts_model *source;            /* the same for a whole model */
 } ts_adapter;

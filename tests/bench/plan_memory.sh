@@ -1,5 +1,5 @@
 #!/bin/sh
-# What `plan` says of a run's memory and time against what the run then takes, for ten settings on a real model.
+# What `plan` says of a run's memory and time against what the run then takes, for eleven settings on a real model.
 #
 #   sh tests/bench/plan_memory.sh DATA.jsonl [GGUF MODEL [HF FOLDER]]
 #
@@ -52,6 +52,8 @@ measure 'qlora r16, f32 folder, batch 8'             "$folder" yes --batch-size 
 measure 'full, f32 folder, batch 4'                  "$folder" yes --batch-size 4 --method full --learning-rate 1e-5
 measure 'full, layers 20-29, batch 4'                "$folder" ''  --batch-size 4 --method full --learning-rate 1e-5 \
     --layers-to-transform 20-29
+measure 'full in bf16, f32 folder, batch 4'          "$folder" ''  --batch-size 4 --method full --learning-rate 1e-5 \
+    --weights bf16
 measure 'lora r16, checkpointing, batch 8'           "$folder" yes --batch-size 8 --gradient-checkpointing
 measure 'lora r4, q and v, batch 1, length 256'      "$gguf"   ''  --batch-size 1 --r 4 --target-modules q_proj,v_proj \
     --max-length 256
