@@ -139,6 +139,21 @@ static char *messages_of(const char *prompt) {
     return ts_buf_take(&out);
 }
 
+static void make_up(struct shown_answer *a, int side, size_t prompt, const char *text) {
+    *a = (struct shown_answer){.tokens = side ? 62 : 58,
+                               .repetition = side ? 0 : 0.31,
+                               .reference_loss = side ? 1.087 : 2.613,
+                               .complete = true,
+                               .checked = true,
+                               .passed = side == 1};
+    for (int m = 0; m < TS_METRIC_COUNT; m++)
+        a->values[m] = NAN;
+    a->values[TS_M_REPETITION] = a->repetition;
+    a->values[TS_M_TOKENS] = (double)(side ? 62 - 9 * prompt : 58 + prompt);
+    snprintf(a->stop, sizeof a->stop, "eos");
+    ts_buf_puts(&a->text, text);
+}
+
 void ts_drive_add_answers(ts_app *app) {
     static const struct {
         const char *prompt, *reference, *base, *tuned;
@@ -178,20 +193,8 @@ void ts_drive_add_answers(ts_app *app) {
         p->messages = messages_of(p->text);
         p->example = 41 + (int64_t)i;
         assert_ok(ts_prompt_keep(st, (ts_text){p->text, strlen(p->text)}, (ts_text){NULL, 0}, &p->kept, &err));
-        for (int side = 0; side < 2; side++) {
-            p->answers[side] = (struct shown_answer){.tokens = side ? 62 : 58,
-                                                     .repetition = side ? 0 : 0.31,
-                                                     .reference_loss = side ? 1.087 : 2.613,
-                                                     .complete = true,
-                                                     .checked = true,
-                                                     .passed = side == 1};
-            for (int m = 0; m < TS_METRIC_COUNT; m++)
-                p->answers[side].values[m] = NAN;
-            p->answers[side].values[TS_M_REPETITION] = p->answers[side].repetition;
-            p->answers[side].values[TS_M_TOKENS] = (double)(side ? 62 - 9 * i : 58 + i);
-            snprintf(p->answers[side].stop, sizeof p->answers[side].stop, "eos");
-            ts_buf_puts(&p->answers[side].text, texts[side]);
-        }
+        for (int side = 0; side < 2; side++)
+            make_up(&p->answers[side], side, i, texts[side]);
     }
     k->metrics[0].m[TS_M_PASS_RATE].value = 0;
     k->metrics[0].m[TS_M_REFERENCE_NLL].value = 2.61;
