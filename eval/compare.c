@@ -108,6 +108,8 @@ static ts_status repeat_prompts(ts_compare *c, int64_t samples, ts_err *err) {
         all[i].text = ts_strdup(p->text);
         all[i].messages = ts_strdup(p->messages);
         all[i].reference = p->reference ? ts_strdup(p->reference) : NULL;
+        all[i].choices = NULL; /* scored once */
+        all[i].n_choices = 0;
     }
     free(c->prompts);
     c->prompts = all;
@@ -140,6 +142,7 @@ void ts_compare_release(ts_compare *c) {
     }
     for (size_t i = 0; c->answers && i < c->n_prompts * c->n_sides; i++) {
         free(c->answers[i].messages);
+        free(c->answers[i].choices);
         free(c->answers[i].context);
         free(c->answers[i].error);
         free(c->answers[i].text);
@@ -149,6 +152,9 @@ void ts_compare_release(ts_compare *c) {
         free(c->prompts[i].text);
         free(c->prompts[i].messages);
         free(c->prompts[i].reference);
+        for (size_t k = 0; k < c->prompts[i].n_choices; k++)
+            free(c->prompts[i].choices[k]);
+        free(c->prompts[i].choices);
     }
     free(c->sides);
     free(c->adapters);
@@ -161,6 +167,27 @@ void ts_compare_release(ts_compare *c) {
     free(c->model);
     free(c->template);
     *c = (ts_compare){0};
+}
+
+/* --- multiple choice --- */
+
+void ts_compare_choose(const ts_prompt *p, ts_answer *a) {
+    double best = -INFINITY, best_norm = -INFINITY;
+    a->chose = false;
+    if (!a->choices || a->n_choices != p->n_choices) return;
+    for (size_t i = 0; i < a->n_choices; i++) {
+        double sum = a->choices[i], norm = sum / (double)strlen(p->choices[i]);
+        if (!isfinite(sum)) return; /* not all are scored */
+        if (sum > best) best = sum, a->chosen = i;
+        if (norm > best_norm) best_norm = norm, a->chosen_norm = i;
+    }
+    a->chose = true;
+    a->right = a->chosen == p->right;
+    a->right_norm = a->chosen_norm == p->right;
+}
+
+const char *ts_compare_no_choices(const ts_side_spec *s) {
+    return s->kind == TS_BY_ENDPOINT ? "an endpoint does not tell how likely given texts are" : NULL;
 }
 
 /* --- the whole --- */
@@ -182,18 +209,23 @@ ts_status ts_compare_run(ts_compare *c, const ts_compare_options *o, ts_progress
     ts_check *check = NULL;
     ts_json *schema = NULL;
     ts_measurer *measurer = NULL;
+    ts_compare general = {0};
     ts_status status = TS_OK;
     if (o->check) TS_GOTO(ts_check_read(&check, o->check, err));
     if (o->schema && !(schema = ts_json_read(o->schema, MAX_SCHEMA, err))) TS_GOTO(TS_FORMAT);
     TS_GOTO(ts_measurer_new(&measurer, schema, err));
     if (!c->answers) TS_GOTO(ts_compare_prepare(c, o, err));
+    if (o->general) TS_GOTO(ts_compare_general_read(c, o, &general, err));
     TS_GOTO(ts_sides_fill(c, o->ws, progress, err));
     TS_GOTO(ts_compare_leaks(c, o->ws, progress, err));
+    c->done = 0;
+    c->total = ts_compare_work(c) + ts_compare_score_work(&general);
     TS_GOTO(ts_compare_ask(c, o, check, measurer, progress, err));
-    if (o->general) TS_GOTO(ts_compare_general(c, o, progress, err));
+    if (o->general) TS_GOTO(ts_compare_general(c, o, &general, progress, err));
     measure_all(c, measurer, (uint64_t)o->sampling.seed);
     c->seconds = ts_now() - begun;
 out:
+    ts_compare_general_release(&general);
     ts_measurer_free(measurer);
     ts_check_free(check);
     ts_json_free(schema);

@@ -22,10 +22,14 @@ bool ts_check_match(const ts_check *c, const char *text, size_t n, size_t *faile
 /* Share of four-word sequences that occurred before in the text; 0 for short texts. */
 double ts_repetition(const char *text, size_t n);
 
+enum { TS_CHOICES_MAX = 26 };
+
 typedef struct ts_prompt {
     char *text;      /* the last user turn: what a person is shown */
     char *messages;  /* JSON array: what the model is given */
     char *reference; /* NULL: none */
+    char **choices;  /* of multiple choice; NULL: none. The right one is the reference */
+    size_t n_choices, right;
     int64_t example; /* id in the workspace; 0: from a file */
     int64_t sample;  /* which of several answers to the same prompt: 0, 1, .. */
     size_t leak;     /* words in a row that it shares with a row that was trained on; 0: none known, under 8 */
@@ -40,6 +44,14 @@ typedef struct ts_general {
     double change; /* against the side without an adapter, more is forgotten; NAN: there is none, or this is it */
 } ts_general;
 
+/* One choice is scored as the whole answer to the prompt: the sum of the log-probabilities of its tokens behind the
+ * prompt in the model's template, without the end of the turn, as lm-evaluation-harness does. `acc` takes the choice
+ * with the highest sum, `acc_norm` the one with the highest sum divided by its bytes (the harness divides by
+ * characters: the same for ASCII); of equal ones the first. */
+void ts_compare_choose(const ts_prompt *p, ts_answer *a);
+/* Why a side has no likelihoods of choices; NULL: it has. */
+const char *ts_compare_no_choices(const ts_side_spec *s);
+
 typedef struct ts_compare {
     char **sides; /* as asked */
     ts_side_spec *specs;
@@ -52,6 +64,7 @@ typedef struct ts_compare {
     ts_compare_metrics *metrics;
     char *model, *template; /* template NULL: the model's own */
     double seconds;
+    int64_t done, total;  /* progress: answers made and texts scored, in all; total is known before the first */
     ts_side_votes *votes; /* [n_sides]; NULL until kept in a workspace */
     ts_general *general;  /* [n_sides]; NULL: no general rows were given */
 } ts_compare;
@@ -63,8 +76,10 @@ typedef struct ts_compare_options {
     const char *const *sides;
     size_t n_sides;
     const char *prompts; /* JSONL or JSON of {"messages"}, {"instruction","input","output"} or {"prompt"}; plain text:
-                            one a line; or the name of a saved set (eval/prompt_sets.h). NULL: the held-out examples
-                            (split=valid) of the first run, else the workspace */
+                            one a line; or the name of a saved set (eval/prompt_sets.h). Multiple choice: {"question"
+                            or any of these,"choices":["..",..],"answer"}, the answer being an index from 0, the text
+                            of a choice, or a letter from A. NULL: the held-out examples (split=valid) of the first
+                            run, else the workspace */
     const char *check;   /* NULL: none */
     const char *schema;  /* file of the JSON schema that answers must fit (ts_json_fits); NULL: none */
     const char *general; /* file of rows with answers, forms of `prompts`: what was forgotten; NULL: none */

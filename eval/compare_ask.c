@@ -22,12 +22,17 @@ struct asking {
     /* the sides of the open request: all on one model, all asked the same */
     size_t *sides, n_sides;
     const char **adapters;
-    size_t first, n; /* prompts of the open request; when scoring, places in `rows` */
-    size_t *rows;    /* while scoring: the prompts that have a reference */
+    size_t first, n;   /* prompts of the open request; when scoring, places in `rows` */
+    struct text *rows; /* while scoring */
     size_t n_rows;
-    int64_t done, total; /* answers before this group, and in all */
-    ts_buf *partial;     /* text so far, [side of the open request's items] */
+    ts_buf *partial; /* text so far, [side of the open request's items] */
 };
+
+/* What is scored behind a prompt. */
+struct text {
+    size_t prompt, choice; /* choice REFERENCE: its reference answer */
+};
+enum { REFERENCE = INT32_MAX };
 
 static ts_answer *answer_at(const struct asking *a, size_t prompt, size_t side) {
     return &a->c->answers[prompt * a->c->n_sides + side];
@@ -81,10 +86,30 @@ static void on_answer(struct asking *a, const ts_engine_event *e, size_t side) {
 }
 
 static void on_progress(const struct asking *a, const ts_engine_event *e) {
-    int64_t sides = (int64_t)a->n_sides;
-    if (e->total > 0)
-        ts_progress_set(a->progress, a->done + (int64_t)a->first * sides + (int64_t)a->n * sides * e->done / e->total,
-                        a->total);
+    int64_t units = (int64_t)(a->n * a->n_sides);
+    if (e->total > 0) ts_progress_set(a->progress, a->c->done + units * e->done / e->total, a->c->total);
+}
+
+static void advance(struct asking *a, size_t units) {
+    a->c->done += (int64_t)units;
+    ts_progress_set(a->progress, a->c->done, a->c->total);
+}
+
+static void take_nll(const struct asking *a, const struct text *t, size_t side, const ts_engine_event *e) {
+    const ts_prompt *p = &a->c->prompts[t->prompt];
+    ts_answer *x = answer_at(a, t->prompt, side);
+    if (t->choice == REFERENCE) {
+        x->reference_nll = e->nll;
+        x->reference_tokens = e->tokens;
+        return;
+    }
+    if (!x->choices) {
+        x->choices = ts_calloc(p->n_choices, sizeof *x->choices);
+        x->n_choices = p->n_choices;
+        for (size_t i = 0; i < x->n_choices; i++)
+            x->choices[i] = NAN;
+    }
+    x->choices[t->choice] = e->tokens > 0 ? -e->nll : NAN;
 }
 
 static void on_event(void *ctx, const ts_engine_event *e) {
@@ -98,13 +123,9 @@ static void on_event(void *ctx, const ts_engine_event *e) {
         a->o->on_text(a->o->ctx, a->first + e->prompt, side, ts_buf_str(text));
     }
     if (e->kind == TS_ENGINE_ANSWER) on_answer(a, e, side);
-    size_t prompt = a->rows ? a->rows[a->first + e->prompt] : a->first + e->prompt;
+    size_t prompt = a->rows ? a->rows[a->first + e->prompt].prompt : a->first + e->prompt;
     if (e->kind == TS_ENGINE_REFUSED) fail_answer(a, prompt, side, e->text);
-    if (e->kind == TS_ENGINE_NLL && a->rows) {
-        ts_answer *x = answer_at(a, prompt, side);
-        x->reference_nll = e->nll;
-        x->reference_tokens = e->tokens;
-    }
+    if (e->kind == TS_ENGINE_NLL && a->rows) take_nll(a, &a->rows[a->first + e->prompt], side, e);
 }
 
 static ts_status wait_for(struct asking *a, int64_t request, ts_err *err) {
@@ -157,14 +178,15 @@ static ts_status generate(struct asking *a, ts_err *err) {
     for (a->first = 0; a->first < a->c->n_prompts; a->first += a->n) {
         a->n = TS_MIN(at_once, a->c->n_prompts - a->first);
         TS_TRY(generate_piece(a, err));
+        advance(a, a->n * a->n_sides);
     }
     return TS_OK;
 }
 
-/* ---- scoring the references ---- */
+/* ---- scoring references and choices ---- */
 
-/* The conversation with its reference answer, as a row to score. */
-static void put_reference(const char *messages, const char *reference, ts_buf *out) {
+/* The conversation with an answer, as a row to score. `ends`: the end of the turn is scored too. */
+static void put_scored(const char *messages, const char *reference, bool ends, ts_buf *out) {
     size_t n = strlen(messages);
     ts_buf_puts(out, "{\"messages\":");
     ts_buf_add(out, messages, n - 1); /* without the closing bracket */
@@ -174,16 +196,19 @@ static void put_reference(const char *messages, const char *reference, ts_buf *o
     ts_jw_kstr(&w, "role", "assistant");
     ts_jw_kstr(&w, "content", reference);
     ts_jw_end_obj(&w);
-    ts_buf_puts(out, "],\"last_turn\":true}"); /* not the answers of turns and examples before it */
+    ts_buf_puts(out, "],\"last_turn\":true"); /* not the answers of turns and examples before it */
+    ts_buf_puts(out, ends ? "}" : ",\"no_end\":true}");
 }
 
 static ts_status score_piece(struct asking *a, ts_err *err) {
     ts_buf items = TS_BUF_INIT;
     ts_buf_putc(&items, '[');
     for (size_t i = 0; i < a->n; i++) {
-        size_t prompt = a->rows[a->first + i];
+        const struct text *t = &a->rows[a->first + i];
+        const ts_prompt *p = &a->c->prompts[t->prompt];
+        bool whole = t->choice == REFERENCE;
         if (i) ts_buf_putc(&items, ',');
-        put_reference(messages_of(a, prompt, a->sides[0]), a->c->prompts[prompt].reference, &items);
+        put_scored(messages_of(a, t->prompt, a->sides[0]), whole ? p->reference : p->choices[t->choice], whole, &items);
     }
     ts_buf_putc(&items, ']');
     ts_ask ask = ask_of(a, items.data);
@@ -192,18 +217,44 @@ static ts_status score_piece(struct asking *a, ts_err *err) {
     return status;
 }
 
+/* How many texts of a prompt are scored by each side. */
+static size_t scored_of(const ts_prompt *p) {
+    return p->sample == 0 ? (p->reference != NULL) + p->n_choices : 0;
+}
+
+static size_t texts_to_score(const ts_compare *c) {
+    size_t n = 0;
+    for (size_t i = 0; i < c->n_prompts; i++)
+        n += scored_of(&c->prompts[i]);
+    return n;
+}
+
+static void find_texts(struct asking *a) {
+    a->rows = ts_calloc(texts_to_score(a->c) + 1, sizeof *a->rows);
+    a->n_rows = 0;
+    for (size_t i = 0; i < a->c->n_prompts; i++) {
+        const ts_prompt *p = &a->c->prompts[i];
+        if (answer_at(a, i, a->sides[0])->error) {
+            advance(a, scored_of(p) * a->n_sides);
+            continue;
+        }
+        if (scored_of(p) && p->reference) a->rows[a->n_rows++] = (struct text){i, REFERENCE};
+        for (size_t k = 0; scored_of(p) && k < p->n_choices; k++)
+            a->rows[a->n_rows++] = (struct text){i, k};
+    }
+}
+
 static ts_status score(struct asking *a, ts_err *err) {
     ts_status status = TS_OK;
     ts_progress_what(a->progress, "scoring the reference answers");
-    a->rows = ts_calloc(a->c->n_prompts, sizeof *a->rows);
-    a->n_rows = 0;
-    for (size_t i = 0; i < a->c->n_prompts; i++)
-        if (a->c->prompts[i].reference && a->c->prompts[i].sample == 0 && !answer_at(a, i, a->sides[0])->error)
-            a->rows[a->n_rows++] = i;
+    find_texts(a);
     for (a->first = 0; a->first < a->n_rows && status == TS_OK; a->first += a->n) {
         a->n = TS_MIN((size_t)SCORED_AT_ONCE, a->n_rows - a->first);
         status = score_piece(a, err);
+        advance(a, a->n * a->n_sides);
     }
+    for (size_t i = 0; i < a->c->n_prompts * a->n_sides && status == TS_OK; i++)
+        ts_compare_choose(&a->c->prompts[i / a->n_sides], answer_at(a, i / a->n_sides, a->sides[i % a->n_sides]));
     free(a->rows);
     a->rows = NULL;
     return status;
@@ -237,7 +288,7 @@ static void on_endpoint_text(void *ctx, size_t i, const char *text) {
 static void on_endpoint_end(void *ctx, size_t i, ts_endpoint_answer *from, const char *why) {
     struct talking *t = ctx;
     const struct asking *a = t->a;
-    ts_progress_set(a->progress, a->done + ++t->ended, a->total);
+    ts_progress_set(a->progress, a->c->done + ++t->ended, a->c->total);
     if (why) {
         fail_answer(a, i, t->side, why);
         return;
@@ -258,7 +309,9 @@ static ts_status ask_endpoint(struct asking *a, size_t side, ts_err *err) {
     struct talking t = {a, side, 0};
     const ts_questions q = {a->c->n_prompts, ask_prompt, on_endpoint_text, on_endpoint_end, &t};
     ts_progress_what(a->progress, "asking the endpoint");
-    return ts_endpoint_chat_many(&a->c->specs[side].endpoint, &q, a->progress, err);
+    TS_TRY(ts_endpoint_chat_many(&a->c->specs[side].endpoint, &q, a->progress, err));
+    advance(a, a->c->n_prompts);
+    return TS_OK;
 }
 
 /* ---- the groups ---- */
@@ -280,26 +333,36 @@ static ts_status ask_group(struct asking *a, ts_err *err) {
     return score(a, err);
 }
 
+int64_t ts_compare_work(const ts_compare *c) {
+    size_t scored = 0;
+    for (size_t i = 0; i < c->n_sides; i++)
+        if (c->specs[i].kind != TS_BY_ENDPOINT) scored += texts_to_score(c);
+    return (int64_t)(c->n_prompts * c->n_sides + scored);
+}
+
+int64_t ts_compare_score_work(const ts_compare *c) {
+    size_t sides = 0;
+    for (size_t i = 0; i < c->n_sides; i++)
+        sides += c->specs[i].kind == TS_BY_MODEL;
+    return (int64_t)(sides * texts_to_score(c));
+}
+
 ts_status ts_compare_ask(ts_compare *c, const ts_compare_options *o, const ts_check *check, ts_measurer *measurer,
                          ts_progress *progress, ts_err *err) {
-    struct asking a = {.c = c,
-                       .o = o,
-                       .check = check,
-                       .measurer = measurer,
-                       .progress = progress,
-                       .total = (int64_t)(c->n_prompts * c->n_sides)};
+    struct asking a = {.c = c, .o = o, .check = check, .measurer = measurer, .progress = progress};
     bool asked_models = false;
     ts_status status = TS_OK;
     a.sides = ts_calloc(c->n_sides, sizeof *a.sides);
     a.adapters = ts_calloc(c->n_sides, sizeof *a.adapters);
     a.engine = ts_engine_new(o->log, on_event, &a);
+    ts_engine_own_progress(a.engine);
+    advance(&a, 0);
     for (size_t i = 0; i < c->n_sides && status == TS_OK; i++) {
         bool plain = c->specs[i].kind == TS_BY_MODEL;
         if (plain && asked_models) continue; /* in the first one's group */
         asked_models |= plain;
         take_group(&a, i);
         status = ask_group(&a, err);
-        a.done += (int64_t)(c->n_prompts * a.n_sides);
     }
     ts_engine_free(a.engine);
     free(a.sides);
@@ -308,7 +371,7 @@ ts_status ts_compare_ask(ts_compare *c, const ts_compare_options *o, const ts_ch
 }
 
 ts_status ts_compare_score(ts_compare *c, const ts_compare_options *o, ts_progress *progress, ts_err *err) {
-    struct asking a = {.c = c, .o = o, .progress = progress, .total = (int64_t)(c->n_prompts * c->n_sides)};
+    struct asking a = {.c = c, .o = o, .progress = progress};
     size_t first = 0;
     while (first < c->n_sides && c->specs[first].kind != TS_BY_MODEL)
         first++;
@@ -316,6 +379,8 @@ ts_status ts_compare_score(ts_compare *c, const ts_compare_options *o, ts_progre
     a.sides = ts_calloc(c->n_sides, sizeof *a.sides);
     a.adapters = ts_calloc(c->n_sides, sizeof *a.adapters);
     a.engine = ts_engine_new(o->log, on_event, &a);
+    ts_engine_own_progress(a.engine);
+    advance(&a, 0);
     take_group(&a, first);
     ts_status status = score(&a, err);
     ts_engine_free(a.engine);

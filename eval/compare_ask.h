@@ -18,8 +18,17 @@ TS_MUST_USE ts_status ts_compare_leaks(ts_compare *c, const char *ws, ts_progres
  * No side of this kind: nothing happens. */
 TS_MUST_USE ts_status ts_compare_score(ts_compare *c, const ts_compare_options *o, ts_progress *progress, ts_err *err);
 
-/* Reads o->general and sets c->general. A row that is too long for a side counts for none. */
-TS_MUST_USE ts_status ts_compare_general(ts_compare *c, const ts_compare_options *o, ts_progress *progress,
-                                         ts_err *err);
+/* How many answers ts_compare_ask makes and texts it scores, and how many texts ts_compare_score does: the units of
+ * c->done and c->total. */
+int64_t ts_compare_work(const ts_compare *c);
+int64_t ts_compare_score_work(const ts_compare *c);
+
+/* Reads o->general into `rows`, a comparison with c's sides, before anything is generated; then scores it and sets
+ * c->general. A row that is too long for a side counts for none. Released also after an error. */
+TS_MUST_USE ts_status ts_compare_general_read(const ts_compare *c, const ts_compare_options *o, ts_compare *rows,
+                                              ts_err *err);
+TS_MUST_USE ts_status ts_compare_general(ts_compare *c, const ts_compare_options *o, ts_compare *rows,
+                                         ts_progress *progress, ts_err *err);
+void ts_compare_general_release(ts_compare *rows);
 
 #endif

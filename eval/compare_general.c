@@ -58,32 +58,41 @@ static void drop_unanswered(ts_compare *g) {
             g->prompts[n++] = *p;
             continue;
         }
-        free(p->text);
+        free(p->text); /* and no choices: who has them has a reference */
         free(p->messages);
     }
     g->n_prompts = n;
 }
 
-ts_status ts_compare_general(ts_compare *c, const ts_compare_options *o, ts_progress *progress, ts_err *err) {
-    ts_compare g = {.specs = c->specs, .adapters = c->adapters, .model = c->model, .template = c->template};
+ts_status ts_compare_general_read(const ts_compare *c, const ts_compare_options *o, ts_compare *g, ts_err *err) {
+    *g = (ts_compare){.specs = c->specs, .adapters = c->adapters, .model = c->model, .template = c->template};
+    TS_TRY(ts_prompts_read(g, o->general, 0, err));
+    drop_unanswered(g);
+    if (g->n_prompts == 0)
+        return ts_fail(err, TS_INVALID, "no row of %s has an answer whose loss could be measured", o->general);
+    g->n_sides = c->n_sides;
+    g->answers = ts_calloc(g->n_prompts * g->n_sides, sizeof *g->answers);
+    for (size_t i = 0; i < g->n_prompts * g->n_sides; i++)
+        g->answers[i].reference_nll = NAN;
+    return TS_OK;
+}
+
+ts_status ts_compare_general(ts_compare *c, const ts_compare_options *o, ts_compare *g, ts_progress *progress,
+                             ts_err *err) {
     ts_compare_options quiet = *o;
     quiet.on_text = NULL;
     quiet.on_answer = NULL;
-    ts_status status = ts_prompts_read(&g, o->general, 0, err);
-    if (status == TS_OK) drop_unanswered(&g);
-    if (status == TS_OK && g.n_prompts == 0)
-        status = ts_fail(err, TS_INVALID, "no row of %s has an answer whose loss could be measured", o->general);
-    if (status == TS_OK) {
-        g.n_sides = c->n_sides;
-        g.answers = ts_calloc(g.n_prompts * g.n_sides, sizeof *g.answers);
-        for (size_t i = 0; i < g.n_prompts * g.n_sides; i++)
-            g.answers[i].reference_nll = NAN;
-        status = ts_compare_score(&g, &quiet, progress, err);
-    }
-    if (status == TS_OK) take_losses(c, &g, (uint64_t)o->sampling.seed);
-    g.specs = NULL; /* c's own */
-    g.adapters = NULL;
-    g.model = g.template = NULL;
-    ts_compare_release(&g);
-    return status;
+    g->done = c->done;
+    g->total = c->total;
+    TS_TRY(ts_compare_score(g, &quiet, progress, err));
+    c->done = g->done;
+    take_losses(c, g, (uint64_t)o->sampling.seed);
+    return TS_OK;
+}
+
+void ts_compare_general_release(ts_compare *g) {
+    g->specs = NULL; /* the comparison's own */
+    g->adapters = NULL;
+    g->model = g->template = NULL;
+    ts_compare_release(g);
 }

@@ -27,6 +27,10 @@ static ts_status keep_answer(ts_store *st, const ts_compare *c, size_t prompt, s
     }
     if (a->checked) ts_jw_kbool(&w, "passed", a->passed);
     if (a->checked && a->failed_line) ts_jw_kint(&w, "failed_line", (int64_t)a->failed_line);
+    if (a->chose) {
+        ts_jw_kbool(&w, "acc", a->right);
+        ts_jw_kbool(&w, "acc_norm", a->right_norm);
+    }
     ts_jw_end_obj(&w);
     ts_kept_answer kept = {c->sides[side], text_of(a->text), {detail.data, detail.len}};
     ts_status status = ts_answer_keep(st, c->prompts[prompt].kept, &kept, err);

@@ -34,6 +34,12 @@ void ts_side_votes_write(const ts_side_votes *v, ts_jw *w) {
     ts_jw_end_obj(w);
 }
 
+static bool has_choices(const ts_compare *c) {
+    for (size_t i = 0; i < c->n_prompts; i++)
+        if (c->prompts[i].choices) return true;
+    return false;
+}
+
 static void write_metrics(const ts_compare *c, ts_jw *w) {
     ts_jw_key(w, "metrics");
     ts_jw_obj(w);
@@ -48,6 +54,7 @@ static void write_metrics(const ts_compare *c, ts_jw *w) {
         for (int id = 0; id < TS_METRIC_COUNT; id++)
             write_interval(w, ts_metrics[id].name, m[id].interval);
         ts_jw_end_obj(w);
+        if (has_choices(c)) ts_jw_kstr(w, "no_choices", ts_compare_no_choices(&c->specs[i]));
         if (c->general) {
             ts_jw_knum(w, "general_loss", c->general[i].loss.value);
             write_interval(w, "general_loss_interval", c->general[i].loss.interval);
@@ -60,6 +67,16 @@ static void write_metrics(const ts_compare *c, ts_jw *w) {
         ts_jw_end_obj(w);
     }
     ts_jw_end_obj(w);
+}
+
+static void write_chosen(const ts_answer *x, ts_jw *w) {
+    ts_jw_key(w, "choices");
+    ts_jw_arr(w);
+    for (size_t i = 0; i < x->n_choices; i++)
+        ts_jw_num(w, x->choices[i]);
+    ts_jw_end_arr(w);
+    ts_jw_kint(w, "chosen", (int64_t)x->chosen);
+    ts_jw_kint(w, "chosen_norm", (int64_t)x->chosen_norm);
 }
 
 static void write_answer(const ts_answer *x, ts_jw *w) {
@@ -84,12 +101,22 @@ static void write_answer(const ts_answer *x, ts_jw *w) {
     else
         ts_jw_null(w);
     ts_jw_knum(w, "failed_line", x->failed_line ? (double)x->failed_line : NAN);
+    if (x->chose) write_chosen(x, w);
     ts_jw_key(w, "metrics");
     ts_jw_obj(w);
     for (int id = 0; id < TS_METRIC_COUNT; id++)
         ts_jw_knum(w, ts_metrics[id].name, x->values[id]);
     ts_jw_end_obj(w);
     ts_jw_end_obj(w);
+}
+
+static void write_choices(const ts_prompt *p, ts_jw *w) {
+    ts_jw_key(w, "choices");
+    ts_jw_arr(w);
+    for (size_t i = 0; i < p->n_choices; i++)
+        ts_jw_str(w, p->choices[i]);
+    ts_jw_end_arr(w);
+    ts_jw_kint(w, "right", (int64_t)p->right);
 }
 
 void ts_compare_write_json(const ts_compare *c, ts_buf *out) {
@@ -110,6 +137,7 @@ void ts_compare_write_json(const ts_compare *c, ts_buf *out) {
         ts_jw_kstr(&w, "prompt", c->prompts[p].text);
         ts_jw_knum(&w, "id", c->prompts[p].kept ? (double)c->prompts[p].kept : NAN);
         ts_jw_kstr(&w, "reference", c->prompts[p].reference);
+        if (c->prompts[p].choices) write_choices(&c->prompts[p], &w);
         ts_jw_kint(&w, "sample", c->prompts[p].sample);
         ts_jw_knum(&w, "leak_words", c->prompts[p].leak ? (double)c->prompts[p].leak : NAN);
         ts_jw_knum(&w, "leak_row", c->prompts[p].leak ? (double)c->prompts[p].leak_row : NAN);
@@ -189,6 +217,11 @@ static void put_facts(const ts_answer *x, ts_buf *out) {
         ts_buf_printf(out, ", ref %.3f", x->reference_nll / (double)x->reference_tokens);
     if (x->repetition > 0) ts_buf_printf(out, ", repeats %.2f", x->repetition);
     if (x->checked) ts_buf_puts(out, x->passed ? ", pass" : ", FAIL");
+    if (x->chose)
+        ts_buf_printf(out, ", choice %c %s%s", (int)('A' + x->chosen), x->right ? "right" : "WRONG",
+                      x->right_norm == x->right ? ""
+                      : x->right                ? ", a byte WRONG"
+                                                : ", a byte right");
     if (x->cost > 0) ts_buf_printf(out, ", cost %.6f", x->cost);
     if (x->context) ts_buf_printf(out, "\nshown: %s", x->context);
 }
@@ -310,7 +343,10 @@ static bool voted(const ts_compare *c) {
 /* The rows of --general: the loss, and how much it is above the model's own. */
 static void put_general(const ts_compare *c, size_t first, size_t last, ts_buf *out) {
     ts_buf cell = TS_BUF_INIT;
-    for (int change = 0; change < 2; change++) {
+    bool tuned = false;
+    for (size_t i = 0; i < c->n_sides; i++)
+        tuned |= isfinite(c->general[i].change) != 0;
+    for (int change = 0; change < 1 + tuned; change++) {
         put_cell(out, change ? "forgotten" : "general loss", change ? 9 : 12, LABEL);
         for (size_t i = first; i < last; i++) {
             const ts_general *g = &c->general[i];
@@ -366,6 +402,9 @@ static void put_summary(const ts_compare *c, size_t width, ts_buf *out) {
         put_table(c, i, TS_MIN(i + fit, c->n_sides), out);
     }
     ts_buf_puts(out, "[ , ]: in 95 of 100 such samples of prompts the number lies there (bootstrap; shares: Wilson)\n");
+    for (size_t i = 0; i < c->n_sides && has_choices(c); i++)
+        if (ts_compare_no_choices(&c->specs[i]))
+            ts_buf_printf(out, "%s: no choice right or wrong: %s\n", c->sides[i], ts_compare_no_choices(&c->specs[i]));
     size_t leaks = 0;
     for (size_t i = 0; i < c->n_prompts; i++)
         leaks += c->prompts[i].leak > 0 && c->prompts[i].sample == 0;

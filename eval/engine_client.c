@@ -37,6 +37,7 @@ struct ts_engine {
     /* for ts_engine_wait */
     int64_t waited;
     bool over, waits; /* waits: for a training step to end */
+    bool own_progress;
     ts_err result;
     ts_progress *progress;
     const char *doing; /* what progress said before the wait */
@@ -46,6 +47,10 @@ ts_engine *ts_engine_new(const char *log, ts_engine_fn *fn, void *ctx) {
     ts_engine *e = ts_calloc(1, sizeof *e);
     *e = (ts_engine){.log = log ? ts_strdup(log) : NULL, .fn = fn, .ctx = ctx, .child = TS_CHILD_INIT};
     return e;
+}
+
+void ts_engine_own_progress(ts_engine *e) {
+    e->own_progress = true;
 }
 
 static void forget_model(ts_engine *e) {
@@ -81,7 +86,7 @@ int ts_engine_pid(const ts_engine *e) {
 /* progress->what holds constants: of the child's words only those that say why nothing moves are taken over. */
 static void on_progress(ts_engine *e, const ts_engine_event *ev) {
     bool waits = strcmp(ev->what, ts_turns_wait_for_step) == 0;
-    ts_progress_set(e->progress, ev->done, ev->total);
+    if (!e->own_progress) ts_progress_set(e->progress, ev->done, ev->total);
     if (waits == e->waits || !e->progress) return;
     e->waits = waits;
     if (waits) e->doing = atomic_load(&e->progress->what);

@@ -41,6 +41,9 @@ typedef void ts_engine_fn(void *ctx, const ts_engine_event *e);
 ts_engine *ts_engine_new(const char *log, ts_engine_fn *fn, void *ctx);
 /* Quits the child (at once, whatever it does). */
 void ts_engine_free(ts_engine *e);
+/* From now on ts_engine_wait leaves the numbers of its progress to fn, which knows of how much the request is a part.
+ */
+void ts_engine_own_progress(ts_engine *e);
 
 typedef struct ts_ask {
     const char *model;        /* loaded first when it is not the loaded one */

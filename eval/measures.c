@@ -43,6 +43,9 @@ const ts_metric ts_metrics[TS_METRIC_COUNT] = {
                             MEAN},
     [TS_M_PERPLEXITY] = {"perplexity", "perplexity", "of the reference answers", -1, false, .k = 2,
                          .finish = perplexity},
+    [TS_M_ACC] = {"acc", "choice right", "the likeliest choice is the right one (multiple choice)", 1, true, MEAN},
+    [TS_M_ACC_NORM] = {"acc_norm", "right a byte", "the same, log-probability divided by the bytes of the choice", 1,
+                       true, MEAN},
     [TS_M_EXACT] = {"exact_match", "exact match", "same words as the reference, SQuAD's normal form", 1, true, MEAN},
     [TS_M_F1] = {"f1", "token F1", "words shared " REFERENCE ", SQuAD's normal form", 1, false, MEAN},
     [TS_M_ROUGE_1] = {"rouge_1", "ROUGE-1", "words shared " REFERENCE, 1, false, MEAN},
@@ -166,6 +169,7 @@ static void count_text(ts_measurer *m, const ts_asked *asked, ts_text answer, st
 static void count_answer(ts_measurer *m, const ts_asked *asked, const ts_answer *a, struct counts *out) {
     ts_buf valid = TS_BUF_INIT;
     *out = (struct counts){0};
+    if (a->chose) put(out, TS_M_ACC, a->right, 1), put(out, TS_M_ACC_NORM, a->right_norm, 1);
     if (!a->text) return;
     ts_utf8_repair(&valid, a->text, strlen(a->text));
     count_text(m, asked, (ts_text){ts_buf_str(&valid), valid.len}, out);

@@ -13,6 +13,8 @@ typedef enum ts_metric_id {
     TS_M_PASS_RATE,
     TS_M_REFERENCE_NLL,
     TS_M_PERPLEXITY,
+    TS_M_ACC,
+    TS_M_ACC_NORM,
     TS_M_EXACT,
     TS_M_F1,
     TS_M_ROUGE_1,
@@ -46,6 +48,10 @@ typedef struct ts_answer {
     double seconds;       /* an endpoint took; 0: not known */
     double reference_nll; /* sum of NLL of the reference answer; NAN: no reference */
     int64_t reference_tokens;
+    /* of a prompt with choices, once they are scored: sums of log-probability; NULL: not scored */
+    double *choices;
+    size_t n_choices, chosen, chosen_norm; /* the likeliest, and the likeliest a byte */
+    bool chose, right, right_norm;         /* chose: the two below say something */
     double repetition;
     bool checked, passed; /* checked: a check file was given */
     size_t failed_line;   /* of the check file, 0: none */

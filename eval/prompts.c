@@ -75,9 +75,53 @@ static ts_text text_of(const ts_json *row, const char *key) {
     return (ts_text){s, s ? strlen(s) : 0};
 }
 
-static ts_status push_row(ts_compare *c, const ts_json *row, ts_err *err) {
+/* The index that "answer" names; n: none. A text that is one of the choices is that one, else a letter counts. */
+static size_t right_choice(const ts_json *answer, char *const *choices, size_t n) {
+    int64_t index;
+    if (ts_json_int(answer, 0, (int64_t)n - 1, &index)) return (size_t)index;
+    const char *s = ts_json_str(answer, NULL);
+    for (size_t i = 0; s && i < n; i++)
+        if (strcmp(s, choices[i]) == 0) return i;
+    if (!s || !s[0] || s[1]) return n;
+    size_t letter = (size_t)(unsigned char)(*s | 0x20) - 'a';
+    return letter < n && letter < 26 ? letter : n;
+}
+
+/* Multiple choice: the right one is the reference. */
+static ts_status take_choices(ts_prompt *p, const ts_json *row, ts_err *err) {
+    const ts_json *list = ts_json_get(row, "choices"), *answer = ts_json_get(row, "answer");
+    size_t n = ts_json_count(list);
+    if (!ts_json_is_array(list)) return ts_fail(err, TS_FORMAT, "\"choices\" is no list of texts");
+    if (n < 2 || n > TS_CHOICES_MAX)
+        return ts_fail(err, TS_FORMAT, "\"choices\" holds %zu, from 2 to %d texts are needed", n, TS_CHOICES_MAX);
+    p->choices = ts_calloc(n, sizeof *p->choices);
+    for (const ts_json *v = ts_json_child(list); v; v = ts_json_next(v)) {
+        const char *s = ts_json_str(v, "");
+        if (!*s)
+            return ts_fail(err, TS_FORMAT, "choice %zu is %s; every choice is a text that is not empty",
+                           p->n_choices + 1, ts_json_is_string(v) ? "empty" : "no text");
+        p->choices[p->n_choices++] = ts_strdup(s);
+    }
+    p->right = right_choice(answer, p->choices, n);
+    if (p->right < n) {
+        free(p->reference);
+        p->reference = ts_strdup(p->choices[p->right]);
+        return TS_OK;
+    }
+    ts_buf found = TS_BUF_INIT;
+    if (answer) ts_json_print(answer, &found);
+    ts_status status = ts_fail(err, TS_FORMAT,
+                               "\"answer\" is %.60s; it must be an index from 0 to %zu, the text of a choice or a "
+                               "letter from A to %c",
+                               answer ? ts_buf_str(&found) : "missing", n - 1, (int)('A' + n - 1));
+    ts_buf_release(&found);
+    return status;
+}
+
+static ts_status push_asked(ts_compare *c, const ts_json *row, ts_err *err) {
     const ts_json *messages = ts_json_is_array(row) ? row : ts_json_get(row, "messages");
-    ts_text instruction = text_of(row, "instruction"), prompt = text_of(row, "prompt");
+    ts_text instruction = text_of(row, "instruction"), prompt = text_of(row, "prompt"),
+            question = text_of(row, "question");
     if (ts_json_is_array(messages)) return push_messages(c, messages, 0, err);
     if (ts_json_is_array(ts_json_get(row, "prompt"))) return push_messages(c, ts_json_get(row, "prompt"), 0, err);
     if (instruction.n) {
@@ -90,7 +134,18 @@ static ts_status push_row(ts_compare *c, const ts_json *row, ts_err *err) {
                    reference ? reference : text_of(row, "reference").s, 0);
         return TS_OK;
     }
+    if (question.n && ts_json_get(row, "choices")) {
+        push_plain(c, text_of(row, "system"), question, (ts_text){NULL, 0}, NULL, 0);
+        return TS_OK;
+    }
     return ts_fail(err, TS_FORMAT, "there is neither \"messages\" nor \"instruction\" nor \"prompt\"");
+}
+
+static ts_status push_row(ts_compare *c, const ts_json *row, ts_err *err) {
+    size_t before = c->n_prompts;
+    TS_TRY(push_asked(c, row, err));
+    if (c->n_prompts == before || !ts_json_get(row, "choices")) return TS_OK;
+    return take_choices(&c->prompts[c->n_prompts - 1], row, err);
 }
 
 static bool is_full(const ts_compare *c, int64_t limit) {

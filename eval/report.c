@@ -90,6 +90,9 @@ static void take_detail(ts_report *r, ts_answer *a, ts_text detail) {
     a->reference_nll = ts_json_num(ts_json_get(root, "reference_nll"), NAN);
     a->reference_tokens = ts_json_int(ts_json_get(root, "reference_tokens"), 1, INT32_MAX, &n) ? n : 0;
     a->cost = ts_json_num(ts_json_get(root, "cost"), 0);
+    a->chose = ts_json_is_bool(ts_json_get(root, "acc"));
+    a->right = ts_json_is_true(ts_json_get(root, "acc"));
+    a->right_norm = ts_json_is_true(ts_json_get(root, "acc_norm"));
     a->checked = ts_json_is_bool(passed);
     a->passed = ts_json_is_true(passed);
     a->failed_line = ts_json_int(ts_json_get(root, "failed_line"), 1, INT32_MAX, &n) ? (size_t)n : 0;

@@ -73,6 +73,8 @@ static void write_run(const ts_run_info *run, ts_jw *w) {
     ts_jw_knum(w, "train_loss", f->train_loss);
     ts_jw_knum(w, "valid_loss", f->valid_loss);
     ts_jw_knum(w, "best_valid_loss", f->best_valid_loss);
+    ts_jw_knum(w, "general_loss", f->general_loss);
+    ts_jw_knum(w, "general_before", f->general_before);
     ts_jw_knum(w, "best_step", f->best_step >= 0 ? (double)f->best_step : NAN);
     ts_jw_knum(w, "seconds", f->seconds);
     ts_jw_knum(w, "trainable_params", f->trainable_params ? (double)f->trainable_params : NAN);

@@ -35,6 +35,10 @@ static void tell_loss(struct facts *f, const ts_follow *w) {
     if (isfinite(w->best_valid_loss) && w->best_step >= 0)
         ts_buf_printf(&f->value, "; best %.4f at step %lld", w->best_valid_loss, (long long)w->best_step);
     tell(f, "held-out loss");
+    if (isfinite(w->general_before) && isfinite(w->general_loss))
+        ts_buf_printf(&f->value, "%.4f before, %.4f after (%+.4f)", w->general_before, w->general_loss,
+                      w->general_loss - w->general_before);
+    tell(f, "loss on general rows");
 }
 
 static void tell_cost(struct facts *f, const ts_follow *w) {
@@ -165,6 +169,7 @@ void ts_report_answer_facts(const ts_answer *a, ts_buf *out) {
     if (a->repetition > 0) ts_buf_printf(out, "%srepeats %.2f", out->len > from ? ", " : "", a->repetition);
     if (a->checked) ts_buf_printf(out, "%scheck %s", out->len > from ? ", " : "", a->passed ? "passed" : "failed");
     if (a->checked && a->failed_line) ts_buf_printf(out, " (line %zu)", a->failed_line);
+    if (a->chose) ts_buf_printf(out, "%schoice %s", out->len > from ? ", " : "", a->right ? "right" : "wrong");
     if (isfinite(a->reference_nll) && a->reference_tokens > 0)
         ts_buf_printf(out, "%sloss on the reference %.3f", out->len > from ? ", " : "",
                       a->reference_nll / (double)a->reference_tokens);

@@ -34,6 +34,12 @@ static void keep(const ts_cmd *cmd, ts_compare *c) {
     free(db);
 }
 
+static bool needs_workspace(const struct compare_opts *o) {
+    for (size_t i = 0; i < o->side.n; i++)
+        if (strncmp(o->side.items[i], "run:", 4) == 0 || strncmp(o->side.items[i], "few-shot", 8) == 0) return true;
+    return false;
+}
+
 static int run_compare(const ts_cmd *cmd, const void *opts) {
     const struct compare_opts *o = opts;
     static const char *const both[] = {"base", NULL};
@@ -41,7 +47,12 @@ static int run_compare(const ts_cmd *cmd, const void *opts) {
     ts_progress progress = {0};
     ts_compare c = {0};
     ts_buf out = TS_BUF_INIT;
-    ts_compare_options q = {.ws = cmd->args[0],
+    char *db = ts_path_join(cmd->args[0], "tunesmith.db"); /* a folder without is no workspace: runs/ and files only */
+    bool workspace = ts_file_exists(db);
+    free(db);
+    if (!workspace && !ts_is_dir(cmd->args[0]))
+        return ts_cmd_usage(cmd, "%s is no folder; name a workspace, or . for a comparison without one", cmd->args[0]);
+    ts_compare_options q = {.ws = workspace || needs_workspace(o) ? cmd->args[0] : NULL,
                             .model = o->model,
                             .template = o->template,
                             .sides = o->side.n ? o->side.items : both,
@@ -61,7 +72,7 @@ static int run_compare(const ts_cmd *cmd, const void *opts) {
     if (code) return code;
     if (o->samples > 1 && q.sampling.temperature == 0)
         return ts_cmd_usage(cmd, "at temperature 0 all samples are the same; give --temperature 0.8 or so");
-    ts_meter *meter = ts_meter_start(cmd, &progress, "generating", "answers");
+    ts_meter *meter = ts_meter_start(cmd, &progress, "generating", "texts");
     ts_status status = ts_compare_run(&c, &q, &progress, &err);
     ts_meter_stop(meter);
     if (status == TS_OK) keep(cmd, &c);
@@ -113,7 +124,9 @@ const ts_verb ts_verb_compare = {
         "requests\n"
         "                                 at a time\n"
         "All are asked the same prompts; the local ones draw the same random numbers. Prompts that share 8 words in a\n"
-        "row with what was trained on are pointed out.",
+        "row with what was trained on are pointed out.\n"
+        "A prompt with \"choices\" (texts) and \"answer\" (an index from 0, a letter from A, or the text) is multiple\n"
+        "choice: each choice is scored as the answer, and the likeliest one should be the right one.",
     .min_args = 1,
     .max_args = 1,
     .opts = compare_table,

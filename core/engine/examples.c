@@ -96,6 +96,15 @@ static void keep_last_turn(ts_example *x) {
     count_supervised(x);
 }
 
+/* The last supervised token stops being so, when it is the end of the turn. */
+static void drop_end(ts_example *x, int32_t end_of_turn) {
+    size_t i = x->labels.n;
+    while (i && x->labels.items[i - 1] == TS_NO_LABEL)
+        i--;
+    if (i && x->labels.items[i - 1] == end_of_turn) x->labels.items[i - 1] = TS_NO_LABEL;
+    count_supervised(x);
+}
+
 ts_status ts_encoder_row(ts_encoder *e, const ts_json *row, ts_example *out, ts_err *err) {
     *out = (ts_example){0};
     const ts_json *messages = ts_json_get(row, "messages");
@@ -108,11 +117,13 @@ ts_status ts_encoder_row(ts_encoder *e, const ts_json *row, ts_example *out, ts_
     } else {
         status = ts_fail(err, TS_FORMAT, "the row has neither \"messages\" nor \"ids\"");
     }
-    if (status != TS_OK)
+    if (status != TS_OK) {
         ts_example_release(out);
-    else if (ts_json_is_true(ts_json_get(row, "last_turn")))
-        keep_last_turn(out);
-    return status;
+        return status;
+    }
+    if (ts_json_is_true(ts_json_get(row, "last_turn"))) keep_last_turn(out);
+    if (messages && ts_json_is_true(ts_json_get(row, "no_end"))) drop_end(out, ts_chat_end_of_turn(e->chat));
+    return TS_OK;
 }
 
 ts_status ts_encoder_prompt(ts_encoder *e, const ts_json *row, ts_ids *out, ts_err *err) {

@@ -2,8 +2,9 @@
  *
  * A row is {"messages":[..]} (through the model's chat template, assistant turns supervised) or
  * {"ids":[..],"labels":[..]} (taken as they are; label -100 = not supervised). With "last_turn": true only the last
- * stretch of supervised tokens stays so: the answer, not the turns before it. The tokenizer and the template are
- * opened at the first row that needs them, so rows of ids work with a model that has neither. */
+ * stretch of supervised tokens stays so: the answer, not the turns before it; with "no_end": true its end-of-turn token
+ * is not supervised: what is scored is the text alone. The tokenizer and the template are opened at the first row that
+ * needs them, so rows of ids work with a model that has neither. */
 #ifndef TS_ENGINE_EXAMPLES_H
 #define TS_ENGINE_EXAMPLES_H
 
