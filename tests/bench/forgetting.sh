@@ -37,21 +37,21 @@ one() {
     name=$1
     shift
     rm -rf run
-    "$program" train --data train.jsonl --valid-data heldout.jsonl --general general.jsonl --model "$model" --out run --max-steps "$steps" \
-        --batch-size "$batch" --learning-rate "$rate" --eval-every "$steps" --seed 1 --json --quiet "$@" >result
-    python3 - "$name" run/events.jsonl <<'PY'
-import json, sys
-events = [json.loads(line) for line in open(sys.argv[2])]
+    python3 - "$name" "$program" train --data train.jsonl --valid-data heldout.jsonl --general general.jsonl --model "$model" \
+        --out run --max-steps "$steps" --batch-size "$batch" --learning-rate "$rate" --eval-every "$steps" --seed 1 --json --quiet "$@" <<'PY'
+import json, resource, subprocess, sys
+subprocess.run(sys.argv[2:], check=True, stdout=subprocess.DEVNULL)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+events = [json.loads(line) for line in open("run/events.jsonl")]
 evals = [e for e in events if e["event"] == "eval"]
-seconds = sum(e["seconds"] for e in events if e["event"] == "step")
 a, b = evals[0], evals[-1]
 rss = max(e.get("peak_rss_bytes") or 0 for e in events)
 print("| %s | %.3f | %.3f | %.3f | %.3f | %+.3f | %.0f | %.2f |" % (sys.argv[1], a["valid_loss"], b["valid_loss"], a["general_loss"],
-      b["general_loss"], b["general_loss"] - a["general_loss"], seconds, rss / 1e9))
+      b["general_loss"], b["general_loss"] - a["general_loss"], used.ru_utime + used.ru_stime, rss / 1e9), flush=True)
 PY
 }
 
-echo "| | held out before | after | general before | after | forgotten | seconds of steps | GB |"
+echo "| | held out before | after | general before | after | forgotten | processor seconds | GB |"
 echo "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
 replay="--replay replay.jsonl --replay-fraction 0.1"
 one "LoRA r 16 alone"
