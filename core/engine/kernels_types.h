@@ -40,6 +40,16 @@ INLINE size_t span(ts_dtype t) {
     return t == TS_Q2_K || t == TS_Q3_K || t == TS_Q6_K ? 16 : 32;
 }
 
+/* Rows that a product with one vector takes at a time. The sum of a row is a chain of additions that wait for each
+ * other, so with AVX2 two rows of a type whose decoding is the work go together (Q4_1 13 -> 19 GF/s, one core). Types
+ * of more bits wait for the memory, of which two rows are two places: Q8_0 would fall from 13 to 8, and with AVX-512,
+ * whose chains are half as long, Q4_1 from 91 to 67 tok/s. Two sums a row or prefetching gain nothing. */
+enum { MOST_ROWS = LANES == 16 ? 1 : 2 };
+
+INLINE size_t rows_at_once(ts_dtype t) {
+    return t >= TS_Q8_0 && block_bytes(t) * 8 < block_weights(t) * 6 ? MOST_ROWS : 1;
+}
+
 INLINE bool has_min(ts_dtype t) {
     return t == TS_Q4_1 || t == TS_Q5_1 || t == TS_Q2_K || t == TS_Q4_K || t == TS_Q5_K;
 }
@@ -278,19 +288,24 @@ INLINE void dequant_plain(ts_dtype t, const uint8_t *row, size_t from, float *ds
     if (i < n) vf_store_n(dst + i, plain_tail(t, src + i * plain_bytes(t), n - i), n - i);
 }
 
-/* One vector of partial sums of a row times x. */
-INLINE vf dot_blocks(ts_dtype t, const uint8_t *p, const float *x, size_t k) {
-    vf s = vf_set(0);
+/* s[q] = one vector of partial sums of row q times x, for n rows (a constant). */
+INLINE void dot_blocks(ts_dtype t, size_t n, const uint8_t *p, size_t row_bytes, const float *x, size_t k, vf *s) {
+    for (size_t q = 0; q < n; q++)
+        s[q] = vf_set(0);
     for (size_t i = 0; i < k; i += block_weights(t), p += block_bytes(t)) {
-        scales sc;
-        block_scales(t, p, &sc);
+        scales sc[MOST_ROWS];
+        for (size_t q = 0; q < n; q++)
+            block_scales(t, p + q * row_bytes, &sc[q]);
         UNROLL
         for (size_t g = 0; g < block_weights(t) / 32; g++)
             UNROLL
-        for (size_t v = 0; v < 32 / LANES; v++)
-            s = vf_fma(group_vector(t, p, g, v, &sc), vf_load(x + i + g * 32 + v * LANES), s);
+        for (size_t v = 0; v < 32 / LANES; v++) {
+            vf here = vf_load(x + i + g * 32 + v * LANES);
+            UNROLL
+            for (size_t q = 0; q < n; q++)
+                s[q] = vf_fma(group_vector(t, p + q * row_bytes, g, v, &sc[q]), here, s[q]);
+        }
     }
-    return s;
 }
 
 INLINE vf dot_plain(ts_dtype t, const uint8_t *w, const float *x, size_t k) {
