@@ -13,6 +13,8 @@ struct sqlite3_session;
 #define TS_REPAIRED "r.repaired IN (SELECT id FROM batch WHERE state=0)"
 #define TS_HIDDEN "(SELECT id FROM batch WHERE state<>0)"
 
+#define TS_CACHE "PRAGMA cache_size=-16000;" /* 16 MB, of a connection at rest */
+
 enum { TS_MAX_STATEMENTS = 192 };
 
 struct ts_store {

@@ -6,6 +6,9 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
+/* Every page is read once: a cache that stays in the processor's own takes a quarter less time than one of 16 MB. */
+#define SMALL_CACHE "PRAGMA cache_size=-500"
+
 enum { LEAST_IDS = 2048 }; /* of a piece; opening a connection takes as long as reading about so many rows */
 
 struct scanning {
@@ -57,6 +60,7 @@ static void work(struct scanning *sc, ts_store *st, int worker) {
     ts_err err;
     ts_status status = TS_OK;
     if (sc->progress) st->watched = sc->progress;
+    sqlite3_exec(st->db, SMALL_CACHE, NULL, NULL, NULL);
     if (sqlite3_prepare_v2(st->db, sc->scan->sql, -1, &s, NULL) != SQLITE_OK)
         status = ts_db_fail(st, "read the rows", &err);
     if (status == TS_OK && sc->scan->bind) status = sc->scan->bind(sc->scan->ctx, worker, s, &err);
@@ -68,6 +72,7 @@ static void work(struct scanning *sc, ts_store *st, int worker) {
     }
     if (status != TS_OK) fail(sc, status, &err);
     sqlite3_finalize(s);
+    sqlite3_exec(st->db, TS_CACHE, NULL, NULL, NULL);
     st->watched = before;
 }
 

@@ -53,9 +53,9 @@ static ts_status connect(ts_store *st, const char *name, int flags, ts_err *err)
 }
 
 static ts_status set_up(ts_store *st, ts_err *err) {
-    const char *pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;"
-                          "PRAGMA cache_size=-16000; PRAGMA trusted_schema=OFF;";
-    if (st->read_only) pragmas = "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-16000; PRAGMA trusted_schema=OFF;";
+    const char *pragmas = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;" TS_CACHE
+                          "PRAGMA trusted_schema=OFF;";
+    if (st->read_only) pragmas = "PRAGMA temp_store=MEMORY;" TS_CACHE "PRAGMA trusted_schema=OFF;";
     return ts_db_run(st, pragmas, "open the workspace", err);
 }
 
