@@ -39,7 +39,8 @@ struct ts_query {
 
 /* ---- the fields ---- */
 
-enum kind { NUMBER, TEXT, STATUS, TAG, ORIGIN, SHAPE, DUP, SPLIT, SNAPSHOT };
+/* MEASURE: a number that is a matter of the texts alone */
+enum kind { NUMBER, MEASURE, TEXT, STATUS, TAG, ORIGIN, SHAPE, DUP, SPLIT, SNAPSHOT };
 
 struct field {
     const char *name;
@@ -61,8 +62,8 @@ static const struct field fields[] = {
     {"shape", SHAPE, "e.shape", NULL},
     {"score", NUMBER, "m.score", NULL},
     {"tokens", NUMBER, "m.tokens", NULL},
-    {"words", NUMBER, "ts_words(" ALL_TEXTS ")", NULL},
-    {"chars", NUMBER, "(length(b.instruction)+length(b.input)+length(b.output))", NULL},
+    {"words", MEASURE, "ts_words(" ALL_TEXTS ")", NULL},
+    {"chars", MEASURE, "(length(b.instruction)+length(b.input)+length(b.output))", NULL},
     {"dup", DUP, "(SELECT d.grp FROM dup d WHERE d.id=e.id)", NULL},
     {"split", SPLIT, "m.split", NULL},
     {"snapshot", SNAPSHOT, NULL, NULL},
@@ -310,7 +311,7 @@ static ts_status text_term(struct parser *ps, const struct field *f, const char 
 
 static ts_status field_term(struct parser *ps, const struct field *f, const char *op, const char *at) {
     bool quoted = *ps->p == '"';
-    ps->q->rows |= f->kind != TEXT;
+    ps->q->rows |= f->kind != TEXT && f->kind != MEASURE;
     if (*op == ':' && strncmp(ps->p, "re:/", 4) == 0 && (f->kind == TEXT || f->kind == ORIGIN)) {
         ps->p += 3;
         return parse_regex(ps, f->all ? f->all : f->sql);
@@ -325,6 +326,7 @@ static ts_status field_term(struct parser *ps, const struct field *f, const char
     const char *text = ts_buf_str(&v);
     switch (f->kind) {
     case NUMBER:
+    case MEASURE:
         status = number_term(ps, f, op, at, text);
         break;
     case TAG:

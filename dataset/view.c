@@ -118,35 +118,45 @@ static ts_status take_all_at_once(ts_view *v, ts_store *st, bool *done, ts_err *
     return TS_OK;
 }
 
+/* A query of texts alone reads nothing else where no row is hidden; in another order only of the rows that it finds. */
+static void put_sql(ts_buf *sql, const ts_query *q, bool by_id, const char *order) {
+    bool texts = ts_query_texts_only(q);
+    if (texts && by_id)
+        ts_buf_printf(sql,
+                      "SELECT b.id FROM body b WHERE %s AND (NOT EXISTS(SELECT 1 FROM batch WHERE state<>0) OR"
+                      " EXISTS(SELECT 1 FROM example e WHERE e.id=b.id AND e.batch NOT IN " TS_HIDDEN "))"
+                      " AND b.id>=:first AND b.id<:last ORDER BY b.id",
+                      ts_query_sql(q));
+    else
+        ts_buf_printf(sql,
+                      "SELECT e.id FROM %s LEFT JOIN metric m ON m.id=e.id WHERE e.batch NOT IN " TS_HIDDEN " AND %s%s",
+                      texts ? "body b CROSS JOIN example e ON e.id=b.id" : "example e LEFT JOIN body b ON b.id=e.id",
+                      ts_query_sql(q), by_id ? " AND e.id>=:first AND e.id<:last ORDER BY e.id" : order);
+}
+
 ts_status ts_view_new(ts_view **out, ts_store *st, const char *where, const char *sort, ts_progress *progress,
                       size_t *at, ts_err *err) {
     ts_view *v = ts_calloc(1, sizeof *v);
     ts_query *q = NULL;
-    ts_buf sql = TS_BUF_INIT;
+    ts_buf sql = TS_BUF_INIT, order = TS_BUF_INIT;
     ts_status status;
     *out = NULL;
     TS_GOTO(ts_query_parse_in(&q, st, where, at, err));
-    bool texts = ts_query_texts_only(q); /* looked at first: of most rows nothing else is read then */
-    ts_buf_printf(&sql, "SELECT e.id FROM %s LEFT JOIN metric m ON m.id=e.id WHERE e.batch NOT IN " TS_HIDDEN " AND ",
-                  texts ? "body b CROSS JOIN example e ON e.id=b.id" : "example e LEFT JOIN body b ON b.id=e.id");
-    ts_buf_puts(&sql, ts_query_sql(q));
-    size_t end = sql.len;
-    TS_GOTO(order_sql(sort, &sql, &v->by_id, err));
+    TS_GOTO(order_sql(sort, &order, &v->by_id, err));
+    put_sql(&sql, q, v->by_id, ts_buf_str(&order));
     bool done = false;
     if (v->by_id && strcmp(ts_query_sql(q), "1") == 0) TS_GOTO(take_all_at_once(v, st, &done, err));
-    if (!done && v->by_id) {
-        sql.len = end;
-        ts_buf_puts(&sql, texts ? " AND b.id>=:first AND b.id<:last ORDER BY b.id"
-                                : " AND e.id>=:first AND e.id<:last ORDER BY e.id");
-        TS_GOTO(collect_by_id(v, st, q, sql.data, progress, err));
-    } else if (!done) {
-        TS_GOTO(collect(v, st, q, sql.data, progress, err));
+    if (!done) {
+        status =
+            v->by_id ? collect_by_id(v, st, q, sql.data, progress, err) : collect(v, st, q, sql.data, progress, err);
+        if (status != TS_OK) goto out;
     }
     *out = v;
 out:
     if (status != TS_OK) ts_view_free(v);
     ts_query_free(q);
     ts_buf_release(&sql);
+    ts_buf_release(&order);
     return status;
 }
 
