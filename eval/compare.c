@@ -113,7 +113,7 @@ static ts_status repeat_prompts(ts_compare *c, int64_t samples, ts_err *err) {
     }
     free(c->prompts);
     c->prompts = all;
-    c->n_prompts = c->cap_prompts = c->n_prompts * c->samples;
+    c->n_prompts = c->n_asked = c->cap_prompts = c->n_prompts * c->samples;
     return TS_OK;
 }
 
@@ -125,9 +125,10 @@ ts_status ts_compare_prepare(ts_compare *c, const ts_compare_options *o, ts_err 
     TS_GOTO(ts_runs_template(o->ws, o->template, (const char *const *)c->adapters, c->n_sides, &c->template, err));
     TS_GOTO(find_prompts(c, o, err));
     TS_GOTO(repeat_prompts(c, o->samples, err));
-    c->answers = ts_calloc(c->n_prompts * c->n_sides, sizeof *c->answers);
+    if (o->robust) TS_GOTO(ts_compare_forms(c, o, err));
+    c->answers = ts_calloc(c->n_asked * c->n_sides, sizeof *c->answers);
     c->metrics = ts_calloc(c->n_sides, sizeof *c->metrics);
-    for (size_t i = 0; i < c->n_prompts * c->n_sides; i++)
+    for (size_t i = 0; i < c->n_asked * c->n_sides; i++)
         c->answers[i].reference_nll = NAN;
 out:
     if (status != TS_OK) ts_compare_release(c);
@@ -140,7 +141,8 @@ void ts_compare_release(ts_compare *c) {
         if (c->adapters) free(c->adapters[i]);
         if (c->specs) ts_side_release(&c->specs[i]);
     }
-    for (size_t i = 0; c->answers && i < c->n_prompts * c->n_sides; i++) {
+    size_t asked = TS_MAX(c->n_asked, c->n_prompts);
+    for (size_t i = 0; c->answers && i < asked * c->n_sides; i++) {
         free(c->answers[i].messages);
         free(c->answers[i].choices);
         free(c->answers[i].context);
@@ -148,8 +150,9 @@ void ts_compare_release(ts_compare *c) {
         free(c->answers[i].text);
         free(c->answers[i].ids);
     }
-    for (size_t i = 0; i < c->n_prompts; i++) {
+    for (size_t i = 0; i < asked; i++) {
         free(c->prompts[i].text);
+        free(c->prompts[i].asks);
         free(c->prompts[i].messages);
         free(c->prompts[i].reference);
         for (size_t k = 0; k < c->prompts[i].n_choices; k++)
@@ -164,6 +167,7 @@ void ts_compare_release(ts_compare *c) {
     free(c->metrics);
     free(c->votes);
     free(c->general);
+    free(c->robust);
     free(c->model);
     free(c->template);
     *c = (ts_compare){0};
@@ -193,10 +197,10 @@ const char *ts_compare_no_choices(const ts_side_spec *s) {
 /* --- the whole --- */
 
 static void measure_all(ts_compare *c, ts_measurer *measurer, uint64_t seed) {
-    ts_asked *asked = ts_calloc(c->n_prompts + 1, sizeof *asked);
-    for (size_t i = 0; i < c->n_prompts; i++)
+    ts_asked *asked = ts_calloc(c->n_asked + 1, sizeof *asked);
+    for (size_t i = 0; i < c->n_asked; i++)
         asked[i] = (ts_asked){c->prompts[i].text, c->prompts[i].reference};
-    for (size_t i = 0; i < c->n_prompts * c->n_sides; i++)
+    for (size_t i = 0; i < c->n_asked * c->n_sides; i++)
         ts_measure_answer(measurer, &asked[i / c->n_sides], &c->answers[i]);
     for (size_t side = 0; side < c->n_sides; side++)
         ts_measure_side(measurer, asked, c->answers + side, c->n_prompts, c->n_sides, c->samples, seed,
@@ -223,6 +227,7 @@ ts_status ts_compare_run(ts_compare *c, const ts_compare_options *o, ts_progress
     TS_GOTO(ts_compare_ask(c, o, check, measurer, progress, err));
     if (o->general) TS_GOTO(ts_compare_general(c, o, &general, progress, err));
     measure_all(c, measurer, (uint64_t)o->sampling.seed);
+    if (o->robust) ts_compare_robust(c, (uint64_t)o->sampling.seed);
     c->seconds = ts_now() - begun;
 out:
     ts_compare_general_release(&general);

@@ -11,6 +11,7 @@
 #include "core/work/progress.h"
 #include "dataset/answers.h"
 #include "eval/measures.h"
+#include "eval/robust.h"
 #include "eval/sides.h"
 
 /* --check FILE. */
@@ -30,6 +31,9 @@ typedef struct ts_prompt {
     char *reference; /* NULL: none */
     char **choices;  /* of multiple choice; NULL: none. The right one is the reference */
     size_t n_choices, right;
+    int form;        /* 0: as it was given; else 1 + a change of eval/perturb.h */
+    size_t of;       /* with a form: the prompt it was made from */
+    char *asks;      /* with a form: the text before; NULL */
     int64_t example; /* id in the workspace; 0: from a file */
     int64_t sample;  /* which of several answers to the same prompt: 0, 1, .. */
     size_t leak;     /* words in a row that it shares with a row that was trained on; 0: none known, under 8 */
@@ -59,14 +63,17 @@ typedef struct ts_compare {
     size_t n_sides;
     ts_prompt *prompts;
     size_t n_prompts, cap_prompts; /* with `samples` neighbours for each prompt */
+    size_t n_asked;                /* behind the prompts stand their changed forms, which nobody is shown */
     size_t samples;
-    ts_answer *answers; /* [prompt * n_sides + side] */
+    ts_answer *answers; /* [prompt * n_sides + side], of the changed forms too */
     ts_compare_metrics *metrics;
     char *model, *template; /* template NULL: the model's own */
     double seconds;
     int64_t done, total;  /* progress: answers made and texts scored, in all; total is known before the first */
     ts_side_votes *votes; /* [n_sides]; NULL until kept in a workspace */
     ts_general *general;  /* [n_sides]; NULL: no general rows were given */
+    ts_metric_id robust_by;
+    ts_robust *robust; /* [n_sides]; NULL: not asked for */
 } ts_compare;
 
 typedef struct ts_compare_options {
@@ -83,8 +90,12 @@ typedef struct ts_compare_options {
     const char *check;   /* NULL: none */
     const char *schema;  /* file of the JSON schema that answers must fit (ts_json_fits); NULL: none */
     const char *general; /* file of rows with answers, forms of `prompts`: what was forgotten; NULL: none */
-    int64_t limit;       /* prompts at most; 0: all */
-    int64_t samples;     /* answers of each side to each prompt; 0: 1 */
+    bool robust;         /* every prompt also in its changed forms (eval/robust.h), scored by `robust_by` */
+    /* pass_rate, acc, exact_match or f1; NULL: the check if there is one, else multiple choice where all prompts are,
+     * else token F1 */
+    const char *robust_by;
+    int64_t limit;   /* prompts at most; 0: all */
+    int64_t samples; /* answers of each side to each prompt; 0: 1 */
     int64_t max_new_tokens;
     ts_sampling sampling; /* settled */
     const char *const *stops;

@@ -1,5 +1,6 @@
 #include "eval/compare_ask.h"
 
+#include "core/base/clock.h"
 #include "eval/endpoint_many.h"
 #include "eval/engine_client.h"
 
@@ -56,7 +57,7 @@ static void judge(const struct asking *a, size_t prompt, ts_answer *x) {
 }
 
 static void tell_answer(const struct asking *a, size_t prompt, size_t side) {
-    if (a->o->on_answer) a->o->on_answer(a->o->ctx, a->c, prompt, side);
+    if (a->o->on_answer && prompt < a->c->n_prompts) a->o->on_answer(a->o->ctx, a->c, prompt, side);
 }
 
 static void fail_answer(const struct asking *a, size_t prompt, size_t side, const char *why) {
@@ -120,7 +121,8 @@ static void on_event(void *ctx, const ts_engine_event *e) {
     if (e->kind == TS_ENGINE_TOKEN && a->o->on_text && a->partial) {
         ts_buf *text = &a->partial[e->prompt * a->n_sides + e->side];
         ts_buf_puts(text, e->text);
-        a->o->on_text(a->o->ctx, a->first + e->prompt, side, ts_buf_str(text));
+        if (a->first + e->prompt < a->c->n_prompts)
+            a->o->on_text(a->o->ctx, a->first + e->prompt, side, ts_buf_str(text));
     }
     if (e->kind == TS_ENGINE_ANSWER) on_answer(a, e, side);
     size_t prompt = a->rows ? a->rows[a->first + e->prompt].prompt : a->first + e->prompt;
@@ -172,12 +174,34 @@ static ts_status generate_piece(struct asking *a, ts_err *err) {
     return status;
 }
 
+/* A batch's time, by the tokens of its answers. */
+static void share_time(const struct asking *a, double seconds) {
+    int64_t tokens = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < a->n * a->n_sides; i++) {
+            ts_answer *x = answer_at(a, a->first + i / a->n_sides, a->sides[i % a->n_sides]);
+            if (x->error) continue;
+            if (pass == 0)
+                tokens += x->tokens;
+            else if (tokens)
+                x->took = seconds * (double)x->tokens / (double)tokens;
+        }
+}
+
+/* So that the first batch's time is without the loading. */
+static ts_status load(struct asking *a, ts_err *err) {
+    ts_ask ask = ask_of(a, "[]");
+    return wait_for(a, ts_engine_load(a->engine, ask.model, ask.template, err), err);
+}
+
 static ts_status generate(struct asking *a, ts_err *err) {
     size_t at_once = TS_MAX(ANSWERS_AT_ONCE / a->n_sides, (size_t)1);
     ts_progress_what(a->progress, "generating");
-    for (a->first = 0; a->first < a->c->n_prompts; a->first += a->n) {
-        a->n = TS_MIN(at_once, a->c->n_prompts - a->first);
+    for (a->first = 0; a->first < a->c->n_asked; a->first += a->n) {
+        double begun = ts_now();
+        a->n = TS_MIN(at_once, a->c->n_asked - a->first);
         TS_TRY(generate_piece(a, err));
+        share_time(a, ts_now() - begun);
         advance(a, a->n * a->n_sides);
     }
     return TS_OK;
@@ -219,12 +243,12 @@ static ts_status score_piece(struct asking *a, ts_err *err) {
 
 /* How many texts of a prompt are scored by each side. */
 static size_t scored_of(const ts_prompt *p) {
-    return p->sample == 0 ? (p->reference != NULL) + p->n_choices : 0;
+    return p->sample == 0 ? (p->reference && !p->form) + p->n_choices : 0;
 }
 
 static size_t texts_to_score(const ts_compare *c) {
     size_t n = 0;
-    for (size_t i = 0; i < c->n_prompts; i++)
+    for (size_t i = 0; i < c->n_asked; i++)
         n += scored_of(&c->prompts[i]);
     return n;
 }
@@ -232,13 +256,13 @@ static size_t texts_to_score(const ts_compare *c) {
 static void find_texts(struct asking *a) {
     a->rows = ts_calloc(texts_to_score(a->c) + 1, sizeof *a->rows);
     a->n_rows = 0;
-    for (size_t i = 0; i < a->c->n_prompts; i++) {
+    for (size_t i = 0; i < a->c->n_asked; i++) {
         const ts_prompt *p = &a->c->prompts[i];
         if (answer_at(a, i, a->sides[0])->error) {
             advance(a, scored_of(p) * a->n_sides);
             continue;
         }
-        if (scored_of(p) && p->reference) a->rows[a->n_rows++] = (struct text){i, REFERENCE};
+        if (scored_of(p) && p->reference && !p->form) a->rows[a->n_rows++] = (struct text){i, REFERENCE};
         for (size_t k = 0; scored_of(p) && k < p->n_choices; k++)
             a->rows[a->n_rows++] = (struct text){i, k};
     }
@@ -253,7 +277,7 @@ static ts_status score(struct asking *a, ts_err *err) {
         status = score_piece(a, err);
         advance(a, a->n * a->n_sides);
     }
-    for (size_t i = 0; i < a->c->n_prompts * a->n_sides && status == TS_OK; i++)
+    for (size_t i = 0; i < a->c->n_asked * a->n_sides && status == TS_OK; i++)
         ts_compare_choose(&a->c->prompts[i / a->n_sides], answer_at(a, i / a->n_sides, a->sides[i % a->n_sides]));
     free(a->rows);
     a->rows = NULL;
@@ -282,7 +306,7 @@ static void ask_prompt(void *ctx, size_t i, ts_endpoint_ask *out) {
 
 static void on_endpoint_text(void *ctx, size_t i, const char *text) {
     const struct talking *t = ctx;
-    if (t->a->o->on_text) t->a->o->on_text(t->a->o->ctx, i, t->side, text);
+    if (t->a->o->on_text && i < t->a->c->n_prompts) t->a->o->on_text(t->a->o->ctx, i, t->side, text);
 }
 
 static void on_endpoint_end(void *ctx, size_t i, ts_endpoint_answer *from, const char *why) {
@@ -299,7 +323,7 @@ static void on_endpoint_end(void *ctx, size_t i, ts_endpoint_answer *from, const
     x->text = ts_buf_take(&from->text);
     x->tokens = from->tokens;
     x->cost = from->cost;
-    x->seconds = from->seconds;
+    x->seconds = x->took = from->seconds;
     snprintf(x->stop, sizeof x->stop, "%s", from->stop);
     judge(a, i, x);
     tell_answer(a, i, t->side);
@@ -307,10 +331,10 @@ static void on_endpoint_end(void *ctx, size_t i, ts_endpoint_answer *from, const
 
 static ts_status ask_endpoint(struct asking *a, size_t side, ts_err *err) {
     struct talking t = {a, side, 0};
-    const ts_questions q = {a->c->n_prompts, ask_prompt, on_endpoint_text, on_endpoint_end, &t};
+    const ts_questions q = {a->c->n_asked, ask_prompt, on_endpoint_text, on_endpoint_end, &t};
     ts_progress_what(a->progress, "asking the endpoint");
     TS_TRY(ts_endpoint_chat_many(&a->c->specs[side].endpoint, &q, a->progress, err));
-    advance(a, a->c->n_prompts);
+    advance(a, a->c->n_asked);
     return TS_OK;
 }
 
@@ -329,6 +353,7 @@ static void take_group(struct asking *a, size_t first) {
 
 static ts_status ask_group(struct asking *a, ts_err *err) {
     if (a->c->specs[a->sides[0]].kind == TS_BY_ENDPOINT) return ask_endpoint(a, a->sides[0], err);
+    if (a->o->robust) TS_TRY(load(a, err));
     TS_TRY(generate(a, err));
     return score(a, err);
 }
@@ -337,7 +362,7 @@ int64_t ts_compare_work(const ts_compare *c) {
     size_t scored = 0;
     for (size_t i = 0; i < c->n_sides; i++)
         if (c->specs[i].kind != TS_BY_ENDPOINT) scored += texts_to_score(c);
-    return (int64_t)(c->n_prompts * c->n_sides + scored);
+    return (int64_t)(c->n_asked * c->n_sides + scored);
 }
 
 int64_t ts_compare_score_work(const ts_compare *c) {

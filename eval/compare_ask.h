@@ -18,6 +18,12 @@ TS_MUST_USE ts_status ts_compare_leaks(ts_compare *c, const char *ws, ts_progres
  * No side of this kind: nothing happens. */
 TS_MUST_USE ts_status ts_compare_score(ts_compare *c, const ts_compare_options *o, ts_progress *progress, ts_err *err);
 
+/* For o->robust: what a score is (c->robust_by), and the changed forms of the prompts behind them. TS_INVALID: nothing
+ * is there to score answers by. */
+TS_MUST_USE ts_status ts_compare_forms(ts_compare *c, const ts_compare_options *o, ts_err *err);
+/* After all is measured: the scores of the changed forms into the answers of their prompts, and c->robust. */
+void ts_compare_robust(ts_compare *c, uint64_t seed);
+
 /* How many answers ts_compare_ask makes and texts it scores, and how many texts ts_compare_score does: the units of
  * c->done and c->total. */
 int64_t ts_compare_work(const ts_compare *c);

@@ -71,6 +71,7 @@ ts_status ts_compare_general_read(const ts_compare *c, const ts_compare_options 
     if (g->n_prompts == 0)
         return ts_fail(err, TS_INVALID, "no row of %s has an answer whose loss could be measured", o->general);
     g->n_sides = c->n_sides;
+    g->n_asked = g->n_prompts;
     g->answers = ts_calloc(g->n_prompts * g->n_sides, sizeof *g->answers);
     for (size_t i = 0; i < g->n_prompts * g->n_sides; i++)
         g->answers[i].reference_nll = NAN;

@@ -10,6 +10,17 @@ static ts_text text_of(const char *s) {
     return (ts_text){s, s ? strlen(s) : 0};
 }
 
+static void keep_scores(const ts_answer *a, ts_jw *w) {
+    ts_jw_key(w, "robust");
+    ts_jw_obj(w);
+    ts_jw_kstr(w, "by", ts_metrics[a->score_by].name);
+    ts_jw_knum(w, "own", a->own_score);
+    for (int k = 0; k < TS_P_COUNT; k++)
+        ts_jw_knum(w, ts_perturbations[k].name, a->changed_scores[k]);
+    ts_jw_knum(w, "took", a->took);
+    ts_jw_end_obj(w);
+}
+
 static ts_status keep_answer(ts_store *st, const ts_compare *c, size_t prompt, size_t side, ts_err *err) {
     const ts_answer *a = &c->answers[prompt * c->n_sides + side];
     ts_buf detail = TS_BUF_INIT;
@@ -31,6 +42,7 @@ static ts_status keep_answer(ts_store *st, const ts_compare *c, size_t prompt, s
         ts_jw_kbool(&w, "acc", a->right);
         ts_jw_kbool(&w, "acc_norm", a->right_norm);
     }
+    if (a->perturbed) keep_scores(a, &w);
     ts_jw_end_obj(&w);
     ts_kept_answer kept = {c->sides[side], text_of(a->text), {detail.data, detail.len}};
     ts_status status = ts_answer_keep(st, c->prompts[prompt].kept, &kept, err);

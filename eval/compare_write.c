@@ -54,6 +54,10 @@ static void write_metrics(const ts_compare *c, ts_jw *w) {
         for (int id = 0; id < TS_METRIC_COUNT; id++)
             write_interval(w, ts_metrics[id].name, m[id].interval);
         ts_jw_end_obj(w);
+        if (c->robust && c->robust[i].by != TS_METRIC_COUNT) {
+            ts_jw_key(w, "robust");
+            ts_robust_write(&c->robust[i], w);
+        }
         if (has_choices(c)) ts_jw_kstr(w, "no_choices", ts_compare_no_choices(&c->specs[i]));
         if (c->general) {
             ts_jw_knum(w, "general_loss", c->general[i].loss.value);
@@ -365,6 +369,24 @@ static void put_general(const ts_compare *c, size_t first, size_t last, ts_buf *
     ts_buf_release(&cell);
 }
 
+/* What --robust adds. */
+static void put_robust(const ts_compare *c, size_t first, size_t last, ts_buf *out) {
+    ts_buf cell = TS_BUF_INIT;
+    for (size_t row = 0; row < TS_ROBUST_ROWS; row++) {
+        if (!ts_robust_measured(c->robust, c->n_sides, row)) continue;
+        for (size_t i = first; i < last; i++) {
+            const ts_robust_row *r = &c->robust[i].rows[row];
+            if (i == first) put_cell(out, ts_robust_label(row), strlen(ts_robust_label(row)), LABEL);
+            ts_buf_reset(&cell);
+            put_measure(&cell, r->format, &r->m);
+            put_cell(out, ts_buf_str(&cell), cell.len, CELL - 1);
+            ts_buf_putc(out, ' ');
+        }
+        end_line(out);
+    }
+    ts_buf_release(&cell);
+}
+
 /* The sides [first, last) as columns, the metrics as rows. */
 static void put_table(const ts_compare *c, size_t first, size_t last, ts_buf *out) {
     ts_buf cell = TS_BUF_INIT;
@@ -384,6 +406,7 @@ static void put_table(const ts_compare *c, size_t first, size_t last, ts_buf *ou
         end_line(out);
     }
     if (c->general) put_general(c, first, last, out);
+    if (c->robust) put_robust(c, first, last, out);
     if (voted(c)) put_cell(out, "votes won", 9, LABEL);
     for (size_t i = first; i < last && voted(c); i++) {
         ts_buf_reset(&cell);
@@ -405,6 +428,10 @@ static void put_summary(const ts_compare *c, size_t width, ts_buf *out) {
     for (size_t i = 0; i < c->n_sides && has_choices(c); i++)
         if (ts_compare_no_choices(&c->specs[i]))
             ts_buf_printf(out, "%s: no choice right or wrong: %s\n", c->sides[i], ts_compare_no_choices(&c->specs[i]));
+    if (c->robust) {
+        ts_robust_explain(c->robust, c->n_sides, out);
+        ts_buf_putc(out, '\n');
+    }
     size_t leaks = 0;
     for (size_t i = 0; i < c->n_prompts; i++)
         leaks += c->prompts[i].leak > 0 && c->prompts[i].sample == 0;

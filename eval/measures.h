@@ -8,6 +8,7 @@
 
 #include "eval/certainty.h"
 #include "eval/metrics.h"
+#include "eval/perturb.h"
 
 typedef enum ts_metric_id {
     TS_M_PASS_RATE,
@@ -52,6 +53,11 @@ typedef struct ts_answer {
     double *choices;
     size_t n_choices, chosen, chosen_norm; /* the likeliest, and the likeliest a byte */
     bool chose, right, right_norm;         /* chose: the two below say something */
+    /* of a prompt that was also asked in changed forms (eval/robust.h): scores by score_by; NAN: none */
+    bool perturbed;
+    ts_metric_id score_by;
+    double own_score, changed_scores[TS_P_COUNT];
+    double took; /* seconds; of a local side its part of a batch's, by tokens; 0: not known */
     double repetition;
     bool checked, passed; /* checked: a check file was given */
     size_t failed_line;   /* of the check file, 0: none */

@@ -81,6 +81,15 @@ static ts_status find_sides(ts_report *r, ts_store *st, const ts_report_options 
 }
 
 /* What compare kept beside the text (eval/compare_keep.c). */
+static void take_scores(ts_answer *a, const ts_json *robust) {
+    a->score_by = ts_metric_find(ts_json_str(ts_json_get(robust, "by"), ""));
+    a->perturbed = a->score_by != TS_METRIC_COUNT;
+    a->own_score = ts_json_num(ts_json_get(robust, "own"), NAN);
+    for (int k = 0; k < TS_P_COUNT; k++)
+        a->changed_scores[k] = ts_json_num(ts_json_get(robust, ts_perturbations[k].name), NAN);
+    a->took = ts_json_num(ts_json_get(robust, "took"), 0);
+}
+
 static void take_detail(ts_report *r, ts_answer *a, ts_text detail) {
     ts_json *root = detail.s ? ts_json_parse(detail.s, detail.n, NULL) : NULL;
     const ts_json *passed = ts_json_get(root, "passed");
@@ -90,6 +99,7 @@ static void take_detail(ts_report *r, ts_answer *a, ts_text detail) {
     a->reference_nll = ts_json_num(ts_json_get(root, "reference_nll"), NAN);
     a->reference_tokens = ts_json_int(ts_json_get(root, "reference_tokens"), 1, INT32_MAX, &n) ? n : 0;
     a->cost = ts_json_num(ts_json_get(root, "cost"), 0);
+    take_scores(a, ts_json_get(root, "robust"));
     a->chose = ts_json_is_bool(ts_json_get(root, "acc"));
     a->right = ts_json_is_true(ts_json_get(root, "acc"));
     a->right_norm = ts_json_is_true(ts_json_get(root, "acc_norm"));
@@ -144,6 +154,7 @@ static ts_status measure(ts_report *r, ts_err *err) {
     for (size_t p = 0; p < r->n_prompts; p++)
         asked[p] = (ts_asked){r->prompts[p].text, r->prompts[p].reference};
     for (size_t i = 0; i < r->n_sides && status == TS_OK; i++) {
+        ts_robust_side(r->answers + i, r->n_prompts, r->n_sides, BOOTSTRAP_SEED, &r->robust[i]);
         ts_measure_side(m, asked, r->answers + i, r->n_prompts, r->n_sides, 1, BOOTSTRAP_SEED, &r->metrics[i]);
         for (size_t p = 0; p < r->n_prompts; p++)
             ts_measure_answer(m, &asked[p], &r->answers[p * r->n_sides + i]);
@@ -177,6 +188,7 @@ static ts_status take_comparison(ts_report *r, ts_store *st, const ts_report_opt
     }
     r->answers = ts_calloc(r->n_prompts * r->n_sides + 1, sizeof *r->answers);
     r->metrics = ts_calloc(r->n_sides, sizeof *r->metrics);
+    r->robust = ts_calloc(r->n_sides, sizeof *r->robust);
     r->votes = ts_calloc(r->n_sides, sizeof *r->votes);
     r->answered = ts_calloc(r->n_sides, sizeof *r->answered);
     for (size_t p = 0; p < r->n_prompts; p++) {
@@ -222,6 +234,7 @@ void ts_report_release(ts_report *r) {
     free(r->prompts);
     free(r->answers);
     free(r->metrics);
+    free(r->robust);
     free(r->votes);
     free(r->answered);
     ts_arena_release(&r->arena);

@@ -13,6 +13,7 @@
 #include "core/text/worddiff.h"
 #include "dataset/answers.h"
 #include "eval/measures.h"
+#include "eval/robust.h"
 #include "eval/runs.h"
 
 typedef struct ts_report_prompt {
@@ -36,6 +37,7 @@ typedef struct ts_report {
     size_t n_prompts, cap_prompts;
     ts_answer *answers;    /* [prompt * n_sides + side]; text NULL: that side was not asked */
     ts_compare_metrics *metrics;
+    ts_robust *robust; /* [n_sides]; by TS_METRIC_COUNT where compare --robust was not run */
     ts_side_votes *votes; /* by side, over the whole workspace */
     size_t *answered;     /* prompts that a side answered */
 } ts_report;

@@ -110,6 +110,10 @@ static void write_metrics(const ts_report *r, ts_jw *w) {
         for (int id = 0; id < TS_METRIC_COUNT; id++)
             write_interval(w, ts_metrics[id].name, r->metrics[i].m[id].interval);
         ts_jw_end_obj(w);
+        if (r->robust[i].by != TS_METRIC_COUNT) {
+            ts_jw_key(w, "robust");
+            ts_robust_write(&r->robust[i], w);
+        }
         ts_jw_key(w, "votes");
         ts_side_votes_write(&r->votes[i], w);
         ts_jw_end_obj(w);

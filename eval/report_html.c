@@ -174,6 +174,41 @@ static void put_vote_row(const ts_report *r, ts_buf *out) {
     ts_buf_release(&value);
 }
 
+static void put_head(const ts_report *r, ts_buf *out) {
+    ts_buf_puts(out, "<div class=\"wide\"><table>\n<tr><th></th>");
+    for (size_t i = 0; i < r->n_sides; i++) {
+        ts_buf_puts(out, "<th>");
+        text(out, r->sides[i]);
+        ts_buf_puts(out, "</th>");
+    }
+    ts_buf_puts(out, "</tr>\n");
+}
+
+/* What compare --robust measured. */
+static void put_robust(const ts_report *r, ts_buf *out) {
+    ts_buf value = TS_BUF_INIT;
+    ts_robust_explain(r->robust, r->n_sides, &value);
+    if (value.len) {
+        ts_buf_puts(out, "<h3>Accuracy, robustness, efficiency</h3>\n<p class=\"soft\">");
+        text(out, ts_buf_str(&value));
+        ts_buf_puts(out, "</p>\n");
+        put_head(r, out);
+        for (size_t row = 0; row < TS_ROBUST_ROWS; row++) {
+            if (!ts_robust_measured(r->robust, r->n_sides, row)) continue;
+            ts_buf_printf(out, "<tr><td>%s</td>", ts_robust_label(row));
+            for (size_t i = 0; i < r->n_sides; i++) {
+                const ts_robust_row *line = &r->robust[i].rows[row];
+                ts_buf_reset(&value);
+                if (r->robust[i].by != TS_METRIC_COUNT) ts_report_measure(line->format, &line->m, &value);
+                ts_buf_printf(out, "<td class=\"n\">%s</td>", value.len ? ts_buf_str(&value) : "-");
+            }
+            ts_buf_puts(out, "</tr>\n");
+        }
+        ts_buf_puts(out, "</table></div>\n");
+    }
+    ts_buf_release(&value);
+}
+
 static void put_numbers(const ts_report *r, ts_buf *out) {
     ts_buf_puts(out, "<section id=\"numbers\">\n<h2>What the answers are worth</h2>\n");
     if (r->n_sides == 0) {
@@ -184,20 +219,17 @@ static void put_numbers(const ts_report *r, ts_buf *out) {
     if (!ts_report_even(r))
         ts_buf_puts(out,
                     "<p class=\"bad\">The sides did not answer the same prompts; their numbers do not compare.</p>\n");
-    ts_buf_puts(out, "<div class=\"wide\"><table>\n<tr><th></th>");
-    for (size_t i = 0; i < r->n_sides; i++) {
-        ts_buf_puts(out, "<th>");
-        text(out, r->sides[i]);
-        ts_buf_puts(out, "</th>");
-    }
-    ts_buf_puts(out, "</tr>\n<tr><td>prompts answered</td>");
+    put_head(r, out);
+    ts_buf_puts(out, "<tr><td>prompts answered</td>");
     for (size_t i = 0; i < r->n_sides; i++)
         ts_buf_printf(out, "<td class=\"n\">%zu</td>", r->answered[i]);
     ts_buf_puts(out, "</tr>\n");
     for (int id = 0; id < TS_METRIC_COUNT; id++)
         if (ts_report_measured(r, id)) put_metric(r, id, out);
     put_vote_row(r, out);
-    ts_buf_puts(out, "</table></div>\n</section>\n");
+    ts_buf_puts(out, "</table></div>\n");
+    put_robust(r, out);
+    ts_buf_puts(out, "</section>\n");
 }
 
 /* ---- answers ---- */

@@ -126,14 +126,7 @@ static void put_metric(const ts_report *r, int id, ts_buf *out) {
     ts_buf_release(&value);
 }
 
-static void put_numbers(const ts_report *r, ts_buf *out) {
-    ts_buf_puts(out, "\n## What the answers are worth\n\n");
-    if (r->n_sides == 0) {
-        ts_buf_puts(out, "Nothing was compared in this workspace yet.\n");
-        return;
-    }
-    if (!ts_report_even(r))
-        ts_buf_puts(out, "The sides did not answer the same prompts; their numbers do not compare.\n\n");
+static void put_head(const ts_report *r, ts_buf *out) {
     ts_buf_puts(out, "| |");
     for (size_t i = 0; i < r->n_sides; i++) {
         ts_buf_putc(out, ' ');
@@ -143,7 +136,43 @@ static void put_numbers(const ts_report *r, ts_buf *out) {
     ts_buf_puts(out, "\n| --- |");
     for (size_t i = 0; i < r->n_sides; i++)
         ts_buf_puts(out, " --- |");
-    ts_buf_puts(out, "\n| prompts answered |");
+    ts_buf_putc(out, '\n');
+}
+
+/* What compare --robust measured. */
+static void put_robust(const ts_report *r, ts_buf *out) {
+    ts_buf value = TS_BUF_INIT;
+    ts_robust_explain(r->robust, r->n_sides, &value);
+    if (value.len) {
+        ts_buf_puts(out, "\n### Accuracy, robustness, efficiency\n\n");
+        text(out, ts_buf_str(&value));
+        ts_buf_puts(out, "\n\n");
+        put_head(r, out);
+    }
+    for (size_t row = 0; row < TS_ROBUST_ROWS; row++) {
+        if (!ts_robust_measured(r->robust, r->n_sides, row)) continue;
+        for (size_t i = 0; i < r->n_sides; i++) {
+            const ts_robust_row *line = &r->robust[i].rows[row];
+            if (i == 0) ts_buf_printf(out, "| %s |", ts_robust_label(row));
+            ts_buf_reset(&value);
+            ts_report_measure(line->format, &line->m, &value);
+            ts_buf_printf(out, " %s |", r->robust[i].by == TS_METRIC_COUNT ? "-" : ts_buf_str(&value));
+        }
+        ts_buf_putc(out, '\n');
+    }
+    ts_buf_release(&value);
+}
+
+static void put_numbers(const ts_report *r, ts_buf *out) {
+    ts_buf_puts(out, "\n## What the answers are worth\n\n");
+    if (r->n_sides == 0) {
+        ts_buf_puts(out, "Nothing was compared in this workspace yet.\n");
+        return;
+    }
+    if (!ts_report_even(r))
+        ts_buf_puts(out, "The sides did not answer the same prompts; their numbers do not compare.\n\n");
+    put_head(r, out);
+    ts_buf_puts(out, "| prompts answered |");
     for (size_t i = 0; i < r->n_sides; i++)
         ts_buf_printf(out, " %zu |", r->answered[i]);
     ts_buf_putc(out, '\n');
@@ -155,6 +184,7 @@ static void put_numbers(const ts_report *r, ts_buf *out) {
         if (i + 1 == r->n_sides) ts_buf_puts(out, " |\n");
     }
     ts_buf_puts(out, "\nIn brackets: intervals of 95 %. The best side is bold.\n");
+    put_robust(r, out);
 }
 
 static void put_answer(const ts_report *r, size_t prompt, size_t side, ts_buf *out) {

@@ -51,6 +51,9 @@ void ts_side_release(ts_side_spec *s);
 size_t ts_sides_split(const char *line, char ***out);
 
 struct ts_compare;
+struct ts_prompt;
+/* The prompt's turns with `question` as the last user turn's content; the caller's. */
+char *ts_side_question(const struct ts_prompt *p, const char *question);
 /* What each side that changes the prompt is asked: sets messages and context of its answers. A worker's: reads the
  * examples and the folder. */
 TS_MUST_USE ts_status ts_sides_fill(struct ts_compare *c, const char *ws, ts_progress *progress, ts_err *err);

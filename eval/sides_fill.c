@@ -124,7 +124,7 @@ static double likeness(const float *a, const float *b) {
 static size_t nearest(struct material *m, const ts_prompt *p, size_t k, size_t *out) {
     float *vector = ts_calloc(TS_TFIDF_DIMS, sizeof *vector);
     double best[TS_FEW_SHOT_MAX];
-    char *folded = fold(p->text);
+    char *folded = fold(p->asks ? p->asks : p->text);
     size_t found = 0;
     ts_tfidf_add(&m->tfidf, p->text, strlen(p->text));
     ts_tfidf_vector(&m->tfidf, m->tfidf.n - 1, vector);
@@ -208,6 +208,10 @@ static char *changed(const ts_prompt *p, const struct change *c) {
     return ts_buf_take(&out);
 }
 
+char *ts_side_question(const ts_prompt *p, const char *question) {
+    return changed(p, &(struct change){.question = question});
+}
+
 static ts_status show_examples(struct material *m, const ts_side_spec *s, const ts_prompt *p, ts_answer *a,
                                ts_err *err) {
     size_t shown[TS_FEW_SHOT_MAX];
@@ -281,7 +285,7 @@ static void show_passages(struct material *m, ts_bm25 *b, const ts_side_spec *s,
     enum { MORE = 8 };
     ts_hit hits[TS_PASSAGES + MORE];
     ts_buf question = TS_BUF_INIT, context = TS_BUF_INIT;
-    char *folded = fold(p->text);
+    char *folded = fold(p->asks ? p->asks : p->text);
     size_t n = ts_bm25_search(b, p->text, strlen(p->text), hits, TS_COUNT(hits)), used = 0;
     for (size_t i = 0; i < n && used < s->k; i++) {
         size_t at = hits[i].text;
@@ -304,7 +308,7 @@ static ts_status fill_passages(ts_compare *c, size_t side, struct material *m, t
     ts_bm25 *folder = NULL;
     ts_progress_what(m->progress, "reading the passages");
     ts_status status = s->from ? read_folder(s->from, &folder, err) : passages_of_examples(m, err);
-    for (size_t i = 0; i < c->n_prompts && status == TS_OK; i++)
+    for (size_t i = 0; i < c->n_asked && status == TS_OK; i++)
         show_passages(m, s->from ? folder : m->passages, s, &c->prompts[i], &c->answers[i * c->n_sides + side]);
     ts_bm25_free(folder);
     return status;
@@ -316,7 +320,7 @@ ts_status ts_sides_fill(ts_compare *c, const char *ws, ts_progress *progress, ts
     for (size_t side = 0; side < c->n_sides && status == TS_OK; side++) {
         const ts_side_spec *s = &c->specs[side];
         if (s->kind == TS_BY_PASSAGES) status = fill_passages(c, side, &m, err);
-        for (size_t i = 0; i < c->n_prompts && status == TS_OK; i++) {
+        for (size_t i = 0; i < c->n_asked && status == TS_OK; i++) {
             ts_answer *a = &c->answers[i * c->n_sides + side];
             if (s->kind == TS_BY_EXAMPLES) status = show_examples(&m, s, &c->prompts[i], a, err);
             if (s->kind == TS_BY_SYSTEM) a->messages = changed(&c->prompts[i], &(struct change){.system = s->system});

@@ -13,6 +13,8 @@
 struct compare_opts {
     const char *model, *template, *prompts, *check, *schema, *general, *precision;
     ts_texts side;
+    const char *robust_by;
+    bool robust;
     int64_t limit, samples;
     ts_answer_opts answer;
 };
@@ -61,6 +63,8 @@ static int run_compare(const ts_cmd *cmd, const void *opts) {
                             .check = o->check,
                             .schema = o->schema,
                             .general = o->general,
+                            .robust = o->robust || o->robust_by,
+                            .robust_by = o->robust_by,
                             .limit = o->limit,
                             .samples = o->samples,
                             .max_new_tokens = o->answer.max_new_tokens,
@@ -98,6 +102,8 @@ static const ts_opt compare_table[] = {
     {"check", TS_OPT_TEXT, AT(check), "FILE", "regular expressions, one a line, that every good answer matches"},
     {"schema", TS_OPT_TEXT, AT(schema), "FILE", "JSON schema that every good answer fits"},
     {"general", TS_OPT_TEXT, AT(general), "FILE", "rows with answers not tuned on: each side's loss, against base"},
+    {"robust", TS_OPT_FLAG, AT(robust), NULL, "also with typos, other case, spaces, no punctuation: the worst counts"},
+    {"robust-by", TS_OPT_TEXT, AT(robust_by), "NAME", "by pass_rate, acc, exact_match or f1 (the first there is)"},
     {"limit", TS_OPT_INT, AT(limit), "N", "only the first N prompts"},
     {"samples", TS_OPT_INT, AT(samples), "N", "answers of each side to each prompt (1)"},
     TS_ANSWER_OPTS{"precision", TS_OPT_TEXT, AT(precision), "NAME", "f32 or auto"},
