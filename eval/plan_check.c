@@ -1,6 +1,7 @@
 #include "eval/plan_check.h"
 
 #include "core/base/hash.h"
+#include "core/base/machine.h"
 #include "core/work/child.h"
 
 #include <fcntl.h>
@@ -125,6 +126,17 @@ static void check_size(const ts_run_settings *s, const ts_train_plan *p, ts_name
              s->replay_fraction);
 }
 
+static void check_memory(const ts_train_plan *p, ts_names *out) {
+    ts_memory memory;
+    ts_memory_read(&memory);
+    if (memory.available < 0 || p->memory_bytes <= memory.available) return;
+    warn(out,
+         "about %.2f GB of memory are needed and %.2f GB are free here; --gradient-checkpointing, a shorter "
+         "--max-length "
+         "and --method qlora take less",
+         (double)p->memory_bytes / 1e9, (double)memory.available / 1e9);
+}
+
 static void check_rate(const ts_run_settings *s, ts_names *out) {
     const ts_method_facts *method = ts_run_method(s);
     const double *usual = method && method->whole ? usual_whole : usual_lora;
@@ -163,6 +175,7 @@ ts_status ts_plan_check(const ts_run_settings *s, const ts_train_plan *p, const 
     if (status == TS_OK && data->valid) status = read_rows(data->valid, &valid, err);
     if (status == TS_OK) {
         check_size(s, p, out);
+        check_memory(p, out);
         if (train.n) qsort(train.items, train.n, sizeof *train.items, by_all);
         check_twice(data, &train, out);
         if (train.n) qsort(train.items, train.n, sizeof *train.items, by_prompt);

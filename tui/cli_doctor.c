@@ -2,6 +2,7 @@
 #include "core/base/file.h"
 #include "core/base/json.h"
 #include "core/base/linalg.h"
+#include "core/base/machine.h"
 #include "core/engine/net.h"
 #include "core/model/locate.h"
 #include "core/work/child.h"
@@ -21,8 +22,8 @@ struct no_opts {
 struct findings {
     ts_buf features; /* "avx2 avx512f ..." */
     char cpu[128];
-    int64_t memory_total, memory_free, memory_limit; /* bytes; -1: unknown, none */
-    ts_buf warnings;                                 /* a line each */
+    ts_memory memory;
+    ts_buf warnings; /* a line each */
     char *models;
 };
 
@@ -47,28 +48,6 @@ static void read_cpu(struct findings *f) {
     ts_buf_release(&text);
 }
 
-static int64_t kilobytes(const char *text, const char *key) {
-    long long v;
-    const char *at = strstr(text, key);
-    return at && sscanf(at + strlen(key), " %lld", &v) == 1 ? (int64_t)v * 1024 : -1;
-}
-
-static void read_memory(struct findings *f) {
-    ts_buf text = TS_BUF_INIT;
-    ts_err ignored;
-    long long limit;
-    f->memory_total = f->memory_free = f->memory_limit = -1;
-    if (ts_file_read("/proc/meminfo", 1 << 20, &text, &ignored) == TS_OK) {
-        f->memory_total = kilobytes(text.data, "MemTotal:");
-        f->memory_free = kilobytes(text.data, "MemAvailable:");
-    }
-    ts_buf_reset(&text);
-    if (ts_file_read("/sys/fs/cgroup/memory.max", 100, &text, &ignored) == TS_OK &&
-        sscanf(ts_buf_str(&text), "%lld", &limit) == 1)
-        f->memory_limit = limit;
-    ts_buf_release(&text);
-}
-
 static bool has(const struct findings *f, const char *feature) {
     return strstr(ts_buf_str(&f->features), feature) != NULL;
 }
@@ -85,7 +64,7 @@ static void find_faults(struct findings *f) {
                       "the environment sets %s; tunesmith ignores that (TUNESMITH_KEEP_OPENBLAS=1 obeys)\n", cleared);
     if (keep && strcmp(keep, "1") == 0)
         ts_buf_puts(&f->warnings, "TUNESMITH_KEEP_OPENBLAS=1: OpenBLAS obeys its environment variables\n");
-    if (f->memory_free >= 0 && f->memory_free < (int64_t)1500 << 20)
+    if (f->memory.available >= 0 && f->memory.available < (int64_t)1500 << 20)
         ts_buf_puts(&f->warnings, "less than 1.5 GB of memory is free: training may be killed\n");
 }
 
@@ -141,9 +120,9 @@ static void print_findings(const ts_cmd *cmd, const struct findings *f) {
     ts_jw_kstr(&w, "kernel", ts_net_kernel());
     ts_jw_kstr(&w, "blas_kernel", ts_linalg_kernel());
     ts_jw_kint(&w, "threads", ts_pool_threads());
-    put_bytes(&w, "memory_total", f->memory_total);
-    put_bytes(&w, "memory_available", f->memory_free);
-    put_bytes(&w, "memory_limit", f->memory_limit);
+    put_bytes(&w, "memory_total", f->memory.total);
+    put_bytes(&w, "memory_available", f->memory.available);
+    put_bytes(&w, "memory_limit", f->memory.limit);
     ts_jw_kstr(&w, "models", f->models);
     put_libraries(&w, &libraries);
     put_list(&w, "warnings", &f->warnings, '\n');
@@ -153,8 +132,8 @@ static void print_findings(const ts_cmd *cmd, const struct findings *f) {
     } else {
         printf("tunesmith %s\nprocessor   %s\nfeatures    %s\nkernel      %s (OpenBLAS: %s), %d threads\n", TS_VERSION,
                f->cpu, ts_buf_str(&f->features), ts_net_kernel(), ts_linalg_kernel(), ts_pool_threads());
-        printf("memory      %.1f GB, %.1f GB free\nmodels      %s\nlibraries   %s\n", (double)f->memory_total / 1e9,
-               (double)f->memory_free / 1e9, f->models, ts_buf_str(&libraries));
+        printf("memory      %.1f GB, %.1f GB free\nmodels      %s\nlibraries   %s\n", (double)f->memory.total / 1e9,
+               (double)f->memory.available / 1e9, f->models, ts_buf_str(&libraries));
         printf("%s%s", f->warnings.len ? "\n" : "\nno complaints\n", ts_buf_str(&f->warnings));
     }
     ts_buf_release(&json);
@@ -166,7 +145,7 @@ static int run_doctor(const ts_cmd *cmd, const void *opts) {
     (void)opts;
     ts_child_restart_clean();
     read_cpu(&f);
-    read_memory(&f);
+    ts_memory_read(&f.memory);
     find_faults(&f);
     print_findings(cmd, &f);
     ts_buf_release(&f.features);

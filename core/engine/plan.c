@@ -1,5 +1,6 @@
 /* What a run would be, before it is started. */
 #include "core/base/clock.h"
+#include "core/base/machine.h"
 #include "core/base/rand.h"
 #include "core/engine/examples.h"
 #include "core/engine/fisher.h"
@@ -302,6 +303,12 @@ ts_status ts_train_plan_time(const ts_run_settings *s, const char *train_file, d
                              ts_train_plan *plan, ts_err *err) {
     planning p;
     trial t = {0};
+    ts_memory memory;
+    ts_memory_read(&memory);
+    if (memory.available >= 0 && plan->memory_bytes > memory.available)
+        return ts_fail(err, TS_INVALID,
+                       "a trial step takes the memory of the run, about %.2f GB, and %.2f GB are free here",
+                       (double)plan->memory_bytes / 1e9, (double)memory.available / 1e9);
     ts_pool_set_threads((int)s->threads);
     ts_status status = planning_open(&p, s, train_file, progress, err);
     if (status == TS_OK && p.x.n > 0) status = try_steps(&p, &t, progress, err);

@@ -60,7 +60,8 @@ TS_MUST_USE ts_status ts_train_plan_make(const ts_run_settings *s, const char *t
                                          ts_train_plan *out, ts_err *err);
 /* How long the run that `plan` describes would take here: does a step of it on the batch that is nearest to the mean
  * length (twice, the second one counts; nothing is kept) and scales it by tokens; steps and validation on a share of
- * `held_out` of the examples, every epoch. Takes the memory that the run takes. Into plan->seconds. */
+ * `held_out` of the examples, every epoch. Takes the memory that the run takes:
+ * TS_INVALID when plan->memory_bytes is more than this machine has free. Into plan->seconds. */
 TS_MUST_USE ts_status ts_train_plan_time(const ts_run_settings *s, const char *train_file, double held_out,
                                          ts_progress *progress, ts_train_plan *plan, ts_err *err);
 

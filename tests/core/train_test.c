@@ -660,6 +660,9 @@ static void plan_tells_of_the_run(void **state) {
         assert_true(isnan(plan.seconds));
         assert_ok(ts_train_plan_time(&s, train, 0.1, NULL, &plan, &err));
         assert_true(plan.seconds > 0 && plan.seconds < 600);
+        ts_train_plan huge = plan;
+        huge.memory_bytes = INT64_MAX;
+        assert_int_equal(ts_train_plan_time(&s, train, 0.1, NULL, &huge, &err), TS_INVALID);
         char *dir = train_create(methods[i], &s, false);
         assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
         ts_follow f = train_follow(dir);
