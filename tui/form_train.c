@@ -89,6 +89,7 @@ static ts_status typed_settings(const struct train_form *t, ts_run_settings *s, 
         else if (settings[i].empty)
             status = ts_run_settings_set(s, settings[i].option, "", err); /* whatever workspace and other run say */
     }
+    if (!(s->ewc_lambda > 0)) ts_run_set(&s->ewc_form, "adapter"); /* another run's form has nothing to weigh */
     if (s->ewc_lambda > 0 && !(s->init_adapter && *s->init_adapter)) ts_run_set(&s->ewc_form, "base");
     if (status == TS_OK && !(s->model && *s->model))
         status =

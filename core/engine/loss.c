@@ -78,7 +78,7 @@ static held_row hold_row(const ts_net *n, float *base, const float *row, float *
 }
 
 /* Softmax minus one at the label, times the label's weight, in place of the exponentials; and q - p for what is held.
- * Where q = p, the bits are those of the plain gradient. */
+ * Where q = p and the weight is 1, the bits are those of the plain gradient. */
 static void slope_row(const loss_job *j, const ts_target *t, const held_row *held, double sum, float *row) {
     const ts_kernels *kn = ts_kernels_get();
     size_t vocab = j->p->net->m->config.vocab;

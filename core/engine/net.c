@@ -437,6 +437,6 @@ size_t ts_net_train_bytes(const ts_net *n, const ts_net_load *most, size_t ranks
     size_t worker = TS_MAX(ts_attention_scratch((ts_net *)(uintptr_t)n, most->longest), (size_t)PRODUCTS);
     floats += TS_MIN(most->targets, (size_t)TS_LOGIT_ROWS) * vocab + 2 * most->targets * n->h;
     floats += TS_MIN(TS_MIN(most->held, most->targets), (size_t)TS_LOGIT_ROWS) * vocab + most->held * n->h;
-    floats += threads * TS_MAX(worker, most->held ? vocab : 0);
+    floats += threads * TS_MAX(worker, most->held ? vocab * (n->m->config.logit_cap > 0 ? 2 : 1) : 0);
     return (floats + (dora ? most->rows * widest : 0)) * sizeof(float);
 }

@@ -151,7 +151,8 @@ static ts_status take_adapter(const char *run_dir, const ts_model *m, ts_run_set
     s->use_dora = a->settings.dora;
     take_targets(&a->settings, s);
     ts_adapter_free(a);
-    return TS_OK;
+    status = ts_run_settings_check(s, err); /* again: the shape may not go with what was asked */
+    return status == TS_OK ? TS_OK : ts_wrap(err, status, "--init-adapter %s", s->init_adapter);
 }
 
 /* The template is kept by its text: a file may change, and so may our table. */

@@ -1,7 +1,7 @@
 /* The writing side of events.jsonl (DESIGN of a run folder: core/engine/run.h); ts_follow is the reading side.
  *
  *   {"event":"start","time","step","steps","epochs","examples","tokens","supervised_tokens","truncated","unsupervised",
- *        "trainable_params","all_params","pid","host","kernel","threads","resumed"}
+ *        "trainable_params","all_params","pid","host","kernel","threads","weights"?,"resumed"}
  *   {"event":"step","step","loss","kl"?,"l2"?,"ewc"?,"penalty"?,"lr","grad_norm","tokens","supervised_tokens","seconds",
  *        "time","peak_rss_bytes"}
  *   {"event":"eval","step","valid_loss"?,"general_loss"?,"best","seconds","time"} {"event":"checkpoint","step","time"}

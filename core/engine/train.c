@@ -111,7 +111,7 @@ static ts_status read_split(ts_trainer *t, const char *name, ts_examples *out, t
 
 /* The run's own file was mixed by the same rule. */
 static void find_replayed(ts_trainer *t) {
-    size_t rows = (size_t)TS_MAX(t->s.train_rows, 0), added = (size_t)TS_MAX(t->s.replay_rows, 0);
+    size_t rows = (size_t)t->train.rows, added = (size_t)TS_MAX(t->s.replay_rows, 0);
     bool *of = ts_calloc(rows + 1, sizeof *of);
     if (added < rows) ts_replay_places(rows - added, added, of);
     t->replayed = ts_calloc(t->train.n, sizeof *t->replayed);
@@ -237,6 +237,15 @@ static ts_status report_start(ts_trainer *t, ts_err *err) {
 
 static ts_status report_data(ts_trainer *t, ts_err *err) {
     const ts_examples *x = &t->train;
+    if (t->replayed && !memchr(t->replayed, true, x->n * sizeof *t->replayed))
+        TS_TRY(ts_train_warn(t, err,
+                             "no replayed row is left to learn from, so --kl-weight holds nothing; raise "
+                             "--replay-fraction or --max-length"));
+    if (t->adapter->halves && frozen_params(t))
+        TS_TRY(
+            ts_train_warn(t, err,
+                          "weights that are not trained are written in bf16 too; where the base has more bits, best/ "
+                          "and model/ differ a little from what was validated"));
     if (x->truncated)
         TS_TRY(
             ts_train_warn(t, err,

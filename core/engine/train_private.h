@@ -13,8 +13,8 @@
 #include "core/engine/train_samples.h"
 #include "core/work/turns.h"
 
-/* What the seed is mixed with; 1: ts_train_order. */
-enum { TS_STREAM_INIT = 2, TS_STREAM_DROPOUT = 3, TS_STREAM_ROUND = 4 };
+/* What the seed is mixed with; 1: ts_train_order, 4: replay.c. */
+enum { TS_STREAM_INIT = 2, TS_STREAM_DROPOUT = 3, TS_STREAM_ROUND = 5 };
 
 typedef struct ts_trainer {
     const char *dir;

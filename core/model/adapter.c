@@ -89,6 +89,9 @@ static ts_status check_numbers(size_t r, double alpha, ts_err *err) {
         return ts_fail(err, TS_INVALID, "a LoRA rank of %zu is not possible; take 1 to %d", r, MAX_RANK);
     if (!(alpha > 0) || !isfinite(alpha))
         return ts_fail(err, TS_INVALID, "a LoRA alpha of %g is not possible; take a positive number", alpha);
+    if (!isnormal((float)(alpha / (double)r)))
+        return ts_fail(err, TS_INVALID, "a LoRA alpha of %g over the rank %zu is no scale that a float can hold", alpha,
+                       r);
     return TS_OK;
 }
 

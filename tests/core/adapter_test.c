@@ -101,6 +101,7 @@ static void impossible_settings_are_refused(void **state) {
     assert_int_equal(ts_adapter_new(&a, m, 0, 16, 0, false, QV, 1, &err), TS_INVALID);
     assert_int_equal(ts_adapter_new(&a, m, 1 << 20, 16, 0, false, QV, 1, &err), TS_INVALID);
     assert_int_equal(ts_adapter_new(&a, m, 8, NAN, 0, false, QV, 1, &err), TS_INVALID);
+    assert_int_equal(ts_adapter_new(&a, m, 8, 1e-60, 0, false, QV, 1, &err), TS_INVALID); /* its float would be 0 */
     assert_int_equal(ts_adapter_new(&a, m, 8, 16, 1, false, QV, 1, &err), TS_INVALID);
     assert_int_equal(ts_adapter_new(&a, m, 8, 16, 0, false, 0, 1, &err), TS_INVALID);
     assert_null(a);

@@ -298,6 +298,29 @@ static void saved_modules_are_trained_and_kept(void **state) {
     free(model), free(dir), free(result), free(again), free(second);
 }
 
+/* What does not go with the shape of the adapter to start from is said before there is a run. */
+static void shape_to_start_from_is_checked(void **state) {
+    (void)state;
+    ts_run_settings s;
+    ts_train_result r;
+    train_rows("train.jsonl", 4, 5);
+    train_settings(&s);
+    train_set(&s, "use-dora", "yes");
+    train_set(&s, "max-steps", "1");
+    char *dir = train_create("dora", &s, false), *result = ts_path_join(dir, "adapter");
+    char *train = train_path("train.jsonl"), *held = train_path("held");
+    assert_ok(ts_train_run(dir, NULL, NULL, &r, &err));
+    train_settings(&s);
+    ts_run_set(&s.init_adapter, result);
+    train_set(&s, "l2-delta", "1");
+    assert_int_equal(ts_run_create(held, &s, train, NULL, NULL, &err), TS_INVALID);
+    assert_non_null(strstr(err.text, "--init-adapter"));
+    assert_non_null(strstr(err.text, "--use-dora"));
+    assert_false(ts_file_exists(held));
+    ts_run_settings_release(&s);
+    free(dir), free(result), free(train), free(held);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(qlora_trains_over_the_rounded_base, train_fresh),
@@ -308,6 +331,7 @@ int main(void) {
         cmocka_unit_test_setup(norms_do_not_decay, train_fresh),
         cmocka_unit_test_setup(options_of_another_method_are_refused, train_fresh),
         cmocka_unit_test_setup(saved_modules_are_trained_and_kept, train_fresh),
+        cmocka_unit_test_setup(shape_to_start_from_is_checked, train_fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
