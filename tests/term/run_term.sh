@@ -107,8 +107,8 @@ case_a_run_outlives_the_screen() {
     "$tools/make_tiny_model" "$work/models/tiny/tiny.gguf" >/dev/null 2>&1 || return 1
     "$program" config "$ws" model tiny >/dev/null 2>&1 || return 1
     "$program" set "$ws" --where 'id<=20' --status accepted >/dev/null 2>&1 || return 1
-    open && keys T && wait_for "trainable params" && keys Tab Tab Tab Tab Tab Tab Tab Tab Tab Tab || return 1
-    # from the Start button: Leave, rows, model, preset, targets, r, alpha, dropout, epochs
+    open && keys T && wait_for "trainable params" && keys Tab Tab Tab Tab Tab Tab Tab Tab Tab Tab Tab || return 1
+    # from the Start button: Leave, Time, rows, model, preset, targets, r, alpha, dropout, epochs
     wait_for "epochs" && keys C-e C-u 500000 Enter && keys C-s && wait_for "[4 Runs]" && wait_for "running" || return 1
     shell=$(t list-panes -F '#{pane_pid}')
     kill -9 "$(ps -o pid= --ppid "$shell" | head -1)" && wait_for "shell>" || return 1
