@@ -85,7 +85,8 @@ typedef struct ts_compare_options {
     const char *prompts; /* JSONL or JSON of {"messages"}, {"instruction","input","output"} or {"prompt"}; plain text:
                             one a line; or the name of a saved set (eval/prompt_sets.h). Multiple choice: {"question"
                             or any of these,"choices":["..",..],"answer"}, the answer being an index from 0, the text
-                            of a choice, or a letter from A. NULL: the held-out examples (split=valid) of the first
+                            of a choice, or a letter from A ("choices" of null, [] or, without "answer",
+                            objects are none). NULL: the held-out examples (split=valid) of the first
                             run, else the workspace */
     const char *check;   /* NULL: none */
     const char *schema;  /* file of the JSON schema that answers must fit (ts_json_fits); NULL: none */

@@ -87,6 +87,13 @@ static size_t right_choice(const ts_json *answer, char *const *choices, size_t n
     return letter < n && letter < 26 ? letter : n;
 }
 
+/* Logs of an API have a list of objects under this name, other rows null or nothing in it: those are no choices. */
+static bool has_choices(const ts_json *row) {
+    const ts_json *list = ts_json_get(row, "choices"), *first = ts_json_child(list);
+    if (!list || ts_json_is_null(list) || (ts_json_is_array(list) && !first)) return false;
+    return !ts_json_is_array(list) || !ts_json_is_object(first) || ts_json_get(row, "answer");
+}
+
 /* Multiple choice: the right one is the reference. */
 static ts_status take_choices(ts_prompt *p, const ts_json *row, ts_err *err) {
     const ts_json *list = ts_json_get(row, "choices"), *answer = ts_json_get(row, "answer");
@@ -134,7 +141,7 @@ static ts_status push_asked(ts_compare *c, const ts_json *row, ts_err *err) {
                    reference ? reference : text_of(row, "reference").s, 0);
         return TS_OK;
     }
-    if (question.n && ts_json_get(row, "choices")) {
+    if (question.n && has_choices(row)) {
         push_plain(c, text_of(row, "system"), question, (ts_text){NULL, 0}, NULL, 0);
         return TS_OK;
     }
@@ -144,7 +151,7 @@ static ts_status push_asked(ts_compare *c, const ts_json *row, ts_err *err) {
 static ts_status push_row(ts_compare *c, const ts_json *row, ts_err *err) {
     size_t before = c->n_prompts;
     TS_TRY(push_asked(c, row, err));
-    if (c->n_prompts == before || !ts_json_get(row, "choices")) return TS_OK;
+    if (c->n_prompts == before || !has_choices(row)) return TS_OK;
     return take_choices(&c->prompts[c->n_prompts - 1], row, err);
 }
 

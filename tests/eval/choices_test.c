@@ -59,6 +59,26 @@ static void shapes(void **state) {
     }
 }
 
+/* As logs of an API and other files have them. */
+static const char *const none[] = {
+    "{\"prompt\":\"Q\",\"completion\":\"yes\",\"choices\":null}",
+    "{\"instruction\":\"Q\",\"output\":\"yes\",\"choices\":[],\"answer\":\"yes\"}",
+    ("{\"messages\":[{\"role\":\"user\",\"content\":\"Q\"},{\"role\":\"assistant\",\"content\":\"yes\"}],"
+     "\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"no\"}}]}"),
+};
+
+static void no_choices(void **state) {
+    (void)state;
+    for (size_t i = 0; i < TS_COUNT(none); i++) {
+        ts_compare c;
+        assert_ok(prepare(none[i], &c));
+        assert_null(c.prompts[0].choices);
+        assert_string_equal(c.prompts[0].text, "Q");
+        assert_string_equal(c.prompts[0].reference, "yes");
+        ts_compare_release(&c);
+    }
+}
+
 static const struct {
     const char *row, *says;
 } bad[] = {
@@ -186,6 +206,7 @@ static void sums_are_the_engines(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(shapes, fresh),
+        cmocka_unit_test_setup(no_choices, fresh),
         cmocka_unit_test_setup(bad_rows_are_named, fresh),
         cmocka_unit_test_setup(likeliest, fresh),
         cmocka_unit_test_setup(sums_are_the_engines, fresh),
