@@ -51,7 +51,8 @@ char *ts_prompt_set_file(const char *ws, const char *name) {
     return NULL;
 }
 
-/* {"messages":[..]}, on one line whatever blanks stand between the messages. */
+/* {"messages":[..]}, on one line whatever blanks stand between the messages; with choices also "choices":[..] and
+ * "answer", which name the reference. */
 static ts_status put_prompt(const ts_prompt_line *p, ts_buf *out, ts_err *err) {
     ts_json *list = ts_json_parse(p->messages, strlen(p->messages), err);
     bool first = true;
@@ -62,14 +63,16 @@ static ts_status put_prompt(const ts_prompt_line *p, ts_buf *out, ts_err *err) {
         if (!first) ts_buf_putc(out, ',');
         ts_json_print(m, out);
     }
-    if (p->reference) {
+    if (p->reference && !p->choices) {
         if (!first) ts_buf_putc(out, ',');
         ts_jw_obj(&w);
         ts_jw_kstr(&w, "role", "assistant");
         ts_jw_kstr(&w, "content", p->reference);
         ts_jw_end_obj(&w);
     }
-    ts_buf_puts(out, "]}\n");
+    ts_buf_putc(out, ']');
+    if (p->choices) ts_buf_printf(out, ",\"choices\":%s,\"answer\":%zu", p->choices, p->right);
+    ts_buf_puts(out, "}\n");
     ts_json_free(list);
     return TS_OK;
 }
@@ -95,6 +98,16 @@ static ts_status add_all(ts_buf *text, const ts_prompt_line *prompts, size_t n, 
     return status;
 }
 
+/* What is not JSON lines, but one array or plain text, a line of JSON more would make unreadable. */
+static ts_status takes_lines(const char *path, const ts_buf *text, ts_err *err) {
+    char first = text->len ? text->data[strspn(text->data, " \t\r\n")] : 0;
+    if (!first || first == '{') return TS_OK;
+    return ts_fail(err, TS_INVALID,
+                   "%s is %s, so no prompt can be added to it; choose another name, or write it as JSON lines, one "
+                   "{\"messages\":[..]} a line",
+                   path, first == '[' ? "a JSON array" : "plain text");
+}
+
 ts_status ts_prompt_set_add(const char *ws, const char *name, const ts_prompt_line *prompts, size_t n, size_t *added,
                             ts_err *err) {
     ts_buf text = TS_BUF_INIT;
@@ -106,6 +119,7 @@ ts_status ts_prompt_set_add(const char *ws, const char *name, const ts_prompt_li
     char *folder = folder_of(ws), *path = path_of(ws, name);
     ts_status status = ts_mkdirs(folder, err);
     if (status == TS_OK && ts_is_file(path)) status = ts_file_read(path, SET_MAX, &text, err);
+    if (status == TS_OK) status = takes_lines(path, &text, err);
     if (text.len && text.data[text.len - 1] != '\n') ts_buf_putc(&text, '\n');
     if (status == TS_OK) status = add_all(&text, prompts, n, added, err);
     if (status == TS_OK && *added) status = ts_file_write(path, text.data, text.len, err);

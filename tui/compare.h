@@ -27,6 +27,8 @@ struct shown_answer {
 struct shown_prompt {
     char *text, *reference;
     char *messages;        /* all that is asked, as a JSON array; NULL: made up by a test */
+    char *choices;         /* of multiple choice, as a JSON array; NULL: none */
+    size_t right;          /* which of them is the reference */
     size_t leak;           /* words in a row that it shares with a row that was trained on; 0: none known */
     int64_t leak_row;      /* that row */
     int64_t example, kept; /* kept: what a vote is about; 0: it cannot be voted on */

@@ -44,12 +44,19 @@ static void ask_file(struct compare *k) {
 /* 0: held-out rows; then the sets; last a file. */
 static void prompts_chosen(ts_app *app, void *ctx, size_t index) {
     struct compare *k = ctx;
-    if (index == 0)
-        ask_these(k, NULL);
-    else if (index <= k->sets.n)
-        ask_these(k, ts_prompt_set_file(app->folder, k->sets.items[index - 1]));
+    if (index == 0 || index > k->sets.n) {
+        if (index)
+            ask_file(k);
+        else
+            ask_these(k, NULL);
+        return;
+    }
+    const char *name = k->sets.items[index - 1];
+    char *file = ts_prompt_set_file(app->folder, name);
+    if (file)
+        ask_these(k, file);
     else
-        ask_file(k);
+        ts_app_say(app, TS_R_ERROR, "the set %s is no longer there", name);
 }
 
 static void sets_run(ts_job *job) {
@@ -97,35 +104,30 @@ struct keep_job {
     ts_job job;
     struct compare *screen;
     char *name;
-    char **messages, **references;
+    ts_prompt_line *lines; /* its own texts */
     size_t n, added;
 };
 
 static void keep_run(ts_job *job) {
     struct keep_job *j = (struct keep_job *)job;
-    ts_prompt_line *lines = ts_calloc(j->n + 1, sizeof *lines);
-    for (size_t i = 0; i < j->n; i++)
-        lines[i] = (ts_prompt_line){j->messages[i], j->references[i]};
-    job->status = ts_prompt_set_add(j->screen->screen.app->folder, j->name, lines, j->n, &j->added, &job->err);
-    free(lines);
+    job->status = ts_prompt_set_add(j->screen->screen.app->folder, j->name, j->lines, j->n, &j->added, &job->err);
 }
 
 static void keep_done(ts_job *job) {
     struct keep_job *j = (struct keep_job *)job;
     ts_app *app = j->screen->screen.app;
-    if (job->status != TS_OK)
-        ts_app_say(app, TS_R_ERROR, "%s", job->err.text);
-    else if (j->added == 0)
+    if (job->status != TS_OK && job->status != TS_CANCELLED) ts_app_say(app, TS_R_ERROR, "%s", job->err.text);
+    if (job->status == TS_OK && j->added == 0)
         ts_app_say(app, TS_R_TEXT, "set %s has %s already", j->name, j->n == 1 ? "this prompt" : "these prompts");
-    else
+    if (job->status == TS_OK && j->added > 0)
         ts_app_say(app, TS_R_OK, "%zu prompt%s in set %s now; P asks them", j->added,
                    j->added == 1 ? " more" : "s more", j->name);
     for (size_t i = 0; i < j->n; i++) {
-        free(j->messages[i]);
-        free(j->references[i]);
+        free((char *)j->lines[i].messages);
+        free((char *)j->lines[i].reference);
+        free((char *)j->lines[i].choices);
     }
-    free(j->messages);
-    free(j->references);
+    free(j->lines);
     free(j->name);
     free(j);
 }
@@ -133,17 +135,17 @@ static void keep_done(ts_job *job) {
 static void keep(struct compare *k, const char *name, bool all) {
     const struct shown_prompt *here = compare_here(k);
     struct keep_job *j = ts_calloc(1, sizeof *j);
-    size_t room = k->n_order + 1;
     j->job = (ts_job){.run = keep_run, .done = keep_done};
     j->screen = k;
     j->name = ts_strdup(name);
-    j->messages = ts_calloc(room, sizeof *j->messages);
-    j->references = ts_calloc(room, sizeof *j->references);
+    j->lines = ts_calloc(k->n_order + 1, sizeof *j->lines);
     for (size_t i = 0; i < k->n_order; i++) {
         const struct shown_prompt *p = &k->prompts[k->order[i]];
         if ((!all && p != here) || !p->messages) continue;
-        j->messages[j->n] = ts_strdup(p->messages);
-        j->references[j->n++] = p->reference ? ts_strdup(p->reference) : NULL;
+        j->lines[j->n++] = (ts_prompt_line){.messages = ts_strdup(p->messages),
+                                            .reference = p->reference ? ts_strdup(p->reference) : NULL,
+                                            .choices = p->choices ? ts_strdup(p->choices) : NULL,
+                                            .right = p->right};
     }
     snprintf(k->last_set, sizeof k->last_set, "%s", name);
     ts_queue_push(k->screen.app->watch, &j->job);

@@ -25,6 +25,7 @@ static void free_prompts(struct shown_prompt *p, size_t n) {
         free(p[i].text);
         free(p[i].messages);
         free(p[i].reference);
+        free(p[i].choices);
         for (size_t k = 0; k < SIDES_MAX; k++)
             release_answer(&p[i].answers[k]);
     }
@@ -146,6 +147,17 @@ static void on_answer(void *ctx, const ts_compare *c, size_t prompt, size_t side
     post(&j->screen->inbox, n);
 }
 
+static char *choices_of(const ts_prompt *p) {
+    ts_buf text = TS_BUF_INIT;
+    ts_jw w = ts_jw_to(&text);
+    if (!p->choices) return NULL;
+    ts_jw_arr(&w);
+    for (size_t i = 0; i < p->n_choices; i++)
+        ts_jw_str(&w, p->choices[i]);
+    ts_jw_end_arr(&w);
+    return ts_buf_take(&text);
+}
+
 static void post_prompts(struct answers_job *j) {
     const ts_compare *c = &j->result;
     struct note *n = ts_calloc(1, sizeof *n);
@@ -156,6 +168,8 @@ static void post_prompts(struct answers_job *j) {
         n->prompts[i].text = ts_strdup(c->prompts[i].text ? c->prompts[i].text : "");
         n->prompts[i].messages = ts_strdup(c->prompts[i].messages ? c->prompts[i].messages : "[]");
         n->prompts[i].reference = c->prompts[i].reference ? ts_strdup(c->prompts[i].reference) : NULL;
+        n->prompts[i].choices = choices_of(&c->prompts[i]);
+        n->prompts[i].right = c->prompts[i].right;
         n->prompts[i].example = c->prompts[i].example;
         n->prompts[i].kept = c->prompts[i].kept;
         n->prompts[i].leak = c->prompts[i].leak;

@@ -11,9 +11,10 @@ static ts_err err;
 static char *ws;
 
 static const ts_prompt_line lines[] = {
-    {"[{\"role\":\"system\",\"content\":\"Be brief\"}, {\"role\":\"user\",\"content\":\"Why?\\nHow?\"}]", "Because."},
-    {"[{\"role\":\"user\",\"content\":\"Why?\"}]", NULL},
-    {"[{\"role\":\"user\",\"content\":\"Why?\"}]", "Because."},
+    {"[{\"role\":\"system\",\"content\":\"Be brief\"}, {\"role\":\"user\",\"content\":\"Why?\\nHow?\"}]", "Because.",
+     NULL, 0},
+    {"[{\"role\":\"user\",\"content\":\"Why?\"}]", NULL, NULL, 0},
+    {"[{\"role\":\"user\",\"content\":\"Why?\"}]", "Because.", NULL, 0},
 };
 
 static size_t add(const char *name, size_t first, size_t n) {
@@ -56,6 +57,43 @@ static void a_set_by_hand(void **state) {
     free(path);
 }
 
+static void with_choices(void **state) {
+    (void)state;
+    static const ts_prompt_line line = {"[{\"role\":\"user\",\"content\":\"Which?\"}]", "b", "[\"a\",\"b\",\"c\"]", 1};
+    ts_compare c = {0};
+    size_t added;
+    assert_ok(ts_prompt_set_add(ws, "mine", &line, 1, &added, &err));
+    char *file = ts_prompt_set_file(ws, "mine");
+    assert_ok(ts_prompts_read(&c, file, 0, &err));
+    const ts_prompt *p = &c.prompts[c.n_prompts - 1];
+    assert_string_equal(p->text, "Which?");
+    assert_int_equal(p->n_choices, 3);
+    assert_int_equal(p->right, 1);
+    assert_string_equal(p->reference, "b");
+    assert_null(strstr(p->messages, "assistant"));
+    ts_compare_release(&c);
+    free(file);
+}
+
+/* A line more would make them unreadable. */
+static void other_forms_stay(void **state) {
+    (void)state;
+    static const char *const texts[] = {"Why?\nHow?\n", " [{\"prompt\":\"Why?\"}]"};
+    char *path = ts_path_join(ws, "prompts/other.jsonl");
+    for (size_t i = 0; i < TS_COUNT(texts); i++) {
+        ts_buf now = TS_BUF_INIT;
+        size_t added;
+        assert_ok(ts_file_write(path, texts[i], strlen(texts[i]), &err));
+        assert_int_equal(ts_prompt_set_add(ws, "other", lines, 1, &added, &err), TS_INVALID);
+        assert_non_null(strstr(err.text, i ? "is a JSON array" : "is plain text"));
+        assert_ok(ts_file_read(path, 1000, &now, &err));
+        assert_string_equal(now.data, texts[i]);
+        ts_buf_release(&now);
+    }
+    assert_ok(ts_remove_tree(path, &err));
+    free(path);
+}
+
 static void names(void **state) {
     (void)state;
     static const char *const bad[] = {
@@ -83,9 +121,8 @@ int main(void) {
     ws = ts_path_join(ts_test_dir(), "ws");
     assert_ok(ts_store_init(ws, &err));
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(comes_out_again),
-        cmocka_unit_test(a_set_by_hand),
-        cmocka_unit_test(names),
+        cmocka_unit_test(comes_out_again),  cmocka_unit_test(a_set_by_hand), cmocka_unit_test(with_choices),
+        cmocka_unit_test(other_forms_stay), cmocka_unit_test(names),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     free(ws);
