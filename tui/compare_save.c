@@ -55,6 +55,13 @@ static void push(struct compare *k, ts_status (*run)(ts_act *a, ts_store *st, ts
     ts_act_push(&s->act);
 }
 
+static bool is_whole(const struct compare *k, const struct shown_prompt *p) {
+    const struct shown_answer *a = &p->answers[k->saving];
+    if (a->complete && !a->failed && a->text.len) return true;
+    ts_app_say(k->screen.app, TS_R_WARN, "this side has no whole answer to save");
+    return false;
+}
+
 static void how_chosen(ts_app *app, void *ctx, char key) {
     struct compare *k = ctx;
     const struct shown_prompt *p = compare_here(k);
@@ -64,7 +71,7 @@ static void how_chosen(ts_app *app, void *ctx, char key) {
         ts_app_show(app, TS_SCREEN_BROWSE);
         ts_browse_show(app, where, "id", false, p->example);
         free(where);
-    } else {
+    } else if (is_whole(k, p)) { /* the answers may have been asked for anew meanwhile */
         push(k, key == 'c' ? run_correct : run_add, key == 'c');
     }
 }
@@ -88,15 +95,13 @@ static void ask_how(struct compare *k) {
 }
 
 static void side_chosen(ts_app *app, void *ctx, char key) {
+    (void)app;
     struct compare *k = ctx;
     const struct shown_prompt *p = compare_here(k);
     size_t column = (size_t)(key - '1');
     if (!p || column >= k->n_sides) return;
     k->saving = compare_side_at(k, p, column);
-    if (p->answers[k->saving].complete && !p->answers[k->saving].failed && p->answers[k->saving].text.len)
-        ask_how(k);
-    else
-        ts_app_say(app, TS_R_WARN, "this side has no whole answer to save");
+    if (is_whole(k, p)) ask_how(k);
 }
 
 void compare_save(struct compare *k, const char *arg) {

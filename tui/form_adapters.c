@@ -97,17 +97,25 @@ static void adapters_run(ts_job *job) {
     if (job->status == TS_OK) job->status = ts_call_run(&j->words, &job->progress, &j->result, &j->said, &job->err);
 }
 
+/* It ends whenever it ends: what the person does then is not taken from the screen, nor answers on their way. */
+static bool may_show_compare(const ts_app *app) {
+    const struct compare *k = (const struct compare *)app->screens[TS_SCREEN_COMPARE];
+    const ts_screen *s = app->screens[app->current];
+    return !app->layers && !app->quit && !k->running && !(s->ops->unsaved && s->ops->unsaved(s));
+}
+
 static void tell(const struct adapters_job *j) {
     const char *said = ts_buf_str(&j->said);
-    ts_app_say(j->app, TS_R_OK, "%s %s%s%.*s", j->merge ? "the merged model is" : "their sum is the adapter", j->out,
-               *said ? "; " : "", (int)strcspn(said, "\n"), said);
+    ts_app_say(j->app, TS_R_OK, "%s %s%s%s%.*s", j->merge ? "the merged model is" : "their sum is the adapter", j->out,
+               j->sides && !may_show_compare(j->app) ? "; Compare offers it as a side (a)" : "", *said ? "; " : "",
+               (int)strcspn(said, "\n"), said);
 }
 
 static void adapters_done(ts_job *job) {
     struct adapters_job *j = (struct adapters_job *)job;
     if (job->status == TS_OK) {
         tell(j);
-        if (j->sides) ts_compare_screen_show(j->app, j->sides);
+        if (j->sides && may_show_compare(j->app)) ts_compare_screen_show(j->app, j->sides);
     } else {
         ts_app_say(j->app, job->status == TS_CANCELLED ? TS_R_WARN : TS_R_ERROR, "%s",
                    job->status == TS_CANCELLED ? "stopped; nothing was written" : job->err.text);
