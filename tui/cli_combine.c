@@ -39,15 +39,17 @@ static ts_status load_parts(const struct combine_opts *o, const ts_model *m, par
     return TS_OK;
 }
 
-static ts_status write_result(const char *out, const ts_adapter *a, ts_err *err) {
+static ts_status write_result(const char *out, const ts_adapter *a, const ts_progress *progress, ts_err *err) {
     size_t n = strlen(out);
     ts_adapter *again = NULL;
     if (ts_file_exists(out))
         return ts_fail(err, TS_INVALID, "%s is there already; choose another name or remove it", out);
-    TS_TRY(n >= 5 && strcmp(out + n - 5, ".gguf") == 0 ? ts_adapter_save_gguf(a, out, err)
-                                                       : ts_adapter_save(a, out, err));
-    ts_status status = ts_adapter_load(&again, out, a->model, err); /* what cannot be read is noticed here */
+    if (ts_cancelled(progress)) return ts_fail(err, TS_CANCELLED, "stopped");
+    ts_status status =
+        n >= 5 && strcmp(out + n - 5, ".gguf") == 0 ? ts_adapter_save_gguf(a, out, err) : ts_adapter_save(a, out, err);
+    if (status == TS_OK) status = ts_adapter_load(&again, out, a->model, err); /* what cannot be read is noticed here */
     ts_adapter_free(again);
+    if (status != TS_OK && ts_remove_tree(out, NULL) != TS_OK) ts_wrap(err, status, "%s could not be removed", out);
     return status;
 }
 
@@ -86,9 +88,9 @@ static ts_status combine(const ts_cmd *cmd, const struct combine_opts *o, ts_com
         weighted[i] = (ts_weighted){parts[i].adapter, parts[i].weight, parts[i].name};
     meter = ts_meter_start(cmd, &progress, "combining", "matrices");
     status = ts_adapter_combine(&sum, weighted, n, how, (size_t)o->rank, &progress, err);
-    ts_meter_stop(meter);
+    if (status == TS_OK) status = write_result(o->out, sum, &progress, err);
+    ts_meter_stop(meter); /* a stop while it is written does not end the program halfway */
     TS_GOTO(status);
-    TS_GOTO(write_result(o->out, sum, err));
     report(cmd, o, sum);
 out:
     for (size_t i = 0; i < n; i++) {

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
-enum { MOST_LINE = 1 << 20, LOOK_MS = 100, NICE = 5, PATIENCE = 5 };
+enum { MOST_LINE = 1 << 20, LOOK_MS = 100, NICE = 5, PATIENCE = 5, STOP_PATIENCE = 60 };
 
 void ts_call_add(ts_call *w, char *word) {
     TS_PUSH(w->items, w->n, w->cap, word);
@@ -88,7 +88,7 @@ static ts_status listen(struct listening *l, ts_child *c, ts_err *err) {
         const char *line;
         size_t n;
         poll(&p, 1, LOOK_MS);
-        if (ts_cancelled(l->progress) && ts_now() > asked + PATIENCE) {
+        if (ts_cancelled(l->progress) && (asked == 0 || ts_now() > asked + STOP_PATIENCE)) {
             kill(c->pid, asked == 0 ? SIGTERM : SIGKILL);
             asked = ts_now();
         }

@@ -18,7 +18,7 @@ void ts_call_command(const ts_call *w, ts_buf *out);
 
 /* Runs it to its end; a worker's. `result` gets the line of JSON it printed, `said` its remarks, one a line. Where it
  * fails its sentence is the error. A stop ends it as Ctrl-C would, with what that cleans up; one that does not hear
- * within five seconds is ended the hard way. */
+ * within a minute (between two looks it may write gigabytes to the disk) is ended the hard way. */
 TS_MUST_USE ts_status ts_call_run(const ts_call *w, ts_progress *progress, ts_buf *result, ts_buf *said, ts_err *err);
 
 #endif
