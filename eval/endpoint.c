@@ -361,8 +361,9 @@ ts_status ts_endpoint_chat(const ts_endpoint *e, ts_http *http, const ts_endpoin
             break;
         }
         status = try_once(e, http, ask, body, &key, out, &again, &wait, progress, err);
+        bool busy = status == TS_BUSY || isfinite(wait); /* 503 with Retry-After is as good as 429 */
         wait = TS_MIN(isfinite(wait) ? wait : pause, MOST_PAUSE);
-        ts_pace_leave(ask->pace, status == TS_BUSY, wait);
+        ts_pace_leave(ask->pace, status == TS_OK ? TS_PACE_ANSWERED : busy ? TS_PACE_BUSY : TS_PACE_FAILED, wait);
         if (status == TS_OK || !again || i >= e->tries || ts_cancelled(progress)) break;
         rest(wait, progress);
         pause *= 2;

@@ -16,9 +16,9 @@ struct many {
     pthread_mutex_t lock; /* guards what follows, and is held while the caller is told something */
     pthread_cond_t ended;
     size_t next;
-    int on_way, failures; /* failures: in a row */
-    bool answered;
-    ts_err why; /* of the latest failure */
+    int on_way, failures;    /* failures: in a row */
+    bool answered, given_up; /* given_up: for good, also when one that is still on its way is answered */
+    ts_err why;              /* of the latest failure */
 };
 
 struct question {
@@ -34,7 +34,7 @@ static void on_text(void *ctx, const char *text) {
 }
 
 static bool asks_on(const struct many *m) {
-    return m->next < m->q->n && m->failures < GIVE_UP_AFTER && !ts_cancelled(m->progress);
+    return m->next < m->q->n && !m->given_up && !ts_cancelled(m->progress);
 }
 
 /* False: nothing more is asked. It waits only while another question is on its way, whose end wakes it. */
@@ -61,6 +61,7 @@ static void end(struct many *m, size_t i, ts_status status, ts_endpoint_answer *
         m->q->end(m->q->ctx, i, a, NULL);
     } else if (status != TS_CANCELLED) {
         m->failures++;
+        m->given_up |= m->failures >= GIVE_UP_AFTER;
         m->why = *why;
         m->q->end(m->q->ctx, i, a, why->text);
     }

@@ -55,12 +55,13 @@ bool ts_pace_enter(ts_pace *p, ts_progress *progress) {
     return goes;
 }
 
-void ts_pace_leave(ts_pace *p, bool busy, double seconds) {
+void ts_pace_leave(ts_pace *p, ts_pace_end end, double seconds) {
     if (!p) return;
     pthread_mutex_lock(&p->lock);
     p->on_way--;
-    p->limit = busy ? TS_MAX(p->limit / 2, 1) : TS_MIN(p->limit + 1, p->most);
-    if (busy) p->until = TS_MAX(p->until, ts_now() + seconds);
+    if (end == TS_PACE_BUSY) p->limit = TS_MAX(p->limit / 2, 1);
+    if (end == TS_PACE_ANSWERED) p->limit = TS_MIN(p->limit + 1, p->most);
+    if (end == TS_PACE_BUSY) p->until = TS_MAX(p->until, ts_now() + seconds);
     pthread_cond_broadcast(&p->moved);
     pthread_mutex_unlock(&p->lock);
 }

@@ -284,20 +284,23 @@ static void the_pace(void **state) {
     ts_pace *p = ts_pace_new(4);
     for (int i = 0; i < 4; i++)
         assert_true(ts_pace_enter(p, &progress));
-    ts_pace_leave(p, true, 0);
+    ts_pace_leave(p, TS_PACE_BUSY, 0);
     assert_int_equal(ts_pace_limit(p), 2);
-    ts_pace_leave(p, true, 0);
+    ts_pace_leave(p, TS_PACE_BUSY, 0);
     assert_int_equal(ts_pace_limit(p), 1);
-    ts_pace_leave(p, true, 0);
+    ts_pace_leave(p, TS_PACE_BUSY, 0);
     assert_int_equal(ts_pace_limit(p), 1);
-    ts_pace_leave(p, false, 0);
+    ts_pace_leave(p, TS_PACE_FAILED, 0); /* no reason for more */
+    assert_int_equal(ts_pace_limit(p), 1);
+    assert_true(ts_pace_enter(p, &progress));
+    ts_pace_leave(p, TS_PACE_ANSWERED, 0);
     assert_true(ts_pace_enter(p, &progress));
     assert_true(ts_pace_enter(p, &progress));
-    ts_pace_leave(p, false, 0);
-    ts_pace_leave(p, false, 0);
+    ts_pace_leave(p, TS_PACE_ANSWERED, 0);
+    ts_pace_leave(p, TS_PACE_ANSWERED, 0);
     assert_int_equal(ts_pace_limit(p), 4);
     assert_true(ts_pace_enter(p, &progress));
-    ts_pace_leave(p, true, 3600); /* nobody goes for an hour, whoever asks */
+    ts_pace_leave(p, TS_PACE_BUSY, 3600); /* nobody goes for an hour, whoever asks */
     ts_cancel(&progress);
     assert_false(ts_pace_enter(p, &progress));
     ts_pace_free(p);
