@@ -147,6 +147,7 @@ void ts_compare_release(ts_compare *c) {
         free(c->answers[i].choices);
         free(c->answers[i].context);
         free(c->answers[i].error);
+        free(c->answers[i].unscored);
         free(c->answers[i].text);
         free(c->answers[i].ids);
     }

@@ -82,6 +82,7 @@ static void on_answer(struct asking *a, const ts_engine_event *e, size_t side) {
     for (const ts_json *v = ts_json_child(e->ids); v; v = ts_json_next(v))
         x->ids[i++] = (int32_t)ts_json_num(v, 0);
     snprintf(x->stop, sizeof x->stop, "%s", e->stop);
+    if (e->left_out && x->shots) ts_side_leave_out(x, (size_t)e->left_out);
     judge(a, prompt, x);
     tell_answer(a, prompt, side);
 }
@@ -113,6 +114,14 @@ static void take_nll(const struct asking *a, const struct text *t, size_t side, 
     x->choices[t->choice] = e->tokens > 0 ? -e->nll : NAN;
 }
 
+/* The answer stands; what a person is told first is the reason for what is missing first. */
+static void refuse_text(const struct asking *a, const struct text *t, size_t side, const char *why) {
+    ts_answer *x = answer_at(a, t->prompt, side);
+    if (x->unscored) return;
+    x->unscored = t->choice == REFERENCE ? ts_printf("the reference is not scored: %s", why)
+                                         : ts_printf("choice %c is not scored: %s", (int)('A' + t->choice), why);
+}
+
 static void on_event(void *ctx, const ts_engine_event *e) {
     struct asking *a = ctx;
     if (e->kind == TS_ENGINE_PROGRESS) on_progress(a, e);
@@ -125,8 +134,10 @@ static void on_event(void *ctx, const ts_engine_event *e) {
             a->o->on_text(a->o->ctx, a->first + e->prompt, side, ts_buf_str(text));
     }
     if (e->kind == TS_ENGINE_ANSWER) on_answer(a, e, side);
-    size_t prompt = a->rows ? a->rows[a->first + e->prompt].prompt : a->first + e->prompt;
-    if (e->kind == TS_ENGINE_REFUSED) fail_answer(a, prompt, side, e->text);
+    if (e->kind == TS_ENGINE_REFUSED && a->rows)
+        refuse_text(a, &a->rows[a->first + e->prompt], side, e->text);
+    else if (e->kind == TS_ENGINE_REFUSED)
+        fail_answer(a, a->first + e->prompt, side, e->text);
     if (e->kind == TS_ENGINE_NLL && a->rows) take_nll(a, &a->rows[a->first + e->prompt], side, e);
 }
 
@@ -162,7 +173,8 @@ static ts_status generate_piece(struct asking *a, ts_err *err) {
     a->partial = ts_calloc(n_items, sizeof *a->partial);
     ts_buf_putc(&items, '[');
     for (size_t i = 0; i < a->n; i++)
-        ts_buf_printf(&items, "%s{\"messages\":%s}", i ? "," : "", messages_of(a, a->first + i, a->sides[0]));
+        ts_buf_printf(&items, "%s{\"messages\":%s,\"shots\":%zu}", i ? "," : "",
+                      messages_of(a, a->first + i, a->sides[0]), answer_at(a, a->first + i, a->sides[0])->shots);
     ts_buf_putc(&items, ']');
     ts_ask ask = ask_of(a, items.data);
     ts_status status = wait_for(a, ts_engine_generate(a->engine, &ask, err), err);

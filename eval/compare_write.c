@@ -87,7 +87,9 @@ static void write_answer(const ts_answer *x, ts_jw *w) {
     ts_jw_obj(w);
     ts_jw_kstr(w, "text", x->text ? x->text : "");
     ts_jw_kstr(w, "error", x->error);
+    ts_jw_kstr(w, "unscored", x->unscored);
     ts_jw_kstr(w, "context", x->context);
+    ts_jw_knum(w, "left_out", x->shots ? (double)x->left_out : NAN);
     ts_jw_knum(w, "cost", x->cost > 0 ? x->cost : NAN);
     ts_jw_knum(w, "seconds", x->seconds > 0 ? x->seconds : NAN);
     ts_jw_key(w, "ids");
@@ -227,6 +229,7 @@ static void put_facts(const ts_answer *x, ts_buf *out) {
                       : x->right                ? ", a byte WRONG"
                                                 : ", a byte right");
     if (x->cost > 0) ts_buf_printf(out, ", cost %.6f", x->cost);
+    if (x->unscored) ts_buf_printf(out, "\n%s", x->unscored);
     if (x->context) ts_buf_printf(out, "\nshown: %s", x->context);
 }
 

@@ -290,6 +290,7 @@ int64_t ts_engine_nll(ts_engine *e, const ts_ask *ask, ts_err *err) {
     ts_jw w = begin(e, "nll", id);
     put_texts(&w, "sides", ask->sides, ask->n_sides);
     ts_jw_kbool(&w, "per_token", ask->per_token);
+    ts_jw_kbool(&w, "refuse_long", ask->refuse_long);
     if (ask->numbers) {
         ts_jw_key(&w, "numbers");
         ts_jw_raw(&w, ask->numbers, strlen(ask->numbers));
@@ -365,6 +366,7 @@ static void on_answer(ts_engine *e, const ts_json *json) {
                           .values = ts_json_get(json, "values"),
                           .nll = ts_json_num(ts_json_get(json, "nll"), NAN)};
     ts_json_int(ts_json_get(json, "tokens"), 0, INT64_MAX / 2, &ev.tokens);
+    ts_json_int(ts_json_get(json, "left_out"), 0, INT32_MAX, &ev.left_out);
     ts_json_int(ts_json_get(json, "done"), 0, INT64_MAX / 2, &ev.done);
     ts_json_int(ts_json_get(json, "total"), 0, INT64_MAX / 2, &ev.total);
     ts_json_int(ts_json_get(json, "params"), 0, INT64_MAX / 2, &ev.params);

@@ -15,8 +15,8 @@ typedef enum ts_engine_kind {
     TS_ENGINE_PROGRESS,  /* what, done, total */
     TS_ENGINE_LOADED,    /* text: the model's name; kernel, params */
     TS_ENGINE_TOKEN,     /* prompt, side, text: appended to that answer */
-    TS_ENGINE_ANSWER,    /* prompt, side, text, ids, stop */
-    TS_ENGINE_REFUSED,   /* prompt, side, text: why it gets no answer */
+    TS_ENGINE_ANSWER,    /* prompt, side, text, ids, stop, left_out */
+    TS_ENGINE_REFUSED,   /* prompt (the row), side, text: why it gets no answer, or is not scored */
     TS_ENGINE_NLL,       /* prompt (the row), side, nll, tokens, nlls */
     TS_ENGINE_IFD,       /* prompt (the row), turns; or text: why the row was left out */
     TS_ENGINE_EMBEDDING, /* prompt (the row), values */
@@ -33,6 +33,7 @@ typedef struct ts_engine_event {
     const ts_json *ids, *nlls, *turns, *values; /* arrays; NULL: none */
     double nll;
     int64_t tokens, done, total, params;
+    int64_t left_out; /* shots that did not fit */
     ts_status status;
 } ts_engine_event;
 typedef void ts_engine_fn(void *ctx, const ts_engine_event *e);
@@ -64,7 +65,8 @@ typedef struct ts_ask {
     bool f16_cache;
     int64_t first_stream; /* random numbers of prompt i are those of stream first_stream + i */
     bool stream;
-    bool refuse_long; /* a prompt longer than the context gets a REFUSED event; else it fails the request */
+    bool refuse_long; /* a prompt or row (nll) longer than the context gets a REFUSED event; else a prompt fails the
+                         request, and a row is scored all the same */
 } ts_ask;
 #define TS_ASK_DEFAULTS                                                                                                \
     { .max_new_tokens = 256, .sampling = TS_SAMPLING_GREEDY }

@@ -37,9 +37,11 @@ typedef enum ts_metric_id {
 } ts_metric_id;
 
 typedef struct ts_answer {
-    char *messages; /* what this side was asked, where that is not the prompt's own; NULL */
-    char *context;  /* what it was shown, for people: numbers of examples, passages; NULL */
-    char *error;    /* why there is no answer; NULL */
+    char *messages;         /* what this side was asked, where that is not the prompt's own; NULL */
+    char *context;          /* what it was shown, for people: numbers of examples, passages; NULL */
+    char *error;            /* why there is no answer; NULL */
+    char *unscored;         /* why its reference or one of its choices is not scored: too long; NULL */
+    size_t shots, left_out; /* examples shown, and of these what did not fit the context */
     char *text;
     int32_t *ids;
     size_t n_ids;

@@ -3,7 +3,8 @@
  *   base                       the model as it is
  *   run:3, run:3/best, DIR     an adapter on it
  *   few-shot, few-shot:K       the model with the K (4) accepted examples whose prompts are nearest to the question by
- *                              TF-IDF (dataset/tfidf.h), as turns before it, the nearest last
+ *                              TF-IDF (dataset/tfidf.h), as turns before it, the nearest last. The furthest ones are
+ *                              left out where prompt, examples and max_new_tokens are more than the context
  *   few-shot:#12,#40           with these examples
  *   retrieval:DIR              the model with the passages of the text files in DIR (and the folders in it) that BM25
  *                              (dataset/bm25.h) ranks highest for the question, put before it
@@ -54,6 +55,9 @@ struct ts_compare;
 struct ts_prompt;
 /* The prompt's turns with `question` as the last user turn's content; the caller's. */
 char *ts_side_question(const struct ts_prompt *p, const char *question);
+struct ts_answer;
+/* What an answer was asked without its furthest `shots` examples, which did not fit: in its messages and context. */
+void ts_side_leave_out(struct ts_answer *a, size_t shots);
 /* What each side that changes the prompt is asked: sets messages and context of its answers. A worker's: reads the
  * examples and the folder. */
 TS_MUST_USE ts_status ts_sides_fill(struct ts_compare *c, const char *ws, ts_progress *progress, ts_err *err);

@@ -1,6 +1,7 @@
 /* The prompts of the sides that change them: examples and passages looked up, turns put in. */
 #include "core/base/file.h"
 #include "core/base/utf8.h"
+#include "core/engine/examples.h"
 #include "dataset/bm25.h"
 #include "dataset/snapshot.h"
 #include "dataset/tfidf.h"
@@ -226,7 +227,28 @@ static ts_status show_examples(struct material *m, const ts_side_spec *s, const 
     for (size_t i = 0; i < n; i++)
         ts_buf_printf(&context, "%s#%lld", i ? ", " : "", (long long)m->examples[shown[i]].id);
     a->context = ts_buf_take(&context);
+    a->shots = n;
     return TS_OK;
+}
+
+void ts_side_leave_out(ts_answer *a, size_t shots) {
+    ts_err ignored;
+    ts_json *turns = ts_json_parse(a->messages, strlen(a->messages), &ignored);
+    ts_buf left = TS_BUF_INIT;
+    char *end = a->context + strlen(a->context);
+    a->left_out = TS_MIN(shots, a->shots);
+    ts_messages_drop(turns, a->left_out, &left);
+    for (size_t i = 0; i < a->left_out; i++) /* the nearest is named first */
+        while (end > a->context && *--end != ',') {
+        }
+    *end = 0;
+    char *context = ts_printf("%s%s%zu of %zu examples did not fit the model's context", a->context,
+                              *a->context ? "; " : "", a->left_out, a->shots);
+    ts_json_free(turns);
+    free(a->messages);
+    free(a->context);
+    a->messages = ts_buf_take(&left);
+    a->context = context;
 }
 
 /* ---- passages ---- */

@@ -36,6 +36,24 @@ static void keep(const ts_cmd *cmd, ts_compare *c) {
     free(db);
 }
 
+static void tell_what_is_missing(const ts_cmd *cmd, const ts_compare *c) {
+    size_t shots = 0, answers = 0, unscored = 0;
+    for (size_t i = 0; i < c->n_prompts * c->n_sides; i++) {
+        shots += c->answers[i].left_out;
+        answers += c->answers[i].left_out > 0;
+        unscored += c->answers[i].unscored != NULL;
+    }
+    if (shots)
+        ts_cmd_note(cmd,
+                    "%zu %s left out of the prompts of %zu few-shot %s: with --max-new-tokens they are more than the "
+                    "model's context",
+                    shots, shots == 1 ? "example was" : "examples were", answers, answers == 1 ? "answer" : "answers");
+    if (unscored)
+        ts_cmd_note(cmd,
+                    "references or choices of %zu %s are not scored: with the prompt too long for the model's context",
+                    unscored, unscored == 1 ? "answer" : "answers");
+}
+
 static bool needs_workspace(const struct compare_opts *o) {
     for (size_t i = 0; i < o->side.n; i++)
         if (strncmp(o->side.items[i], "run:", 4) == 0 || strncmp(o->side.items[i], "few-shot", 8) == 0) return true;
@@ -80,6 +98,7 @@ static int run_compare(const ts_cmd *cmd, const void *opts) {
     ts_status status = ts_compare_run(&c, &q, &progress, &err);
     ts_meter_stop(meter);
     if (status == TS_OK) keep(cmd, &c);
+    if (status == TS_OK) tell_what_is_missing(cmd, &c);
     if (status == TS_OK && cmd->json) {
         ts_compare_write_json(&c, &out);
         ts_cmd_print_line(&out);
@@ -117,7 +136,8 @@ const ts_verb ts_verb_compare = {
     .more =
         "A SIDE is one of:\n"
         "  base, run:3, run:3/best, DIR   the model, or an adapter on it\n"
-        "  few-shot, few-shot:K           with the K (4) accepted examples nearest to the question before it\n"
+        "  few-shot, few-shot:K           with the K (4) accepted examples nearest to the question before it;\n"
+        "                                 the furthest are left out where they do not fit the context\n"
         "  few-shot:#12,#40               with these examples\n"
         "  retrieval:DIR                  with the best 3 passages of the text files in DIR (BM25)\n"
         "  retrieval:examples             with the best 3 accepted examples as passages\n"

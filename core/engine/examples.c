@@ -143,6 +143,58 @@ ts_status ts_encoder_prompt(ts_encoder *e, const ts_json *row, ts_ids *out, ts_e
     return out->n ? TS_OK : ts_fail(err, TS_INVALID, "the prompt is empty: there is no token to start from");
 }
 
+void ts_messages_drop(const ts_json *messages, size_t pairs, ts_buf *out) {
+    ts_jw w = ts_jw_to(out);
+    size_t skip = 2 * pairs;
+    bool leading = true;
+    ts_jw_arr(&w);
+    for (const ts_json *m = ts_json_child(messages); m; m = ts_json_next(m)) {
+        leading = leading && strcmp(ts_json_str(ts_json_get(m, "role"), ""), "system") == 0;
+        if (!leading && skip) {
+            skip--;
+            continue;
+        }
+        ts_buf turn = TS_BUF_INIT;
+        ts_json_print(m, &turn);
+        ts_jw_raw(&w, ts_buf_str(&turn), turn.len);
+        ts_buf_release(&turn);
+    }
+    ts_jw_end_arr(&w);
+}
+
+static ts_status prompt_without(ts_encoder *e, const ts_json *row, size_t pairs, ts_ids *out, ts_err *err) {
+    ts_buf text = TS_BUF_INIT;
+    ts_messages_drop(ts_json_get(row, "messages"), pairs, &text);
+    ts_json *left = ts_json_parse(ts_buf_str(&text), text.len, err);
+    ts_ids_release(out);
+    *out = (ts_ids){0};
+    ts_status status = left ? ts_chat_prompt(e->chat, left, NULL, out, err) : TS_FORMAT;
+    ts_json_free(left);
+    ts_buf_release(&text);
+    return status;
+}
+
+ts_status ts_encoder_prompt_within(ts_encoder *e, const ts_json *row, size_t most, ts_ids *out, size_t *left_out,
+                                   ts_err *err) {
+    const ts_json *messages = ts_json_get(row, "messages");
+    int64_t shots = 0;
+    *left_out = 0;
+    TS_TRY(ts_encoder_prompt(e, row, out, err));
+    ts_json_int(ts_json_get(row, "shots"), 0, (int64_t)(ts_json_count(messages) / 2), &shots);
+    if (out->n <= most || !shots) return TS_OK;
+    size_t low = 1, high = (size_t)shots; /* fewer turns are fewer tokens */
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        TS_TRY(prompt_without(e, row, middle, out, err));
+        if (out->n <= most)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    *left_out = low;
+    return prompt_without(e, row, low, out, err);
+}
+
 size_t ts_encoder_stops(ts_encoder *e, const ts_model *m, int32_t out[16]) {
     ts_err none;
     size_t n = TS_MIN(m->config.n_eos, (size_t)8);

@@ -34,6 +34,13 @@ TS_MUST_USE ts_status ts_encoder_row(ts_encoder *e, const ts_json *row, ts_examp
 size_t ts_encoder_stops(ts_encoder *e, const struct ts_model *m, int32_t out[16]);
 /* What generation starts from: {"messages":[..]}, {"text":".."} or {"ids":[..]}. */
 TS_MUST_USE ts_status ts_encoder_prompt(ts_encoder *e, const ts_json *row, ts_ids *out, ts_err *err);
+/* The same for {"messages":[..],"shots":N}, whose first N pairs of turns behind the leading system turns are examples
+ * that may be left out: the first *left_out of them are, as few as make the prompt at most `most` tokens long; all,
+ * when it is longer even then. */
+TS_MUST_USE ts_status ts_encoder_prompt_within(ts_encoder *e, const ts_json *row, size_t most, ts_ids *out,
+                                               size_t *left_out, ts_err *err);
+/* The turns, as JSON, without the first `pairs` pairs behind the leading system turns. */
+void ts_messages_drop(const ts_json *messages, size_t pairs, ts_buf *out);
 /* Cuts at max_length; true when something was cut. `supervised` is counted anew. */
 bool ts_example_truncate(ts_example *x, size_t max_length);
 

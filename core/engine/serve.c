@@ -227,7 +227,8 @@ struct generation {
     ts_stopping *texts;
     ts_stops stops;
     bool stream;
-    size_t *refused; /* tokens of a prompt that is too long, by item; 0: it is asked. NULL: such a prompt fails all */
+    size_t *left_out; /* shots, by prompt */
+    size_t *refused;  /* tokens of a prompt that is too long, by item; 0: it is asked. NULL: such a prompt fails all */
 };
 
 static ts_jw begin_of(const struct generation *g, ts_buf *line, size_t item, const char *event) {
@@ -288,6 +289,7 @@ static void send_answer(struct generation *g, size_t item) {
         ts_jw_int(&w, it->out.items[i]);
     ts_jw_end_arr(&w);
     ts_jw_kstr(&w, "stop", stops[it->stop]);
+    ts_jw_kint(&w, "left_out", (int64_t)g->left_out[item / g->n_sides]);
     send(g->s, &w);
 }
 
@@ -318,10 +320,13 @@ static ts_status read_stops(struct server *s, const ts_json *json, ts_stops *out
     return out->n ? ts_encoder_tokenizer(&s->encoder, err) : TS_OK;
 }
 
-static ts_status encode_prompts(struct server *s, const ts_json *list, ts_ids *ids, ts_err *err) {
-    size_t i = 0;
+/* An answer shall have room for max_new tokens where leaving out shots can make it. */
+static ts_status encode_prompts(struct server *s, const ts_json *list, size_t max_new, ts_ids *ids, size_t *left_out,
+                                ts_err *err) {
+    size_t i = 0, context = ts_net_context(s->net);
+    size_t most = !context ? SIZE_MAX : context > max_new ? context - max_new : 0;
     for (const ts_json *p = ts_json_child(list); p; p = ts_json_next(p), i++) {
-        ts_status status = ts_encoder_prompt(&s->encoder, p, &ids[i], err);
+        ts_status status = ts_encoder_prompt_within(&s->encoder, p, most, &ids[i], &left_out[i], err);
         if (status != TS_OK) return ts_wrap(err, status, "prompt %zu", i + 1);
     }
     return TS_OK;
@@ -335,6 +340,7 @@ static void release_generation(struct generation *g, size_t n) {
     ts_gen_release(g->items, n);
     free((void *)g->stops.texts);
     free(g->refused);
+    free(g->left_out);
     free(g->items);
     free(g->decoders);
     free(g->texts);
@@ -377,6 +383,7 @@ static ts_status do_generate(struct server *s, const struct request *r, ts_err *
     if (n == 0) return ts_fail(err, TS_INVALID, "a generate request holds no \"prompts\"");
     ts_ids *ids = ts_calloc(n, sizeof *ids);
     struct generation g = {.s = s, .id = r->id, .n_sides = n_sides};
+    g.left_out = ts_calloc(n, sizeof *g.left_out);
     g.items = ts_calloc(n * n_sides, sizeof *g.items);
     g.decoders = ts_calloc(n * n_sides, sizeof *g.decoders);
     g.texts = ts_calloc(n * n_sides, sizeof *g.texts);
@@ -384,7 +391,7 @@ static ts_status do_generate(struct server *s, const struct request *r, ts_err *
     o.ctx = &g;
     ts_status status = TS_OK;
     TS_GOTO(read_stops(s, r->json, &g.stops, err));
-    TS_GOTO(encode_prompts(s, list, ids, err));
+    TS_GOTO(encode_prompts(s, list, o.max_new_tokens, ids, g.left_out, err));
     ts_json_int(ts_json_get(r->json, "first_stream"), 0, 1LL << 40, &first);
     o.n_stop_ids = ts_encoder_stops(&s->encoder, s->model, stops);
     begin_items(&g, n * n_sides, ids, sides, first);
@@ -415,13 +422,30 @@ struct scoring {
     double *nll;
     size_t *count;
     float *per_token; /* NULL: not asked for */
+    size_t *refused;  /* tokens of a row that is longer than the context, by row; 0: it is scored */
 };
+
+static void send_unscored(struct server *s, int64_t id, size_t row, size_t side, size_t tokens) {
+    ts_buf line = TS_BUF_INIT;
+    ts_jw w = begin(&line, id, "refused");
+    char *why = ts_printf("behind its prompt it makes %zu tokens, and the model's context is %zu", tokens,
+                          ts_net_context(s->net));
+    ts_jw_kint(&w, "row", (int64_t)row);
+    ts_jw_kint(&w, "side", (int64_t)side);
+    ts_jw_kstr(&w, "text", why);
+    free(why);
+    send(s, &w);
+}
 
 static void send_nll(struct server *s, int64_t id, const struct scoring *c, size_t side) {
     size_t at = 0, first = side * c->n;
     for (size_t i = 0; i < first; i++)
         at += c->seqs[i].n;
     for (size_t i = 0; i < c->n; at += c->seqs[i++].n) {
+        if (c->refused[i]) {
+            send_unscored(s, id, i, side, c->refused[i]);
+            continue;
+        }
         ts_buf line = TS_BUF_INIT;
         ts_jw w = begin(&line, id, "nll");
         ts_jw_kint(&w, "row", (int64_t)i);
@@ -452,6 +476,18 @@ static ts_status encode_rows(struct server *s, const ts_json *json, struct scori
     return TS_OK;
 }
 
+/* With "refuse_long" a row that is longer than the context, where the model has learnt no places, does not count: its
+ * first token stands in for it. */
+static void refuse_long_rows(const struct server *s, const ts_json *json, struct scoring *c) {
+    size_t context = ts_net_context(s->net);
+    if (!context || !ts_json_is_true(ts_json_get(json, "refuse_long"))) return;
+    for (size_t i = 0; i < c->n; i++)
+        if (c->seqs[i].n > context) {
+            c->refused[i] = c->seqs[i].n;
+            c->seqs[i].n = 1;
+        }
+}
+
 static ts_status do_nll(struct server *s, const struct request *r, ts_err *err) {
     const ts_adapter *sides[KEPT_ADAPTERS];
     size_t n_sides, tokens = 0;
@@ -459,12 +495,14 @@ static ts_status do_nll(struct server *s, const struct request *r, ts_err *err) 
     TS_TRY(need_model(s, err));
     TS_TRY(find_sides(s, r->json, sides, &n_sides, err));
     c.rows = ts_calloc(c.n, sizeof *c.rows);
+    c.refused = ts_calloc(c.n, sizeof *c.refused);
     c.seqs = ts_calloc(c.n * n_sides, sizeof *c.seqs);
     c.adapters = ts_calloc(c.n * n_sides, sizeof *c.adapters);
     c.nll = ts_calloc(c.n * n_sides, sizeof *c.nll);
     c.count = ts_calloc(c.n * n_sides, sizeof *c.count);
     ts_status status = TS_OK;
     TS_GOTO(encode_rows(s, r->json, &c, err));
+    refuse_long_rows(s, r->json, &c);
     for (size_t i = 0; i < c.n * n_sides; i++) {
         c.seqs[i] = c.seqs[i % c.n];
         c.adapters[i] = sides[i / c.n];
@@ -479,6 +517,7 @@ out:
     for (size_t i = 0; i < c.n; i++)
         ts_example_release(&c.rows[i]);
     free(c.rows);
+    free(c.refused);
     free(c.seqs);
     free(c.adapters);
     free(c.nll);

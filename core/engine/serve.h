@@ -6,8 +6,9 @@
  *        "order":"hf","temperature":0,..
  * (sampling.h),"stop":["TEXT"..],"kv_cache":"f32|f16","first_stream":0,"stream":true,"refuse_long":false} prompt i
  * draws from random stream first_stream + i, on every side the same P: {"messages":[..]} (template, generation prompt),
- * {"text":".."} (plain text) or {"ids":[..]}
- *   {"op":"nll","id":3,"rows":[R..],"sides":[..],"per_token":false,"numbers":[7,8..]}
+ * {"text":".."} (plain text) or {"ids":[..]}. With {"messages":[..],"shots":N} the first N pairs of turns behind the
+ * system's are examples: as many of the first ones as do not fit the context with max_new_tokens are left out
+ *   {"op":"nll","id":3,"rows":[R..],"sides":[..],"per_token":false,"numbers":[7,8..],"refuse_long":false}
  *        R: {"messages":[..]} (assistant turns are supervised) or {"ids":[..],"labels":[..]}; numbers: what the
  *        rows are called in errors (lines of a file)
  *   {"op":"ifd","id":4,"rows":[{"messages":[..]}..],"sides":[one],"alone":true,"max_length":1024}
@@ -18,10 +19,11 @@
  *   {"id","event":"progress","what","done","total"}
  *   {"id":1,"event":"loaded","name","path","params","kernel"}
  *   {"id":2,"event":"token","prompt":0,"side":1,"text":".."}           new text of one answer (with "stream")
- *   {"id":2,"event":"answer","prompt":0,"side":1,"text","ids":[..],"stop":"eos|stop|length|cancelled"}
- *   {"id":2,"event":"refused","prompt":0,"side":1,"text"}     with "refuse_long": why this one gets no answer
+ *   {"id":2,"event":"answer","prompt":0,"side":1,"text","ids":[..],"stop":"eos|stop|length|cancelled","left_out":0}
  *        stop: one of the stop texts came; text ends before it, ids are all that were made. A cancelled request
- *        sends what there is, then its error
+ *        sends what there is, then its error. left_out: shots that did not fit
+ *   {"id":2,"event":"refused","prompt":0,"side":1,"text"}     with "refuse_long": why this one gets no answer; of nll
+ *        "row":0 in place of the prompt: why this one, longer than the context, is not scored
  *   {"id":3,"event":"nll","row":0,"side":1,"nll":12.5,"tokens":30,"nlls":[..]}
  *   {"id":4,"event":"ifd","row":0,"turns":[[given,alone,n]..]}        sums of NLL over n tokens; alone null: not asked
  *        for. {"row","text"}: the row was left out, and why; longer than max_length, or refused by the template

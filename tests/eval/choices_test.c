@@ -203,6 +203,53 @@ static void sums_are_the_engines(void **state) {
     free(rows);
 }
 
+static void compare_rows(const char *model, const char *text, ts_compare *c) {
+    static const char *const base[] = {"base"};
+    ts_compare_options o = TS_COMPARE_DEFAULTS;
+    char *path = ts_path_join(here, "long.jsonl");
+    assert_ok(ts_file_write(path, text, strlen(text), &err));
+    o.model = model;
+    o.sides = base;
+    o.n_sides = 1;
+    o.prompts = path;
+    o.max_new_tokens = 4;
+    *c = (ts_compare){0};
+    assert_ok(ts_compare_run(c, &o, NULL, &err));
+    free(path);
+}
+
+/* The model's context is 512 tokens, nearly a byte each. */
+static void too_long_to_score(void **state) {
+    (void)state;
+    static const char fits[] = "{\"question\":\"Say hi\",\"choices\":[\"hi there\",\"no\"],\"answer\":0}\n";
+    ts_compare c, alone;
+    char *model = ts_path_join(here, "tiny");
+    char *text = ts_printf("{\"prompt\":\"One\",\"completion\":\"%0600d\"}\n"
+                           "{\"question\":\"Two\",\"choices\":[\"a\",\"%0600d\"],\"answer\":0}\n%s",
+                           1, 1, fits);
+    ts_test_program();
+    ts_tiny_hf(model, NULL);
+    compare_rows(model, text, &c);
+    compare_rows(model, fits, &alone);
+    const ts_answer *a = c.answers;
+    assert_non_null(strstr(a[0].unscored, "the reference is not scored: "));
+    assert_non_null(strstr(a[0].unscored, "the model's context is 512"));
+    assert_true(isnan(a[0].reference_nll) && a[0].text && !a[0].error); /* it has its answer all the same */
+    assert_non_null(strstr(a[1].unscored, "choice B is not scored: "));
+    assert_true(isfinite(a[1].reference_nll) && isfinite(a[1].choices[0]) && !a[1].chose);
+    assert_null(a[2].unscored);
+    assert_near(a[2].reference_nll, alone.answers[0].reference_nll, 1e-4, "beside ones that are too long");
+    assert_true(a[2].chose);
+    ts_buf out = TS_BUF_INIT;
+    ts_compare_write_json(&c, &out);
+    assert_non_null(strstr(out.data, "\"unscored\":\"choice B is not scored: "));
+    ts_buf_release(&out);
+    ts_compare_release(&c);
+    ts_compare_release(&alone);
+    free(model);
+    free(text);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(shapes, fresh),
@@ -210,6 +257,7 @@ int main(void) {
         cmocka_unit_test_setup(bad_rows_are_named, fresh),
         cmocka_unit_test_setup(likeliest, fresh),
         cmocka_unit_test_setup(sums_are_the_engines, fresh),
+        cmocka_unit_test_setup(too_long_to_score, fresh),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -180,6 +180,82 @@ static void all_kinds(void **state) {
     chat_server_free(server);
 }
 
+/* The model's context is 512 tokens, nearly a byte each: two of these fit behind a short question, none behind a long
+ * one. */
+static void make_long_examples(const char *folder) {
+    static const char *const prompts[] = {"How do I reset the router", "How do I reset the printer", "How do I bake",
+                                          "Where is it"};
+    char answer[151];
+    ts_store *st;
+    int64_t id;
+    memset(answer, 'x', sizeof answer - 1);
+    answer[sizeof answer - 1] = 0;
+    assert_ok(ts_store_init(folder, &err));
+    assert_ok(ts_store_open(&st, folder, "test", &err));
+    for (size_t i = 0; i < TS_COUNT(prompts); i++) {
+        ts_draft d = {.instruction = text_of(prompts[i]), .output = text_of(answer)};
+        assert_ok(ts_row_add(st, &d, &id, NULL, &err));
+        assert_ok(ts_rows_set_status(st, &id, 1, TS_ACCEPTED, NULL, &err));
+    }
+    ts_store_close(st);
+}
+
+enum { SHORT, LONG, TOO_LONG };
+
+static void check_what_fits(const ts_compare *c) {
+    const ts_answer *two = &c->answers[2];
+    const ts_answer *bare = &c->answers[LONG * c->n_sides];
+    ts_buf out = TS_BUF_INIT;
+    assert_int_equal(two->left_out, 0);
+    assert_null(strstr(two->context, "fit"));
+    for (size_t shots = 3; shots <= 4; shots++) { /* as if two had been asked for */
+        const ts_answer *more = &c->answers[shots];
+        assert_string_equal(more->messages, two->messages);
+        assert_string_equal(more->text, two->text);
+        assert_near(more->reference_nll, two->reference_nll, 1e-6, "behind two examples");
+        assert_int_equal(more->left_out, shots - 2);
+    }
+    assert_string_equal(c->answers[4].context, "#1, #2; 2 of 4 examples did not fit the model's context");
+    for (size_t shots = 1; shots <= 4; shots++) {
+        const ts_answer *none = bare + shots;
+        assert_string_equal(none->messages, c->prompts[LONG].messages);
+        assert_string_equal(none->text, bare->text);
+        assert_int_equal(none->left_out, shots);
+        assert_non_null(strstr(c->answers[TOO_LONG * c->n_sides + shots].error, "the model's context is 512"));
+    }
+    assert_string_equal(bare[1].context, "1 of 1 examples did not fit the model's context");
+    ts_compare_write_json(c, &out);
+    assert_non_null(strstr(out.data, "\"left_out\":2"));
+    ts_buf_release(&out);
+}
+
+static void examples_that_do_not_fit(void **state) {
+    (void)state;
+    static const char *const sides[] = {"base", "few-shot:1", "few-shot:2", "few-shot:3", "few-shot:4"};
+    ts_compare c = {0};
+    ts_compare_options o = TS_COMPARE_DEFAULTS;
+    char *folder = ts_path_join(ts_test_dir(), "long"), *prompts = ts_path_join(folder, "prompts.jsonl");
+    ts_test_program();
+    ts_tiny_hf(model, NULL);
+    make_long_examples(folder);
+    char *file = ts_printf("{\"prompt\":\"How do I reset it\",\"completion\":\"Unplug it.\"}\n{\"prompt\":\"%0400d\"}\n"
+                           "{\"prompt\":\"%0600d\"}\n",
+                           7, 7);
+    assert_ok(ts_file_write(prompts, file, strlen(file), &err));
+    o.ws = folder;
+    o.model = model;
+    o.sides = sides;
+    o.n_sides = TS_COUNT(sides);
+    o.prompts = prompts;
+    o.max_new_tokens = 8;
+    assert_ok(ts_compare_run(&c, &o, NULL, &err));
+    check_what_fits(&c);
+    ts_compare_release(&c);
+    free(file);
+    free(prompts);
+    free(folder);
+}
+
 static void samples_and_leaks(void **state) {
     (void)state;
     static const char *const base[] = {"base"};
@@ -224,6 +300,7 @@ int main(void) {
     docs = ts_path_join(here, "docs");
     if (binary) setenv("TUNESMITH_BINARY", binary, 1);
     const struct CMUnitTest tests[] = {cmocka_unit_test(sides_in_a_line), cmocka_unit_test(wrong_sides_are_said),
-                                       cmocka_unit_test(all_kinds), cmocka_unit_test(samples_and_leaks)};
+                                       cmocka_unit_test(all_kinds), cmocka_unit_test(examples_that_do_not_fit),
+                                       cmocka_unit_test(samples_and_leaks)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
