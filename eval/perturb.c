@@ -102,7 +102,7 @@ static void mistype(const char *s, size_t n, ts_rand *rand, ts_buf *out) {
     size_t count = decode(s, n, cps), letters = 0;
     while (letters < count && is_letter(cps[letters]))
         letters++;
-    size_t at = 1 + ts_rand_below(rand, letters - 3 + 1);
+    size_t at = 1 + ts_rand_below(rand, letters - 3); /* also of a swap the last letter stays */
     uint64_t how = ts_rand_below(rand, 3);
     if (how == 0 && cps[at] == cps[at + 1]) how = 1; /* nothing would be seen of a swap */
     for (size_t i = 0; i < count; i++) {

@@ -75,15 +75,8 @@ void ts_fisher_free(ts_fisher *f) {
     free(f);
 }
 
-static inline float widen(uint16_t h) {
-    uint32_t bits = (uint32_t)h << 16;
-    float v;
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
 float ts_fisher_at(const ts_fisher *f, size_t layer, ts_proj proj, size_t row, size_t col) {
-    return widen(f->of[layer][proj][row * f->like->lora[layer][proj].in + col]);
+    return ts_bf16_to_f32(f->of[layer][proj][row * f->like->lora[layer][proj].in + col]);
 }
 
 /* ---- measuring ---- */
@@ -115,7 +108,7 @@ static void keep_rows(void *ctx, size_t first, size_t end, int worker) {
     (void)worker;
     const tile_job *j = ctx;
     for (size_t k = first * j->in; k < end * j->in; k++)
-        j->of[k] = rounded(widen(j->of[k]) + j->f->sums[k], (uint32_t)ts_rand_mix(j->f->pass, j->at + k));
+        j->of[k] = rounded(ts_bf16_to_f32(j->of[k]) + j->f->sums[k], (uint32_t)ts_rand_mix(j->f->pass, j->at + k));
 }
 
 /* The gradient of some rows of the matrix, one sequence of the micro-batch after the other. */
@@ -147,14 +140,14 @@ void ts_fisher_add(const ts_pass *p, size_t layer, size_t proj, const float *dy,
 static ts_status normalise(ts_fisher *f, ts_err *err) {
     double sum = 0;
     for (size_t i = 0; i < f->n; i++)
-        sum += (double)widen(f->block[i]);
+        sum += (double)ts_bf16_to_f32(f->block[i]);
     if (!isfinite(sum) || sum <= 0)
         return ts_fail(err, TS_INVALID,
                        "the rows of --ewc-data give a gradient that is %s: what they hold cannot be kept by it; choose "
                        "rows with answers that the model knows",
                        isfinite(sum) ? "zero" : "not finite");
     for (size_t i = 0; i < f->n; i++)
-        f->block[i] = ts_f32_to_bf16((float)((double)widen(f->block[i]) * ((double)f->n / sum)));
+        f->block[i] = ts_f32_to_bf16((float)((double)ts_bf16_to_f32(f->block[i]) * ((double)f->n / sum)));
     return TS_OK;
 }
 
@@ -191,7 +184,7 @@ static void pull_rows(void *ctx, size_t first, size_t end, int worker) {
         const uint16_t *of = j->of + i * j->in;
         double value = 0;
         for (size_t k = 0; k < j->in; k++) {
-            float pull = widen(of[k]) * d[k];
+            float pull = ts_bf16_to_f32(of[k]) * d[k];
             value += (double)(pull * d[k]);
             d[k] = pull;
         }

@@ -48,17 +48,6 @@ typedef struct planning {
     bool *held; /* with KL: which examples are held to the base; NULL: none are */
 } planning;
 
-/* Which of the mixed rows are held to the base. */
-static void find_held(planning *p) {
-    size_t rows = (size_t)p->x.rows, added = (size_t)p->replayed;
-    bool *of = ts_calloc(rows + 1, sizeof *of);
-    p->held = ts_calloc(p->x.n + 1, sizeof *p->held);
-    ts_replay_places(rows - added, added, of);
-    for (size_t i = 0; i < p->x.n; i++)
-        p->held[i] = of[p->x.lines[i] - 1];
-    free(of);
-}
-
 /* The rows as the run will have them, in a temporary file. */
 static ts_status mix(planning *p, const char *train_file, ts_err *err) {
     const char *tmp = getenv("TMPDIR");
@@ -81,7 +70,7 @@ static ts_status planning_open(planning *p, const ts_run_settings *s, const char
     if (ts_replay_wanted(s)) TS_TRY(mix(p, train_file, err));
     if (p->mixed) train_file = p->mixed;
     TS_TRY(ts_examples_read(&p->x, train_file, &p->encoder, (size_t)s->max_length, progress, err));
-    if (s->kl_weight > 0 && p->mixed) find_held(p);
+    if (s->kl_weight > 0 && p->mixed) p->held = ts_replay_examples(&p->x, p->replayed);
     if (s->ewc_lambda > 0 && s->ewc_data)
         TS_TRY(ts_examples_read(&p->ewc, s->ewc_data, &p->encoder, (size_t)s->max_length, progress, err));
     p->order = ts_calloc(p->x.n + 1, sizeof *p->order);

@@ -52,6 +52,16 @@ void ts_replay_places(size_t train, size_t added, bool *replayed) {
     }
 }
 
+bool *ts_replay_examples(const ts_examples *x, int64_t added) {
+    size_t rows = (size_t)x->rows;
+    bool *lines = ts_calloc(rows + 1, sizeof *lines), *out = ts_calloc(x->n + 1, sizeof *out);
+    if (added > 0 && (size_t)added < rows) ts_replay_places(rows - (size_t)added, (size_t)added, lines);
+    for (size_t i = 0; i < x->n; i++)
+        out[i] = (size_t)x->lines[i] <= rows && lines[x->lines[i] - 1];
+    free(lines);
+    return out;
+}
+
 ts_status ts_replay_mix(const ts_run_settings *s, const char *train_file, const char *out, int64_t *added,
                         ts_err *err) {
     struct lines train = {0}, general = {0};

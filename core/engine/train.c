@@ -109,21 +109,10 @@ static ts_status read_split(ts_trainer *t, const char *name, ts_examples *out, t
     return status;
 }
 
-/* The run's own file was mixed by the same rule. */
-static void find_replayed(ts_trainer *t) {
-    size_t rows = (size_t)t->train.rows, added = (size_t)TS_MAX(t->s.replay_rows, 0);
-    bool *of = ts_calloc(rows + 1, sizeof *of);
-    if (added < rows) ts_replay_places(rows - added, added, of);
-    t->replayed = ts_calloc(t->train.n, sizeof *t->replayed);
-    for (size_t i = 0; i < t->train.n; i++)
-        t->replayed[i] = (size_t)t->train.lines[i] <= rows && of[t->train.lines[i] - 1];
-    free(of);
-}
-
 static ts_status open_data(ts_trainer *t, ts_err *err) {
     TS_TRY(check_data(t, "train.jsonl", t->s.train_hash, err));
     TS_TRY(read_split(t, "train.jsonl", &t->train, err));
-    if (t->s.kl_weight > 0) find_replayed(t);
+    if (t->s.kl_weight > 0) t->replayed = ts_replay_examples(&t->train, t->s.replay_rows);
     if (t->s.valid_hash) {
         TS_TRY(check_data(t, "valid.jsonl", t->s.valid_hash, err));
         TS_TRY(read_split(t, "valid.jsonl", &t->valid, err));

@@ -86,10 +86,6 @@ float ts_f16_to_f32(uint16_t h) {
     return from_bits(sign | (exponent + 112) << 23 | mantissa << 13);
 }
 
-float ts_bf16_to_f32(uint16_t h) {
-    return from_bits((uint32_t)h << 16);
-}
-
 uint16_t ts_f32_to_f16(float f) {
     uint32_t x = to_bits(f), sign = x >> 16 & 0x8000;
     x &= 0x7fffffff;

@@ -23,6 +23,8 @@
 
 #include "core/base/mem.h"
 
+#include <string.h>
+
 /* TS_DTYPES as a tensor's type: its file names a type that we cannot read (only ts_gguf gives such tensors). */
 typedef enum ts_dtype {
     TS_F32,
@@ -83,7 +85,12 @@ extern const float ts_nf4_values[16];
 float ts_e8m0_half(uint8_t e);
 
 float ts_f16_to_f32(uint16_t h); /* a signalling NaN becomes a quiet one, as the CPU's own conversion does */
-float ts_bf16_to_f32(uint16_t h);
+static inline float ts_bf16_to_f32(uint16_t h) { /* inline: loops over weights are vectorised around it */
+    uint32_t bits = (uint32_t)h << 16;
+    float f;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
 uint16_t ts_f32_to_f16(float f);  /* round to nearest even */
 uint16_t ts_f32_to_bf16(float f); /* round to nearest even, NaN stays NaN */
 /* Stochastic rounding: of the two bf16 numbers around f the one away from zero when the share of the way that f has
